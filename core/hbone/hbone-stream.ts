@@ -1,0 +1,42 @@
+/** HOT PATH (types). One CONNECT tunnel stream as the relay sees it: bytes both ways, ends, and loss. */
+
+/** Why a stream ended other than by END_STREAM both ways. */
+export type StreamLoss =
+  /** RST_STREAM from the peer: its application or it itself gave up. */
+  | { readonly kind: "reset-by-peer"; readonly code: number }
+  /** The connection under the stream went away, or was judged dead. */
+  | { readonly kind: "tunnel-lost"; readonly error: Error }
+  /** The peer answered the CONNECT with something other than 200. */
+  | { readonly kind: "refused"; readonly status: number }
+  /** We closed it: policy, certificate, removal. */
+  | { readonly kind: "closed-by-policy"; readonly reason: string };
+
+/**
+ * What became of delivered bytes: "consumed" (gone; credit the sender now), "held" (memory still referenced,
+ * `consumed` will be called) or "copied" (memory free, `consumed` will be called).
+ */
+export type DeliveryResult = "consumed" | "held" | "copied";
+
+export interface HboneStreamEvents {
+  /** The CONNECT was answered with 200 (client) or accepted (server, never called). */
+  onOpen?(): void;
+  onData(pieces: readonly Uint8Array[], byteCount: number): DeliveryResult;
+  /** END_STREAM after all data. The other direction lives on. */
+  onEnd(): void;
+  /** May write again after `write` returned "pause". */
+  onWritable(): void;
+  /** Last event, unless both directions ended. */
+  onLoss(loss: StreamLoss): void;
+}
+
+export interface HboneStream {
+  start(events: HboneStreamEvents): void;
+  /** Copies `bytes` at once. "pause": accepted, but stop reading until `onWritable`. */
+  write(bytes: Uint8Array): "more" | "pause" | "closed";
+  /** END_STREAM after everything written. */
+  end(): void;
+  /** RST_STREAM(CANCEL), or nothing when both directions have ended. No event follows. */
+  reset(): void;
+  /** Bytes of earlier deliveries that did not return "consumed" have now reached the application. */
+  consumed(byteCount: number): void;
+}
