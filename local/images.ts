@@ -1,0 +1,59 @@
+/**
+ * Pure. What an image name means on a local cluster: a command, environment and user. Nothing is ever downloaded.
+ * Inside a container /opt/ambit/node holds Node, /opt/ambit/lib the bundles, /opt/ambit/bin the launcher.
+ */
+export interface Image {
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export type ImageLookup =
+  | { readonly kind: "found"; readonly image: Image }
+  | { readonly kind: "unknown"; readonly message: string };
+
+export const NODE_BINARY = "/opt/ambit/node/bin/node";
+const PATH = "/opt/ambit/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const ROOT = { uid: 0, gid: 0 };
+const APPLICATION = { uid: 1000, gid: 1000 };
+
+function bundle(name: string, user: { readonly uid: number; readonly gid: number }): Image {
+  return {
+    command: [NODE_BINARY, "--disable-sigusr1", "--enable-source-maps", `/opt/ambit/lib/${name}.mjs`],
+    env: { PATH, NODE_ENV: "production" },
+    ...user,
+  };
+}
+
+const IMAGES: Readonly<Record<string, Image>> = {
+  "ambit/ztunnel": bundle("ztunnel", ROOT),
+  "ambit/istio-cni": bundle("agent", ROOT),
+  "ambit/controller": bundle("controller", APPLICATION),
+  "ambit/waypoint": bundle("waypoint", APPLICATION),
+  "ambit/sample-frontend": bundle("sample-frontend", APPLICATION),
+  "ambit/sample-catalog": bundle("sample-catalog", APPLICATION),
+  "ambit/sample-client": bundle("sample-client", APPLICATION),
+  "ambit/sample-echo": bundle("sample-echo", APPLICATION),
+  "ambit/sample-load": bundle("sample-load", APPLICATION),
+  /** The machine's own /usr with Node: a shell for everything else. */
+  "ambit/host": { command: ["/bin/sh"], env: { PATH }, ...ROOT },
+};
+
+export const IMAGE_NAMES: readonly string[] = Object.keys(IMAGES);
+
+/** `[docker.io/]ambit/ztunnel[:tag][@digest]`; registry, tag and digest do not matter here. */
+export function lookUpImage(reference: string): ImageLookup {
+  const name = reference
+    .replace(/@.*$/, "")
+    .replace(/:[^/:]*$/, "")
+    .replace(/^[^/]*[.:][^/]*\//, "");
+  const image = Object.hasOwn(IMAGES, name) ? IMAGES[name] : undefined;
+  if (image !== undefined) return { kind: "found", image };
+  return {
+    kind: "unknown",
+    message:
+      `this local cluster downloads nothing and runs only ${IMAGE_NAMES.join(", ")}; ` +
+      `"${reference.slice(0, 200)}" needs a real Kubernetes cluster (see docs/limits.md)`,
+  };
+}
