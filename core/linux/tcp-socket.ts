@@ -1,0 +1,181 @@
+/**
+ * TCP sockets with what Node cannot set before bind: namespace, mark, transparency, port sharing. They are handed on
+ * as descriptors (non-blocking, close-on-exec), to be wrapped by a Handle backend.
+ */
+import { closeSync } from "node:fs";
+import { type IpAddress, type IpFamily, ip, ipFamily } from "../net/ip.ts";
+import type { SocketAddress } from "../net/socket-address.ts";
+import { check, libc } from "./libc.ts";
+import { inNetns, type Netns } from "./netns.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  anyAddress,
+  decodeSocketAddress,
+  encodeSocketAddress,
+  int32,
+} from "./socket-encoding.ts";
+import { getSocketOption, readSocketOption, setSocketOption, SOL_SOCKET } from "./socket-options.ts";
+import { isErrno } from "./system-call-error.ts";
+
+export interface TcpListenerOptions {
+  readonly netns?: Netns;
+  readonly port: number;
+  readonly mark?: number;
+  /** IP_TRANSPARENT: accept connections to addresses that are not local. Needs CAP_NET_ADMIN. */
+  readonly transparent?: boolean;
+  readonly backlog: number;
+  /** `::` when absent: dual stack. */
+  readonly bindIp?: string;
+}
+
+export interface TcpSocketOptions {
+  readonly netns?: Netns;
+  readonly family: IpFamily;
+  readonly mark?: number;
+  /** Source address, local or not: transparent and freebind, port 10240-32767 chosen at connect. */
+  readonly bindIp?: string;
+}
+
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SO_NETNS_COOKIE = 71;
+/** Below the usual ephemeral range, so that it cannot meet the client's own live connection to the same port. */
+const FIRST_SOURCE_PORT = 10_240;
+const LAST_SOURCE_PORT = 32_767;
+
+/**
+ * A listening dual-stack socket. SO_REUSEPORT lets a new ztunnel bind beside the old one; SO_REUSEADDR, inherited by
+ * accepted sockets, lets the application bind a port that captured connections use.
+ */
+export function tcpListenerFd(options: TcpListenerOptions): number {
+  const make = (): number => {
+    try {
+      return listenOn(options, ip(options.bindIp ?? "::"));
+    } catch (error) {
+      if (options.bindIp !== undefined || !isErrno(error, "EAFNOSUPPORT", "EADDRNOTAVAIL")) throw error;
+      return listenOn(options, anyAddress(4)); // a namespace without IPv6
+    }
+  };
+  return options.netns === undefined ? make() : inNetns(options.netns, make);
+}
+
+/** A TCP socket that is not connected yet. */
+export function tcpSocketFd(options: TcpSocketOptions): number {
+  const make = (): number =>
+    withSocket(options.family, (fd) => {
+      setSocketOption(fd, "TCP_NODELAY", 1);
+      if (options.mark !== undefined) setSocketOption(fd, "SO_MARK", options.mark);
+      if (options.bindIp !== undefined) bindSource(fd, ip(options.bindIp), options.family);
+    });
+  return options.netns === undefined ? make() : inNetns(options.netns, make);
+}
+
+/** Identity of the socket's network namespace since boot, never reused (5.14). */
+export function netnsCookie(fd: number): bigint {
+  return readSocketOption(fd, SOL_SOCKET, SO_NETNS_COOKIE, 8).readBigUInt64LE(0);
+}
+
+export function socketMark(fd: number): number {
+  return getSocketOption(fd, "SO_MARK");
+}
+
+/** Starts a non-blocking connect; completion shows as writability. Throws what the kernel refuses at once. */
+export function startConnect(fd: number, destination: SocketAddress): void {
+  const address = encodeSocketAddress(destination);
+  const result = libc().connect(fd, address, address.length);
+  if (result < 0) {
+    try {
+      check(result, "connect");
+    } catch (error) {
+      if (!isErrno(error, "EINPROGRESS")) throw error;
+    }
+  }
+}
+
+/** Address of this end. */
+export function localAddress(fd: number): SocketAddress | undefined {
+  const address = Buffer.alloc(28);
+  const length = int32(address.length);
+  check(libc().getsockname(fd, address, length), "getsockname");
+  return decodeSocketAddress(address.subarray(0, length.readInt32LE(0)));
+}
+
+/** Address of the other end; undefined while not connected. */
+export function remoteAddress(fd: number): SocketAddress | undefined {
+  const address = Buffer.alloc(28);
+  const length = int32(address.length);
+  if (libc().getpeername(fd, address, length) < 0) return undefined;
+  return decodeSocketAddress(address.subarray(0, length.readInt32LE(0)));
+}
+
+function listenOn(options: TcpListenerOptions, address: IpAddress): number {
+  const family = ipFamily(address);
+  return withSocket(family, (fd) => {
+    if (family === 6) setSocketOption(fd, "IPV6_V6ONLY", address === "::" ? 0 : 1);
+    if (options.mark !== undefined) setSocketOption(fd, "SO_MARK", options.mark);
+    setSocketOption(fd, "SO_REUSEPORT", 1);
+    setSocketOption(fd, "SO_REUSEADDR", 1);
+    if (options.transparent === true) makeTransparent(fd, family);
+    bindTo(fd, { ip: address, port: options.port });
+    check(libc().listen(fd, options.backlog), "listen");
+  });
+}
+
+function bindSource(fd: number, source: IpAddress, family: IpFamily): void {
+  makeTransparent(fd, family);
+  setSocketOption(fd, family === 4 ? "IP_FREEBIND" : "IPV6_FREEBIND", 1);
+  if (limitPortRange(fd)) {
+    setSocketOption(fd, "IP_BIND_ADDRESS_NO_PORT", 1);
+    bindTo(fd, { ip: source, port: 0 });
+    return;
+  }
+  bindToRandomPort(fd, source);
+}
+
+/** False before Linux 6.3. */
+function limitPortRange(fd: number): boolean {
+  try {
+    setSocketOption(fd, "IP_LOCAL_PORT_RANGE", (LAST_SOURCE_PORT << 16) | FIRST_SOURCE_PORT);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENOPROTOOPT")) return false;
+    throw error;
+  }
+}
+
+function bindToRandomPort(fd: number, source: IpAddress): void {
+  const span = LAST_SOURCE_PORT - FIRST_SOURCE_PORT + 1;
+  setSocketOption(fd, "SO_REUSEADDR", 1);
+  for (let attempt = 0; ; attempt++) {
+    try {
+      bindTo(fd, { ip: source, port: FIRST_SOURCE_PORT + Math.floor(Math.random() * span) });
+      return;
+    } catch (error) {
+      if (attempt >= 64 || !isErrno(error, "EADDRINUSE")) throw error;
+    }
+  }
+}
+
+function makeTransparent(fd: number, family: IpFamily): void {
+  setSocketOption(fd, "IP_TRANSPARENT", 1);
+  if (family === 6) setSocketOption(fd, "IPV6_TRANSPARENT", 1);
+}
+
+function bindTo(fd: number, address: SocketAddress): void {
+  const encoded = encodeSocketAddress(address);
+  check(libc().bind(fd, encoded, encoded.length), "bind", `${address.ip} port ${address.port}`);
+}
+
+function withSocket(family: IpFamily, prepare: (fd: number) => void): number {
+  const domain = family === 4 ? AF_INET : AF_INET6;
+  const fd = check(libc().socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
+  try {
+    prepare(fd);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
