@@ -15,7 +15,7 @@ export interface TlsHandle extends Handle {
 export interface TlsOptions {
   /** Key, chain and roots of one identity: built once per certificate and shared (1.5x handshake cost otherwise). */
   readonly context: SecureContext;
-  /** Milliseconds from the first byte to a verified peer. */
+  /** Milliseconds until the peer must be verified. */
   readonly handshakeTimeoutMs: number;
 }
 

@@ -2,6 +2,7 @@
  * The receiving end of HBONE: one mTLS connection, many CONNECT streams. Says who is asking and for what; whether
  * that is allowed is decided by `onConnect`, which must accept or refuse every request.
  */
+import type { PeerVerdict } from "../identity/peer-verdict.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Clock } from "../base/clock.ts";
 import type { SpiffeId } from "../model/spiffe-id.ts";
@@ -13,10 +14,7 @@ import type { HboneStream } from "./hbone-stream.ts";
 import type { SecureContext } from "node:tls";
 import type { X509Certificate } from "node:crypto";
 
-/** Verdict on a peer whose chain and validity TLS has already verified. */
-export type PeerVerdict =
-  | { readonly kind: "accepted"; readonly identity: SpiffeId; readonly serial: string; readonly notAfterMs?: number }
-  | { readonly kind: "refused"; readonly reason: string };
+export type { PeerVerdict } from "../identity/peer-verdict.ts";
 
 /** One CONNECT. Exactly one of `accept` and `refuse` must be called, unless `signal` fires first. */
 export interface HboneRequest {

@@ -1,0 +1,125 @@
+/** Plain TCP on libuv's TCP wrap: accepted, adopted by fd, or newly connected. */
+import { type IpAddress, ipFamily } from "../net/ip.ts";
+import { formatSocketAddress, type SocketAddress } from "../net/socket-address.ts";
+import type { Handle } from "./handle.ts";
+import { connectTimeout, systemError } from "./handle-errors.ts";
+import type { AddressOut, RawBindings, TcpWrap } from "./raw-bindings.ts";
+import { RawStream } from "./raw-stream.ts";
+import type { Listener } from "./socket-factory.ts";
+import { KEEPALIVE_IDLE_SECONDS } from "./tcp-settings.ts";
+import { wrapAddress } from "./wrap-address.ts";
+
+/** The wrap of each plain handle, for TLS to be put on it. */
+const wraps = new WeakMap<Handle, TcpWrap>();
+
+/** The wrap under a plain raw handle; undefined for any other. */
+export function tcpWrapOf(handle: Handle): TcpWrap | undefined {
+  return wraps.get(handle);
+}
+
+export function rawTcpHandle(bindings: RawBindings, wrap: TcpWrap): Handle {
+  wrap.setNoDelay(true);
+  wrap.setKeepAlive(true, KEEPALIVE_IDLE_SECONDS);
+  const local: AddressOut = {};
+  const remote: AddressOut = {};
+  wrap.getsockname(local);
+  wrap.getpeername(remote);
+  const handle = new RawStream({
+    bindings,
+    wrap,
+    terminator: {
+      close: (done) => wrap.close(done),
+      reset: (done) => {
+        if (wrap.reset(done) !== 0) wrap.close(done);
+      },
+      resetWaitsForShutdown: true,
+    },
+    local: wrapAddress(local.address, local.port),
+    remote: wrapAddress(remote.address, remote.port),
+    copiesOnWrite: false,
+  });
+  wraps.set(handle, wrap);
+  return handle;
+}
+
+/** Listens on an open wrap (bound or adopted by fd), which it closes on failure. Throws the system error. */
+export function rawListen(
+  bindings: RawBindings,
+  server: TcpWrap,
+  backlog: number,
+  onConnection: (handle: Handle) => void,
+): Listener {
+  server.onconnection = (status, client) => {
+    if (status === 0) onConnection(rawTcpHandle(bindings, client));
+  };
+  const status = server.listen(backlog);
+  if (status !== 0) {
+    server.close();
+    throw systemError(status, "listen");
+  }
+  const address: AddressOut = {};
+  server.getsockname(address);
+  return { port: address.port ?? 0, fd: server.fd, close: () => server.close() };
+}
+
+export function bindWrap(wrap: TcpWrap, address: SocketAddress): void {
+  const { ip, port } = address;
+  const status = ipFamily(ip) === 6 ? wrap.bind6(ip, port, 0) : wrap.bind(ip, port);
+  if (status === 0) return;
+  wrap.close();
+  throw systemError(status, "bind");
+}
+
+export interface RawConnectOptions {
+  readonly destination: SocketAddress;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Connects an unconnected wrap, which is closed on failure. */
+export function rawConnect(
+  bindings: RawBindings,
+  wrap: TcpWrap,
+  options: RawConnectOptions,
+): Promise<Handle> {
+  const { destination, timeoutMs, signal } = options;
+  return new Promise((resolve, reject) => {
+    let settled = false;
+    const settle = (error: unknown): void => {
+      if (settled) return;
+      settled = true;
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      if (error === undefined) {
+        resolve(rawTcpHandle(bindings, wrap));
+        return;
+      }
+      wrap.close();
+      reject(error as Error);
+    };
+    const onAbort = (): void => settle(signal?.reason);
+    const timer = setTimeout(
+      () => settle(connectTimeout(formatSocketAddress(destination), timeoutMs)),
+      timeoutMs,
+    );
+    if (signal?.aborted === true) {
+      onAbort();
+      return;
+    }
+    signal?.addEventListener("abort", onAbort);
+    const status = startConnect(bindings, wrap, destination, settle);
+    if (status !== 0) settle(systemError(status, "connect"));
+  });
+}
+
+function startConnect(
+  bindings: RawBindings,
+  wrap: TcpWrap,
+  destination: { readonly ip: IpAddress; readonly port: number },
+  settle: (error: unknown) => void,
+): number {
+  const request = bindings.newConnectRequest();
+  request.oncomplete = (status) => settle(status === 0 ? undefined : systemError(status, "connect"));
+  const { ip, port } = destination;
+  return ipFamily(ip) === 6 ? wrap.connect6(request, ip, port) : wrap.connect(request, ip, port);
+}
