@@ -1,0 +1,61 @@
+/** Pure. Drops fields that the schema does not know and says which. */
+import { isRecord, type JsonMap } from "../object.ts";
+import { resolve, type Schema } from "./schema.ts";
+
+const EMBEDDED = new Set(["apiVersion", "kind", "metadata"]);
+
+export interface PruneReport {
+  /** Paths of dropped fields: `spec.x`, `spec.rules[1].y`. */
+  readonly unknown: string[];
+  /** Built-in kinds know no null: such fields count as absent. CRDs decide by `nullable` while defaulting. */
+  readonly dropNulls: boolean;
+}
+
+export function prune(value: unknown, schema: Schema | undefined, report: PruneReport, path = ""): unknown {
+  const own = resolve(schema);
+  if (own === undefined) return value;
+  if (Array.isArray(value)) {
+    const { items } = own;
+    return items === undefined ? value : value.map((item, i) => prune(item, items, report, `${path}[${i}]`));
+  }
+  if (!isRecord(value)) return value;
+  const out: JsonMap = {};
+  for (const [field, child] of Object.entries(value)) {
+    if (child === null && report.dropNulls) continue;
+    const at = path === "" ? field : `${path}.${field}`;
+    const known = childSchema(own, field);
+    if (known !== undefined) setOwn(out, field, prune(child, known, report, at));
+    else if (isOpen(own) || (own["x-kubernetes-embedded-resource"] === true && EMBEDDED.has(field)))
+      setOwn(out, field, child);
+    else report.unknown.push(at);
+  }
+  return out;
+}
+
+/** Assigns an own property whatever its name (`__proto__` included). */
+export function setOwn(target: JsonMap, field: string, value: unknown): void {
+  if (field === "__proto__") {
+    Object.defineProperty(target, field, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    target[field] = value;
+  }
+}
+
+function childSchema(schema: Schema, field: string): Schema | undefined {
+  if (schema.properties !== undefined && Object.hasOwn(schema.properties, field))
+    return schema.properties[field];
+  return isRecord(schema.additionalProperties) ? schema.additionalProperties : undefined;
+}
+
+function isOpen(schema: Schema): boolean {
+  if (schema["x-kubernetes-preserve-unknown-fields"] === true || schema.additionalProperties === true)
+    return true;
+  return (
+    schema.properties === undefined &&
+    schema.additionalProperties === undefined &&
+    (schema.type === undefined ||
+      (schema.type === "object" &&
+        schema["x-kubernetes-embedded-resource"] !== true &&
+        Object.keys(schema).length === 0))
+  );
+}
