@@ -1,0 +1,89 @@
+/**
+ * Steps O7 and I6: the connections alive now. Those that policy rules are judged again whenever a policy or their
+ * workload changes, and closed when the answer is no longer yes. Also the source of `config_dump`'s connection list.
+ */
+import type { Clock } from "#core/base/clock.ts";
+import type { PodUid, WorkloadUid } from "#core/model/ids.ts";
+import type { MeshState, StateChange } from "../state/mesh-state.ts";
+import type { Verdict } from "./authorize.ts";
+import type { ConnectionRecord } from "./connection-log.ts";
+import type { Reason } from "./response-flag.ts";
+
+/** How to judge a connection again. */
+export interface PolicyWatch {
+  readonly workload: WorkloadUid;
+  /** Pure; with the state as it is now. */
+  verdict(): Verdict;
+}
+
+export interface TrackedConnection {
+  readonly id: string;
+  /** The pod whose listener accepted it. */
+  readonly pod: PodUid;
+  readonly record: ConnectionRecord;
+  /** Absent on connections that no policy of this node rules. */
+  readonly policy?: PolicyWatch;
+  /** Ends both sides at once; the connection writes its own log line. */
+  abort(reason: Reason, error: string): void;
+}
+
+export interface RegistryDeps {
+  readonly state: MeshState;
+  readonly clock: Clock;
+  /** Milliseconds that an open connection waits for a policy that is named but not there, before it is closed. */
+  readonly holdMs: number;
+}
+
+export class ConnectionRegistry {
+  readonly #deps: RegistryDeps;
+  readonly #connections = new Set<TrackedConnection>();
+  readonly #unsubscribe: () => void;
+
+  constructor(deps: RegistryDeps) {
+    this.#deps = deps;
+    this.#unsubscribe = deps.state.subscribe((change) => this.#onChange(change));
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** Returns the function that forgets the connection. */
+  track(connection: TrackedConnection): () => void {
+    this.#connections.add(connection);
+    return () => this.#connections.delete(connection);
+  }
+
+  ofPod(pod: PodUid): readonly TrackedConnection[] {
+    return [...this.#connections].filter((c) => c.pod === pod);
+  }
+
+  abortPod(pod: PodUid, reason: Reason, error: string): void {
+    for (const connection of this.ofPod(pod)) connection.abort(reason, error);
+  }
+
+  close(): void {
+    this.#unsubscribe();
+  }
+
+  #onChange(change: StateChange): void {
+    const everything = change.policies.size > 0;
+    for (const connection of this.#connections) {
+      const { policy } = connection;
+      if (policy === undefined) continue;
+      if (everything || change.workloads.has(policy.workload)) this.#judge(connection, policy, false);
+    }
+  }
+
+  #judge(connection: TrackedConnection, policy: PolicyWatch, isLastCall: boolean): void {
+    const verdict = policy.verdict();
+    if (verdict.kind === "allow" || !this.#connections.has(connection)) return;
+    connection.record.trace = verdict.trace;
+    const why = verdict.trace.explanation ?? "no longer allowed";
+    if (verdict.kind === "deny" || isLastCall) {
+      connection.abort("policy-changed", `connection closed due to policy change: ${why}`);
+    } else {
+      this.#deps.clock.after(this.#deps.holdMs, () => this.#judge(connection, policy, true));
+    }
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Istio's TCP metrics. Counting touches plain numbers only; prom-client sees them when somebody scrapes.
+ * Byte direction as in Istio: "sent" is downstream to upstream at both reporters.
+ */
+import type { Service } from "#core/model/service.ts";
+import type { SpiffeId } from "#core/model/spiffe-id.ts";
+import type { Workload } from "#core/model/workload.ts";
+import { Counter, Gauge, type Registry } from "prom-client";
+import type { ResponseFlag } from "./response-flag.ts";
+
+/** What the labels of one connection are made of. */
+export interface MetricSubject {
+  readonly reporter: "source" | "destination";
+  readonly source: Workload | undefined;
+  readonly sourceIdentity: SpiffeId | undefined;
+  readonly destination: Workload | undefined;
+  readonly destinationIdentity: SpiffeId | undefined;
+  readonly service: Service | undefined;
+  readonly mutualTls: boolean;
+}
+
+const LABELS = [
+  "reporter",
+  "source_workload",
+  "source_canonical_service",
+  "source_canonical_revision",
+  "source_workload_namespace",
+  "source_principal",
+  "source_app",
+  "source_version",
+  "source_cluster",
+  "destination_service",
+  "destination_service_namespace",
+  "destination_service_name",
+  "destination_workload",
+  "destination_canonical_service",
+  "destination_canonical_revision",
+  "destination_workload_namespace",
+  "destination_principal",
+  "destination_app",
+  "destination_version",
+  "destination_cluster",
+  "request_protocol",
+  "response_flags",
+  "connection_security_policy",
+] as const;
+
+const MAX_SERIES = 20_000;
+
+interface Series {
+  readonly labels: Readonly<Record<string, string>>;
+  opened: number;
+  closed: number;
+  failed: number;
+  sent: number;
+  received: number;
+}
+
+type Count = "opened" | "closed" | "failed" | "sent" | "received";
+
+const COUNTERS: readonly { readonly name: string; readonly count: Count; readonly help: string }[] = [
+  { name: "istio_tcp_connections_opened_total", count: "opened", help: "Connections opened" },
+  { name: "istio_tcp_connections_closed_total", count: "closed", help: "Connections closed" },
+  { name: "istio_tcp_connections_failed_total", count: "failed", help: "Connections that ended with a flag" },
+  { name: "istio_tcp_sent_bytes_total", count: "sent", help: "Bytes from downstream to upstream" },
+  { name: "istio_tcp_received_bytes_total", count: "received", help: "Bytes from upstream to downstream" },
+];
+
+export interface ConnectionCounts {
+  readonly sent: number;
+  readonly received: number;
+}
+
+export class ProxyMetrics {
+  readonly #series = new Map<string, Series>();
+  readonly #open = { source: 0, destination: 0 };
+  #handshakesRefused = 0;
+
+  opened(subject: MetricSubject): void {
+    this.#open[subject.reporter]++;
+    this.#find(subject, "-").opened++;
+  }
+
+  closed(subject: MetricSubject, flag: ResponseFlag, counts: ConnectionCounts): void {
+    this.#open[subject.reporter]--;
+    const series = this.#find(subject, flag);
+    series.closed++;
+    if (flag !== "-") series.failed++;
+    series.sent += counts.sent;
+    series.received += counts.received;
+  }
+
+  handshakeRefused(): void {
+    this.#handshakesRefused++;
+  }
+
+  /** Adds the metrics to a registry; values are read at each scrape. */
+  register(registry: Registry): void {
+    const all = this.#series;
+    for (const { name, count, help } of COUNTERS) {
+      const counter: Counter = new Counter({
+        name,
+        help,
+        labelNames: LABELS,
+        registers: [registry],
+        collect: () => {
+          counter.reset();
+          for (const series of all.values()) if (series[count] > 0) counter.inc(series.labels, series[count]);
+        },
+      });
+    }
+    gauge(registry, "istio_tcp_sockets_open", "Connections open now", (set) => {
+      set(this.#open.source, { reporter: "source" });
+      set(this.#open.destination, { reporter: "destination" });
+    });
+    gauge(
+      registry,
+      "ambit_handshakes_refused",
+      "TLS handshakes refused because too many were in progress",
+      (set) => set(this.#handshakesRefused, {}),
+    );
+  }
+
+  #find(subject: MetricSubject, flag: ResponseFlag): Series {
+    const labels = labelsOf(subject, flag);
+    const key = Object.values(labels).join("\u0000");
+    const known = this.#series.get(key);
+    if (known !== undefined) return known;
+    const series: Series = { labels, opened: 0, closed: 0, failed: 0, sent: 0, received: 0 };
+    this.#series.set(key, series);
+    if (this.#series.size > MAX_SERIES) this.#forgetOldest();
+    return series;
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#series.keys().next();
+    if (!oldest.done) this.#series.delete(oldest.value);
+  }
+}
+
+function gauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  collect: (set: (value: number, labels: Record<string, string>) => void) => void,
+): void {
+  const labelNames = name === "istio_tcp_sockets_open" ? ["reporter"] : [];
+  const metric: Gauge = new Gauge({
+    name,
+    help,
+    labelNames,
+    registers: [registry],
+    collect: () => collect((value, labels) => metric.set(labels, value)),
+  });
+}
+
+function labelsOf(subject: MetricSubject, flag: ResponseFlag): Readonly<Record<string, string>> {
+  const { service } = subject;
+  return {
+    reporter: subject.reporter,
+    ...sideLabels("source", subject.source, subject.sourceIdentity),
+    destination_service: orUnknown(service?.hostname),
+    destination_service_namespace: orUnknown(service?.namespace),
+    destination_service_name: orUnknown(service?.name),
+    ...sideLabels("destination", subject.destination, subject.destinationIdentity),
+    request_protocol: "tcp",
+    response_flags: flag,
+    connection_security_policy: subject.mutualTls ? "mutual_tls" : "unknown",
+  };
+}
+
+function sideLabels(
+  side: "source" | "destination",
+  workload: Workload | undefined,
+  identity: SpiffeId | undefined,
+): Record<string, string> {
+  return {
+    [`${side}_workload`]: orUnknown(workload?.workloadName),
+    [`${side}_canonical_service`]: orUnknown(workload?.canonicalName),
+    [`${side}_canonical_revision`]: orUnknown(workload?.canonicalRevision),
+    [`${side}_workload_namespace`]: orUnknown(workload?.namespace),
+    [`${side}_principal`]: orUnknown(identity),
+    [`${side}_app`]: orUnknown(workload?.canonicalName),
+    [`${side}_version`]: orUnknown(workload?.canonicalRevision),
+    [`${side}_cluster`]: orUnknown(workload?.clusterId),
+  };
+}
+
+function orUnknown(value: string | undefined): string {
+  return value === undefined || value === "" ? "unknown" : value;
+}

@@ -1,0 +1,178 @@
+/**
+ * Steps O2 to O11: a connection that a pod's application opened and the kernel handed to this pod's listener. Steps
+ * only; where it goes is decided in `outbound-route.ts`. The application is reset whenever a step fails: it never sees
+ * a clean end of something that did not work.
+ */
+import { unreachable } from "#core/base/invariant.ts";
+import { deadline } from "#core/base/abort.ts";
+import type { Handle } from "#core/handle/handle.ts";
+import { formatBaggage } from "#core/hbone/baggage.ts";
+import { type ConnectRequest, formatForwarded } from "#core/hbone/connect-request.ts";
+import type { HboneClientStream } from "#core/hbone/hbone-pool.ts";
+import { relay, relayPlain } from "#core/hbone/relay.ts";
+import { newTraceparent } from "#core/hbone/trace-context.ts";
+import type { WorkloadCertificate } from "#core/identity/certificate.ts";
+import { ZTUNNEL_OWN_PORTS } from "#core/model/well-known.ts";
+import { workloadIdentity } from "#core/model/workload.ts";
+import { isLoopback } from "#core/net/ip.ts";
+import { formatSocketAddress, type SocketAddress } from "#core/net/socket-address.ts";
+import { ActiveConnection } from "./active-connection.ts";
+import { workloadBaggage } from "./baggage-fields.ts";
+import { certificateFor, clientCredentials } from "./credentials.ts";
+import { awaitLocalWorkload } from "./local-workload.ts";
+import type { OutboundConnection } from "./outbound-connection.ts";
+import { type HboneRoute, type PassthroughRoute, chooseOutboundRoute } from "./outbound-route.ts";
+import type { PodContext } from "./proxy-deps.ts";
+import { serveLocally } from "./short-circuit.ts";
+import { tunnelReason } from "./tunnel-reason.ts";
+
+/** Takes over an accepted, not started handle. Never rejects for reasons of the connection. */
+export async function serveOutbound(context: PodContext, downstream: Handle): Promise<void> {
+  const { deps, pod } = context;
+  const active = new ActiveConnection(deps, pod.uid, {
+    direction: "outbound",
+    protocol: "tcp",
+    source: downstream.remote,
+    destination: downstream.local, // O3: the kernel keeps the original destination as the local address
+  });
+  try {
+    await steps(context, downstream, active);
+  } catch (error) {
+    active.failWith("tunnel-failed", error);
+  } finally {
+    if (!active.isRelaying) downstream.reset();
+  }
+}
+
+async function steps(context: PodContext, downstream: Handle, active: ActiveConnection): Promise<void> {
+  const { deps, pod, signal } = context;
+  if (isSelfCall(downstream.local)) return active.fail("self-call"); // O4
+  const source = await awaitLocalWorkload(deps.state, pod, deps.options.node, {
+    ms: deps.options.workloadWaitMs,
+    signal,
+  }); // O5
+  if (source.kind === "unknown") {
+    return active.fail(source.reason, `no workload record for pod ${pod.namespace}/${pod.name}`);
+  }
+  await dispatch({ context, downstream, active, source });
+}
+
+/** O6, then one branch per kind of route. */
+async function dispatch(connection: OutboundConnection): Promise<void> {
+  const { context, downstream, active, source } = connection;
+  const { deps } = context;
+  const route = chooseOutboundRoute(deps.state, {
+    source: source.workload,
+    destination: downstream.local,
+    network: deps.options.network,
+    isLocal: (workload) => deps.options.shortCircuit && deps.pods.byWorkload(workload) !== undefined,
+    random: deps.random,
+  });
+  active.record.sourceWorkload = source.workload;
+  active.record.service = route.service;
+  active.record.destinationWorkload = route.workload;
+  switch (route.kind) {
+    case "reject":
+      return active.fail(route.reason);
+    case "passthrough":
+      return servePassthrough(connection, route);
+    case "hbone":
+      return serveThroughTunnel(connection, route);
+    case "local":
+      return serveLocally(connection, route, serveThroughTunnel);
+    default:
+      return unreachable(route);
+  }
+}
+
+/** O7, O8, O9, O10: through a tunnel to the next hop. There is no other way when this one fails. */
+async function serveThroughTunnel(connection: OutboundConnection, route: HboneRoute): Promise<void> {
+  const { downstream, active, source } = connection;
+  const { record } = active;
+  record.protocol = "hbone";
+  record.destination = route.hop;
+  record.hboneAuthority = formatSocketAddress(route.authority);
+  record.sourceIdentity = source.identity;
+  record.destinationIdentity = workloadIdentity(route.workload);
+  active.track(); // O7
+  const certificate = await ownCertificate(connection); // O8
+  if (certificate === undefined) return;
+  const stream = await openTunnel(connection, route, certificate); // O9
+  if (stream === undefined) return;
+  record.destinationIdentity = stream.peerIdentity;
+  record.destinationSerial = stream.peerCertificateSerial;
+  await active.relay(relay(downstream, stream)); // O10
+}
+
+/** O8, bounded. */
+async function ownCertificate(connection: OutboundConnection): Promise<WorkloadCertificate | undefined> {
+  const { context, active, source } = connection;
+  try {
+    const signal = AbortSignal.any([context.signal, active.signal]);
+    const certificate = await certificateFor(context.deps, source.identity, signal);
+    active.record.sourceSerial = certificate.serial;
+    return certificate;
+  } catch (error) {
+    active.failWith("no-certificate", error);
+    return undefined;
+  }
+}
+
+async function openTunnel(
+  connection: OutboundConnection,
+  route: HboneRoute,
+  certificate: WorkloadCertificate,
+): Promise<HboneClientStream | undefined> {
+  const { context, downstream, active, source } = connection;
+  const { deps, pool, sockets } = context;
+  const { connectTimeoutMs, tunnelTimeoutMs } = deps.options;
+  const expectedIdentities = route.expectedIdentities;
+  const key = {
+    sourceIdentity: source.identity,
+    sourceIp: downstream.remote.ip,
+    expectedIdentities,
+    destination: route.hop,
+  };
+  const dial = {
+    connect: (destination: SocketAddress, signal: AbortSignal) =>
+      sockets.connect({ destination, timeoutMs: connectTimeoutMs }, signal),
+    credentials: () =>
+      clientCredentials(deps.certificates.current(source.identity) ?? certificate, expectedIdentities),
+  };
+  try {
+    const signal = deadline(tunnelTimeoutMs, AbortSignal.any([context.signal, active.signal]));
+    return await pool.connect(key, connectRequest(connection, route), dial, signal);
+  } catch (error) {
+    active.failWith(tunnelReason(error), error);
+    return undefined;
+  }
+}
+
+function connectRequest({ downstream, source }: OutboundConnection, route: HboneRoute): ConnectRequest {
+  return {
+    target: { kind: "address", address: route.authority },
+    baggage: formatBaggage(workloadBaggage(source.workload)),
+    forwarded: formatForwarded(downstream.remote, route.service?.hostname),
+    traceparent: newTraceparent(),
+  };
+}
+
+/** To something outside the mesh, or without a tunnel: plain TCP, as the application would have made it. */
+async function servePassthrough(connection: OutboundConnection, route: PassthroughRoute): Promise<void> {
+  const { context, downstream, active } = connection;
+  const { connectTimeoutMs: timeoutMs } = context.deps.options;
+  active.record.destination = route.destination;
+  active.track();
+  const signal = AbortSignal.any([context.signal, active.signal]);
+  try {
+    const upstream = await context.sockets.connect({ destination: route.destination, timeoutMs }, signal);
+    await active.relay(relayPlain(downstream, upstream));
+  } catch (error) {
+    active.failWith("connect-failed", error, "O9");
+  }
+}
+
+/** O4. A dial to one of our own ports on a local address would come back to us for ever. */
+function isSelfCall(destination: SocketAddress): boolean {
+  return isLoopback(destination.ip) && ZTUNNEL_OWN_PORTS.has(destination.port);
+}
