@@ -38,12 +38,12 @@ export interface NodePlanInput {
 /** The root of nodes and of containers alike: the host's programs, nothing of its data. */
 export function rootSkeleton(host: HostLayout): LaunchPlan {
   return [
-    ...["bind", "Rr", "/usr", "/usr"],
-    ...host.topLinks.flatMap(({ path, target }) => ["link", target, path]),
-    ...host.topDirectories.flatMap((path) => ["bind", "Rr", path, path]),
-    ...host.etc.flatMap((path) => ["bind", "r", path, path]),
-    ...["dir", "/var/lib", "dir", "/root", "dir", "/home", "dir", "/mnt"],
-    ...["link", "../run", "/var/run"],
+    ["bind", "Rr", "/usr", "/usr"],
+    ...host.topLinks.map(({ path, target }) => ["link", target, path]),
+    ...host.topDirectories.map((path) => ["bind", "Rr", path, path]),
+    ...host.etc.map((path) => ["bind", "r", path, path]),
+    ...["/var/lib", "/root", "/home", "/mnt"].map((path) => ["dir", path]),
+    ["link", "../run", "/var/run"],
   ];
 }
 
@@ -51,54 +51,58 @@ export function cgroupDirectories(layout: CgroupLayout, group: string): readonly
   return [layout.v2, ...Object.values(layout.v1)].map((top) => `${top}/${group}`);
 }
 
-function joinCgroup(layout: CgroupLayout, group: string): LaunchPlan {
-  return cgroupDirectories(layout, group).flatMap((directory) => ["cgroup", directory]);
+export function joinCgroup(layout: CgroupLayout, group: string): LaunchPlan {
+  return cgroupDirectories(layout, group).map((directory) => ["cgroup", directory]);
 }
 
 /** Inside a node the hierarchies are where the host has them, with the node's group as their top. */
 function cgroupView({ host, cgroup }: NodePlanInput): LaunchPlan {
   const { v2, v1 } = host.cgroups;
-  const names = Object.values(v1);
-  if (names.length === 0) return ["bind", "", `${v2}/${cgroup}`, v2];
-  return [
-    ...["tmpfs", "/sys/fs/cgroup", "mode=755,size=1m"],
-    ...[v2, ...names].flatMap((top) => ["bind", "", `${top}/${cgroup}`, top]),
-  ];
+  const v1Tops = Object.values(v1);
+  if (v1Tops.length === 0) return [["bind", "", `${v2}/${cgroup}`, v2]];
+  const binds = [v2, ...v1Tops].map((top) => ["bind", "", `${top}/${cgroup}`, top]);
+  return [["tmpfs", "/sys/fs/cgroup", "mode=755,size=1m"], ...binds];
 }
 
-/** The command of the node's first process. */
+/** The command of the node's first process; it ends in `pause`. */
 export function nodeInitPlan(input: NodePlanInput): LaunchPlan {
   const { host, directory } = input;
   return [
     ...joinCgroup(host.cgroups, input.cgroup),
-    ...["unshare", "cgroup"],
+    ["unshare", "cgroup"],
     ...joinCgroup(host.cgroups, `${input.cgroup}/init`),
-    ...["netns", input.netns, "unshare", "mnt,uts,ipc,pid"],
-    ...["pid-file", `${directory}/init.pid`, "fork", "propagation", "private"],
-    ...["root", `${directory}/root`],
+    ["netns", input.netns],
+    ["unshare", "mnt,uts,ipc,pid"],
+    ["pid-file", `${directory}/init.pid`],
+    ["fork"],
+    ["propagation", "private"],
+    ["root", `${directory}/root`],
     ...rootSkeleton(host),
-    ...["proc", "/proc", "sysfs", "/sys", "rw"],
+    ["proc", "/proc"],
+    ["sysfs", "/sys", "rw"],
     ...cgroupView(input),
-    ...["bpffs", "/sys/fs/bpf", "bind", "R", "/dev", "/dev"],
-    ...["tmpfs", "/tmp", "mode=1777", "tmpfs", "/run", "mode=755", "dir", "/run/netns"],
-    ...["bind", "", `${directory}/kubelet`, "/var/lib/kubelet", "bind", "", `${directory}/log`, "/var/log"],
-    ...["bind", "", `${directory}/cni-conf`, "/etc/cni/net.d", "bind", "", `${directory}/cni-bin`, "/opt/cni/bin"],
-    ...["bind", "r", `${directory}/hosts`, "/etc/hosts", "bind", "r", `${directory}/resolv.conf`, "/etc/resolv.conf"],
-    ...productBinds(input),
-    ...["pivot", "propagation", "shared", "hostname", input.name, "pause"],
+    ["bpffs", "/sys/fs/bpf"],
+    ["bind", "R", "/dev", "/dev"],
+    ["tmpfs", "/tmp", "mode=1777"],
+    ["tmpfs", "/run", "mode=755"],
+    ["dir", "/run/netns"],
+    ["bind", "", `${directory}/kubelet`, "/var/lib/kubelet"],
+    ["bind", "", `${directory}/log`, "/var/log"],
+    ["bind", "", `${directory}/cni-conf`, "/etc/cni/net.d"],
+    ["bind", "", `${directory}/cni-bin`, "/opt/cni/bin"],
+    ["bind", "r", `${directory}/hosts`, "/etc/hosts"],
+    ["bind", "r", `${directory}/resolv.conf`, "/etc/resolv.conf"],
+    ["bind", "r", input.nodeHome, "/opt/ambit/node"],
+    ["bind", "r", input.bundles, "/opt/ambit/lib"],
+    ["bind", "r", input.modules, "/opt/ambit/node_modules"],
+    ["bind", "r", input.launcherDirectory, "/opt/ambit/bin"],
+    ["pivot"],
+    ["propagation", "shared"],
+    ["hostname", input.name],
   ];
 }
 
-function productBinds(input: NodePlanInput): LaunchPlan {
-  return [
-    ...["bind", "r", input.nodeHome, "/opt/ambit/node"],
-    ...["bind", "r", input.bundles, "/opt/ambit/lib"],
-    ...["bind", "r", input.modules, "/opt/ambit/node_modules"],
-    ...["bind", "r", input.launcherDirectory, "/opt/ambit/bin"],
-  ];
-}
-
-/** Steps that put a process of this machine into a node, in the group `leaf` of that node. */
+/** Steps that put a process of this machine into a node, in the group `cgroup` (seen from the machine). */
 export function enterNodePlan(layout: CgroupLayout, cgroup: string, initPid: number): LaunchPlan {
-  return [...joinCgroup(layout, cgroup), "enter", String(initPid), "cgroup,uts,ipc,net,pid,mnt"];
+  return [...joinCgroup(layout, cgroup), ["enter", String(initPid), "cgroup,uts,ipc,net,pid,mnt"]];
 }

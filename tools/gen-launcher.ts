@@ -52,7 +52,9 @@ const path = join(FOLDER, "launcher.gen.ts");
 const text = generate();
 if (process.argv.includes("--check")) {
   const same = readFileSync(path, "utf8") === text;
-  process.stdout.write(same ? "launcher.gen.ts is current\n" : "launcher.gen.ts differs: run npm run gen:launcher\n");
+  process.stdout.write(
+    same ? "launcher.gen.ts is current\n" : "launcher.gen.ts differs: run npm run gen:launcher\n",
+  );
   process.exitCode = same ? 0 : 1;
 } else {
   writeFileSync(path, text);

@@ -5,8 +5,8 @@ import { dirname } from "node:path";
 import { AmbitError } from "#core/runtime/errors.ts";
 import { LAUNCHER_BASE64 } from "./launcher.gen.ts";
 
-/** Steps of `run.c` in order, without the program. */
-export type LaunchPlan = readonly string[];
+/** Steps of `run.c` in order (each a name and its words), without the program. */
+export type LaunchPlan = readonly (readonly string[])[];
 
 /** Writes the executable to `path` (mode 0755), replacing it atomically. Throws on other CPUs than amd64 and arm64. */
 export function installLauncher(path: string): void {
@@ -22,7 +22,7 @@ export function installLauncher(path: string): void {
 
 /** Runs a short plan to its end and throws with the launcher's own words when it fails. */
 export function runPlan(launcher: string, plan: LaunchPlan, program: readonly string[]): string {
-  const result = spawnSync(launcher, [...plan, "--", ...program], {
+  const result = spawnSync(launcher, [...plan.flat(), "--", ...program], {
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
     timeout: 20_000,
     encoding: "utf8",
@@ -37,7 +37,15 @@ export interface LaunchStdio {
   readonly stdio: readonly ("ignore" | "pipe" | number)[];
 }
 
-/** Starts `command` (a plan with its program or terminal word) and returns at once. */
-export function launch(launcher: string, command: readonly string[], options: LaunchStdio): ChildProcess {
-  return spawn(launcher, command, { env: options.env, stdio: [...options.stdio], cwd: "/" });
+/** Starts a plan and returns at once. `end` is what it becomes: `["--", program, ...]`, `["pause"]` or `["connect", ip, port]`. */
+export function launch(
+  launcher: string,
+  command: { readonly plan: LaunchPlan; readonly end: readonly string[] },
+  options: LaunchStdio,
+): ChildProcess {
+  return spawn(launcher, [...command.plan.flat(), ...command.end], {
+    env: options.env,
+    stdio: [...options.stdio],
+    cwd: "/",
+  });
 }

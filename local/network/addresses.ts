@@ -21,7 +21,8 @@ export interface NodeAddresses {
 }
 
 export function nodeAddresses(index: number): NodeAddresses {
-  if (index < 1 || index > MAX_NODES) throw new Error(`a local cluster has 1 to ${MAX_NODES} nodes, not ${index}`);
+  if (index < 1 || index > MAX_NODES)
+    throw new Error(`a local cluster has 1 to ${MAX_NODES} nodes, not ${index}`);
   const host = index + 10;
   return {
     index,
