@@ -66,8 +66,7 @@ export function sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[
   const payload = Buffer.from(bytes);
   const control = encodeRights(fds);
   const header = messageHeader(payload, control);
-  check(libc().sendmsg(fd, header.bytes, MSG_NOSIGNAL), "sendmsg");
-  header.keepAlive();
+  check(libc().sendmsg(fd, header, MSG_NOSIGNAL), "sendmsg");
 }
 
 /** Receives one message; throws EAGAIN when there is none. */
@@ -75,10 +74,9 @@ export function receiveMessage(fd: number, limits: ReceiveLimits): ReceivedMessa
   const payload = Buffer.allocUnsafeSlow(limits.maxBytes);
   const control = Buffer.alloc(CMSG_HEADER_BYTES + align8(4 * limits.maxFds) + 32);
   const header = messageHeader(payload, control);
-  const length = check(libc().recvmsg(fd, header.bytes, MSG_CMSG_CLOEXEC), "recvmsg");
-  header.keepAlive();
-  const fds = decodeRights(control.subarray(0, Number(header.bytes.readBigUInt64LE(40))));
-  const flags = header.bytes.readInt32LE(48);
+  const length = check(libc().recvmsg(fd, header, MSG_CMSG_CLOEXEC), "recvmsg");
+  const fds = decodeRights(control.subarray(0, Number(header.readBigUInt64LE(40))));
+  const flags = header.readInt32LE(48);
   if ((flags & (MSG_TRUNC | MSG_CTRUNC)) !== 0 || fds.length > limits.maxFds) {
     for (const received of fds) closeSync(received);
     return { kind: "oversize" };
@@ -87,14 +85,8 @@ export function receiveMessage(fd: number, limits: ReceiveLimits): ReceivedMessa
   return { kind: "message", message: { bytes: payload.subarray(0, length), fds } };
 }
 
-interface MessageHeader {
-  readonly bytes: Buffer;
-  /** Call after the system call: the header points into buffers that must live until then. */
-  keepAlive(): void;
-}
-
 /** struct msghdr: name, namelen, iov, iovlen, control, controllen, flags (56 bytes on 64-bit). */
-function messageHeader(payload: Buffer, control: Buffer): MessageHeader {
+function messageHeader(payload: Buffer, control: Buffer): Buffer {
   const vector = Buffer.alloc(16);
   if (payload.length > 0) vector.writeBigUInt64LE(addressOf(payload), 0);
   vector.writeBigUInt64LE(BigInt(payload.length), 8);
@@ -105,8 +97,7 @@ function messageHeader(payload: Buffer, control: Buffer): MessageHeader {
     bytes.writeBigUInt64LE(addressOf(control), 32);
     bytes.writeBigUInt64LE(BigInt(control.length), 40);
   }
-  const pointedTo = [vector, payload, control];
-  return { bytes, keepAlive: () => void pointedTo.length };
+  return bytes;
 }
 
 function align8(length: number): number {

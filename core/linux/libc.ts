@@ -103,11 +103,13 @@ export function check(result: number, call: string, detail?: string): number {
   return result;
 }
 
-/**
- * Address of the bytes, for structures that hold pointers. Valid as long as `bytes` is reachable: keep it in a
- * variable that is used after the call.
- */
+/** Buffers whose addresses were taken last: they stay reachable until long after the call that uses the address. */
+const recentlyAddressed: (Uint8Array | undefined)[] = Array<undefined>(64).fill(undefined);
+let nextAddressed = 0;
+
+/** Address of the bytes, for structures that hold pointers. Valid for the system call that follows, not longer. */
 export function addressOf(bytes: Uint8Array): bigint {
+  recentlyAddressed[nextAddressed++ % recentlyAddressed.length] = bytes;
   return (loaded ??= load()).koffi.address(bytes);
 }
 
