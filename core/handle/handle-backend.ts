@@ -10,21 +10,12 @@ export interface HandleBackend {
   /** Listens on a bound fd, which it owns from now on; throws the system error. `onConnection` runs synchronously. */
   listenFd(fd: number, backlog: number, onConnection: (handle: Handle) => void): Listener;
   /** Listens on an address of this process's own namespace. Rejects with the system error. */
-  listen(
-    address: SocketAddress,
-    backlog: number,
-    onConnection: (handle: Handle) => void,
-  ): Promise<Listener>;
+  listen(address: SocketAddress, backlog: number, onConnection: (handle: Handle) => void): Promise<Listener>;
   /**
    * Connects an unconnected TCP fd, which it owns from now on. Rejects with the system error
    * (ECONNREFUSED, ETIMEDOUT, ...) or the abort reason.
    */
-  connectFd(
-    fd: number,
-    destination: SocketAddress,
-    timeoutMs: number,
-    signal?: AbortSignal,
-  ): Promise<Handle>;
+  connectFd(fd: number, destination: SocketAddress, timeoutMs: number, signal?: AbortSignal): Promise<Handle>;
   /** Connects a new socket, optionally bound to `sourceIp`. Rejects as `connectFd` does. */
   connect(options: BackendConnectOptions, signal?: AbortSignal): Promise<Handle>;
   /** Accepts TLS on a handle that was not started. On failure the handle is gone and the promise rejects. */

@@ -24,7 +24,9 @@ export function resetError(): AmbitError {
 
 /** An event callback threw: a bug, which ends this one connection and no other. */
 export function callbackError(cause: unknown): AmbitError {
-  return new AmbitError(HANDLE_CALLBACK_FAILED, `a connection's own code failed: ${String(cause)}`, { cause });
+  return new AmbitError(HANDLE_CALLBACK_FAILED, `a connection's own code failed: ${String(cause)}`, {
+    cause,
+  });
 }
 
 export function connectTimeout(destination: string, ms: number): NodeJS.ErrnoException {

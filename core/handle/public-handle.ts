@@ -101,8 +101,9 @@ export class PublicHandle implements Handle {
       this.socket.once("finish", () => this.socket.resetAndDestroy());
       return;
     }
-    if (!isShutting) this.#transport.resetAndDestroy();
-    if (this.#transport !== this.socket) this.socket.destroy();
+    // Below TLS the transport's own close destroys the TLS socket; destroying both here crashes the process.
+    if (isShutting) this.socket.destroy();
+    else this.#transport.resetAndDestroy();
   }
 
   #writeResult(): WriteResult {

@@ -126,7 +126,10 @@ function probeRawBindings(): RawBindings {
   const indices = [stream.kReadBytesOrError, stream.kLastWriteWasAsync];
   const usable = ArrayBuffer.isView(state) && indices.every((index) => index >= 0 && index < state.length);
   if (missing.length > 0 || !usable) {
-    throw new AmbitError(HANDLE_RAW_UNAVAILABLE, `libuv wraps lack ${missing.join(", ") || "their state array"}`);
+    throw new AmbitError(
+      HANDLE_RAW_UNAVAILABLE,
+      `libuv wraps lack ${missing.join(", ") || "their state array"}`,
+    );
   }
   new stream.WriteWrap();
   new stream.ShutdownWrap();

@@ -188,8 +188,7 @@ export class RawStream implements Handle {
   }
 
   #deliver(byteCount: number): Uint8Array | undefined {
-    const bytes =
-      byteCount === this.#buffer.length ? this.#buffer : this.#buffer.subarray(0, byteCount);
+    const bytes = byteCount === this.#buffer.length ? this.#buffer : this.#buffer.subarray(0, byteCount);
     if (this.#events === undefined || this.#early.length > 0) {
       this.#early.push(Buffer.from(bytes));
       return undefined;

@@ -8,7 +8,7 @@ import type { TLSSocket } from "node:tls";
 import { AmbitError } from "../runtime/errors.ts";
 import type { Handle } from "./handle.ts";
 import { HANDLE_RAW_UNAVAILABLE, HANDLE_TLS_FAILED } from "./handle-errors.ts";
-import { isStreamWrap, type RawBindings, type TcpWrap } from "./raw-bindings.ts";
+import { isStreamWrap, type RawBindings } from "./raw-bindings.ts";
 import { RawStream, type RawStreamParts, type RawTerminator } from "./raw-stream.ts";
 import { tcpWrapOf } from "./raw-tcp-handle.ts";
 import type { TlsHandle, TlsOptions } from "./tls-handle.ts";
@@ -39,13 +39,12 @@ export function rawTls(
     return Promise.reject(new AmbitError(HANDLE_TLS_FAILED, "TLS needs a plain handle of the same backend"));
   }
   const socket = new Socket({ handle: wrap, allowHalfOpen: true, manualStart: true } as object);
-  return handshake(socket, role, options, (tls, facts) => adoptTls(bindings, tcp, { tls, socket, wrap }, facts));
+  return handshake(socket, role, options, (tls, facts) => adoptTls(bindings, tcp, { tls, socket }, facts));
 }
 
 interface TlsParts {
   readonly tls: TLSSocket;
   readonly socket: Socket;
-  readonly wrap: TcpWrap;
 }
 
 function adoptTls(bindings: RawBindings, tcp: Handle, parts: TlsParts, facts: TlsFacts): TlsHandle {
@@ -71,17 +70,20 @@ function adoptTls(bindings: RawBindings, tcp: Handle, parts: TlsParts, facts: Tl
   return handle;
 }
 
-function tlsTerminator({ tls, wrap }: TlsParts): RawTerminator {
+function tlsTerminator({ tls, socket }: TlsParts): RawTerminator {
   const whenClosed = (done: () => void): void => {
     if (tls.closed) process.nextTick(done);
     else tls.once("close", () => done());
-    tls.destroy();
   };
   return {
-    close: whenClosed,
-    reset: (done) => {
-      wrap.reset(() => undefined);
+    close: (done) => {
       whenClosed(done);
+      tls.destroy();
+    },
+    // The transport's close destroys the TLS socket; destroying both here crashes the process.
+    reset: (done) => {
+      whenClosed(done);
+      socket.resetAndDestroy();
     },
     resetWaitsForShutdown: false,
   };

@@ -53,9 +53,14 @@ export function handshake<T>(
     };
     const onAbort = (): void => fail(signal?.reason as Error);
     const tls = role === "server" ? serverSocket(socket, options) : clientSocket(socket, options);
-    const timer = setTimeout(() => fail(timeoutError(options.handshakeTimeoutMs)), options.handshakeTimeoutMs);
+    const timer = setTimeout(
+      () => fail(timeoutError(options.handshakeTimeoutMs)),
+      options.handshakeTimeoutMs,
+    );
     tls.on("error", (error) => fail(failure(error)));
-    tls.on("close", () => fail(new AmbitError(HANDLE_TLS_FAILED, "the peer closed during the TLS handshake")));
+    tls.on("close", () =>
+      fail(new AmbitError(HANDLE_TLS_FAILED, "the peer closed during the TLS handshake")),
+    );
     tls.once("secure", () => {
       if (settled) return;
       try {

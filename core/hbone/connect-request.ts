@@ -69,7 +69,9 @@ export function readConnect(fields: readonly HeaderField[]): ConnectOutcome {
 }
 
 export function formatTarget(target: ConnectTarget): string {
-  return target.kind === "address" ? formatSocketAddress(target.address) : `${target.hostname}:${target.port}`;
+  return target.kind === "address"
+    ? formatSocketAddress(target.address)
+    : `${target.hostname}:${target.port}`;
 }
 
 /** An address with a port, or a DNS name with a port; the port is never 0 and never left out. */
