@@ -97,12 +97,8 @@ function resourceMatches(resources: readonly string[], { resource = "", subresou
 
 /** Every single permission of `wanted` is in `held`: what may be granted without `escalate`. */
 export function covers(held: readonly V1PolicyRule[], wanted: readonly V1PolicyRule[]): boolean {
-  return wanted.every((rule) => singles(rule).every((access) => held.some((own) => holds(own, access))));
-}
-
-/** Taking `*` literally: only a rule with `*` grants `*`. */
-function holds(rule: V1PolicyRule, access: AccessRequest): boolean {
-  return ruleAllows(rule, access) || (access.name === undefined && (rule.resourceNames ?? []).length === 0 && ruleAllows(rule, access));
+  // `*` is taken literally here: only a rule with `*` grants `*`, and only one without names grants all names.
+  return wanted.every((rule) => singles(rule).every((access) => held.some((own) => ruleAllows(own, access))));
 }
 
 function singles(rule: V1PolicyRule): AccessRequest[] {

@@ -1,0 +1,68 @@
+/** Pods: defaults, what may change later, quality of service class. */
+import type { V1Pod, V1PodSpec } from "@kubernetes/client-node";
+import { type FieldProblem, forbiddenField, required } from "../../http/status-error.ts";
+import { type ApiObject, clone, deepEqual } from "../../object.ts";
+import type { Strategy } from "../strategy.ts";
+import { defaultPodSpec, podSpecProblems } from "./pod-template.ts";
+
+const podOf = (object: ApiObject): V1Pod => object as unknown as V1Pod;
+
+const IMMUTABLE =
+  "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`," +
+  "`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+export const podStrategy: Strategy = {
+  statusTakesMetadata: true,
+  defaults: (object) => {
+    const { spec } = podOf(object);
+    if (spec === undefined) return;
+    defaultPodSpec(spec);
+    spec.enableServiceLinks ??= true;
+  },
+  onCreate: (object) => {
+    object.status = { phase: "Pending", qosClass: qosClass(podOf(object).spec) };
+  },
+  validate: (object, old) => {
+    const { spec } = podOf(object);
+    if (spec === undefined) return [required("spec")];
+    const problems = podSpecProblems(spec, "spec");
+    const before = old === undefined ? undefined : podOf(old).spec;
+    if (before !== undefined && !deepEqual(fixedPart(spec), fixedPart(before))) problems.push(forbiddenField("spec", IMMUTABLE));
+    return problems;
+  },
+};
+
+/** The pod spec without what an update may change. `nodeName` is only ever written through `pods/binding`. */
+function fixedPart(spec: V1PodSpec): unknown {
+  const copy = clone(spec);
+  for (const container of [...copy.containers, ...(copy.initContainers ?? []), ...(copy.ephemeralContainers ?? [])]) delete container.image;
+  delete copy.tolerations;
+  delete copy.activeDeadlineSeconds;
+  delete copy.ephemeralContainers;
+  return copy;
+}
+
+function qosClass(spec: V1PodSpec | undefined): string {
+  const all = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map((container) => container.resources ?? {});
+  const empty = (map: Record<string, string> | undefined): boolean => Object.keys(map ?? {}).length === 0;
+  if (all.every((resources) => empty(resources.limits) && empty(resources.requests))) return "BestEffort";
+  const guaranteed = all.every(
+    ({ limits, requests }) => limits?.["cpu"] !== undefined && limits["memory"] !== undefined && deepEqual(limits, { ...limits, ...requests }),
+  );
+  return guaranteed ? "Guaranteed" : "Burstable";
+}
+
+/** Binding is the one write that may set the node. */
+export function boundTo(pod: ApiObject, node: string, now: string): ApiObject {
+  const next = clone(pod);
+  const { spec, status = {} } = podOf(next);
+  if (spec !== undefined) spec.nodeName = node;
+  const conditions = (status.conditions ?? []).filter((condition) => condition.type !== "PodScheduled");
+  const scheduled = { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: now };
+  next.status = { ...status, conditions: [...conditions, scheduled] };
+  return next;
+}
+
+export function podProblems(object: ApiObject): FieldProblem[] {
+  return podStrategy.validate?.(object, undefined) ?? [];
+}

@@ -1,0 +1,80 @@
+/** POST: a new object. */
+import { randomInt, randomUUID } from "node:crypto";
+import { trackUpdate } from "../apply/managed-fields.ts";
+import { alreadyExists, forbidden, invalid, StatusError } from "../http/status-error.ts";
+import { type ApiObject, timestamp } from "../object.ts";
+import { apiVersionOf, keyOf } from "../registry/resource.ts";
+import { strategyOf } from "../registry/strategies.ts";
+import type { RequestContext, RestDeps, Target } from "./context.ts";
+import { decode } from "./decode.ts";
+import { validateObject } from "./validate-object.ts";
+
+const SUFFIX_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789";
+const SUFFIX_LENGTH = 5;
+const LONGEST_BASE = 58;
+
+/** Stores the body as a new object. `applied` objects carry the managed fields that apply computed. */
+export async function createObject(
+  deps: RestDeps,
+  target: Target,
+  body: unknown,
+  context: RequestContext & { readonly applied?: boolean },
+): Promise<ApiObject> {
+  const { resource, namespace } = target;
+  const decoded = decode(deps, target, body, context);
+  if (decoded.metadata.resourceVersion !== undefined) {
+    throw new StatusError(400, "resourceVersion should not be set on objects to be created");
+  }
+  startMetadata(deps, target, decoded, context.applied === true);
+  const strategy = strategyOf(resource.id);
+  if (resource.subresources.includes("status")) delete decoded.status;
+  strategy.onCreate?.(decoded);
+  strategy.defaults?.(decoded);
+  const request = { operation: "CREATE" as const, target: { ...target, name: decoded.metadata.name }, old: undefined, context };
+  await checkNamespace(deps, target, decoded);
+  const object = (await deps.admission.mutate({ ...request, object: decoded })) ?? decoded;
+  strategy.defaults?.(object); // again: what admission added has defaults too
+  validateObject(deps, resource, object, undefined);
+  await deps.admission.validate({ ...request, object });
+  const key = keyOf(resource, namespace, object.metadata.name);
+  if (deps.store.get(resource.id, key) !== undefined) throw alreadyExists(resource, object.metadata.name);
+  if (context.applied !== true) {
+    const now = timestamp(deps.clock.nowMs());
+    trackUpdate(undefined, object, deps.registry.schema(resource), { manager: context.manager, apiVersion: apiVersionOf(resource), now });
+  }
+  const problems = strategy.allocate?.(object, undefined, deps.strategy) ?? [];
+  if (problems.length > 0) throw invalid(resource, object.metadata.name, problems);
+  return context.dryRun ? object : deps.store.put(resource.id, key, object);
+}
+
+function startMetadata(deps: RestDeps, target: Target, object: ApiObject, applied: boolean): void {
+  const { metadata } = object;
+  const base = metadata.generateName ?? "";
+  if ((metadata.name ?? "") === "" && base !== "") {
+    const suffix = Array.from({ length: SUFFIX_LENGTH }, () => SUFFIX_CHARACTERS[randomInt(SUFFIX_CHARACTERS.length)]);
+    metadata.name = base.slice(0, LONGEST_BASE) + suffix.join("");
+  }
+  metadata.uid = randomUUID();
+  metadata.creationTimestamp = timestamp(deps.clock.nowMs());
+  if (target.resource.hasGeneration) metadata.generation = 1;
+  else delete metadata.generation;
+  delete metadata.deletionTimestamp;
+  delete metadata.deletionGracePeriodSeconds;
+  delete metadata.selfLink;
+  if (!applied) delete metadata.managedFields;
+}
+
+/** A namespace must exist and not be on its way out. */
+function checkNamespace(deps: RestDeps, target: Target, object: ApiObject): Promise<void> {
+  const { resource, namespace } = target;
+  if (!resource.namespaced) return Promise.resolve();
+  const owner = deps.store.get("namespaces", namespace);
+  if (owner === undefined) {
+    throw new StatusError(404, `namespaces "${namespace}" not found`, { details: { name: namespace, kind: "namespaces" } });
+  }
+  if (owner.metadata.deletionTimestamp === undefined) return Promise.resolve();
+  const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+  throw forbidden(resource, object.metadata.name, why, [
+    { reason: "NamespaceTerminating", message: `namespace ${namespace} is being terminated`, field: "metadata.namespace" },
+  ]);
+}

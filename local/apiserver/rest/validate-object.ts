@@ -1,0 +1,75 @@
+/** Everything that must hold before an object is stored; throws one 422 that names every problem. */
+import { type FieldProblem, invalid, invalidValue, required } from "../http/status-error.ts";
+import type { ApiObject, ObjectMeta } from "../object.ts";
+import { strategyOf } from "../registry/strategies.ts";
+import type { Resource } from "../registry/resource.ts";
+import { checkRules } from "../schema/rules.ts";
+import type { Schema } from "../schema/schema.ts";
+import { validate } from "../schema/validate.ts";
+import type { RestDeps } from "./context.ts";
+
+export function validateObject(deps: RestDeps, resource: Resource, object: ApiObject, old: ApiObject | undefined): void {
+  const schema = deps.registry.schema(resource);
+  const problems = metadataProblems(resource, object.metadata);
+  problems.push(...validate(enforcedPart(resource, object), schema));
+  if (resource.custom !== undefined) {
+    if (problems.length === 0) problems.push(...checkRules(object, old, resource.custom.schema));
+    else if (hasRules(resource.custom.schema)) problems.push(skippedRules());
+  }
+  if (problems.length === 0) problems.push(...(strategyOf(resource.id).validate?.(object, old) ?? []));
+  if (problems.length > 0) throw invalid(resource, object.metadata.name ?? "", problems);
+}
+
+/** Status of built-in kinds is trusted: it is written by components, and real validation there is per kind. */
+function enforcedPart(resource: Resource, object: ApiObject): ApiObject {
+  if (resource.custom !== undefined || object.status === undefined) return object;
+  const { status: _status, ...rest } = object;
+  return rest as ApiObject;
+}
+
+function skippedRules(): FieldProblem {
+  const why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+  return { field: "<nil>", message: `Invalid value: null: ${why}`, reason: "FieldValueInvalid" };
+}
+
+function hasRules(schema: Schema): boolean {
+  if (schema["x-kubernetes-validations"] !== undefined) return true;
+  const children = [...Object.values(schema.properties ?? {}), ...(schema.items === undefined ? [] : [schema.items])];
+  return children.some(hasRules);
+}
+
+const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const SERVICE = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const SUBDOMAIN_WORDS =
+  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character " +
+  "(e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+function nameProblem(resource: Resource, name: string): string | undefined {
+  if (resource.group === "rbac.authorization.k8s.io") return /^[^/%]{1,253}$/.test(name) && name !== "." && name !== ".." ? undefined : "may not contain '/' or '%'";
+  if (resource.id === "services") return SERVICE.test(name) ? undefined : "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+  if (resource.id === "namespaces") return LABEL.test(name) ? undefined : "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+  return name.length <= 253 && SUBDOMAIN.test(name) ? undefined : SUBDOMAIN_WORDS;
+}
+
+const LABEL_VALUE = /^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$/;
+const QUALIFIED = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$/;
+const MAX_ANNOTATION_BYTES = 256 * 1024;
+
+function metadataProblems(resource: Resource, metadata: ObjectMeta): FieldProblem[] {
+  if ((metadata.name ?? "") === "") return [required("metadata.name", "name or generateName is required")];
+  const problems: FieldProblem[] = [];
+  const why = nameProblem(resource, metadata.name);
+  if (why !== undefined) problems.push(invalidValue("metadata.name", metadata.name, why));
+  for (const [key, value] of Object.entries(metadata.labels ?? {})) {
+    if (!QUALIFIED.test(key)) problems.push(invalidValue("metadata.labels", key, "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
+    else if (!LABEL_VALUE.test(value)) problems.push(invalidValue("metadata.labels", value, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
+  }
+  let bytes = 0;
+  for (const [key, value] of Object.entries(metadata.annotations ?? {})) {
+    bytes += key.length + value.length;
+    if (!QUALIFIED.test(key.toLowerCase()) && !QUALIFIED.test(key)) problems.push(invalidValue("metadata.annotations", key, "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
+  }
+  if (bytes > MAX_ANNOTATION_BYTES) problems.push({ field: "metadata.annotations", message: `Too long: may not be more than ${MAX_ANNOTATION_BYTES} bytes`, reason: "FieldValueTooLong" });
+  return problems;
+}
