@@ -156,17 +156,18 @@ export class FakeKubeApi {
   }
 
   #default(request: FakeRequest, response: ServerResponse): void {
-    const [, root = "", namespace = "", plural = "", name] = COLLECTION.exec(request.path) ?? [];
-    const collection = `${root}/${plural}`;
-    const key = namespace === "" ? (name ?? "") : `${namespace}/${name ?? ""}`;
+    const { collection, namespace, plural, name, key } = parsePath(request.path);
+    const isRead = request.method === "GET";
     if (plural === "") send(response, 404, { kind: "Status", message: "no such path" });
     else if (request.query.get("watch") === "true") this.#watch(collection, request, response);
-    else if (request.method === "GET" && name === undefined)
-      this.#list(collection, namespace, request, response);
-    else if (request.method === "GET") {
-      const found = this.get(collection, key);
-      send(response, found === undefined ? 404 : 200, found ?? { kind: "Status", message: "not found" });
-    } else this.#write(collection, key, request, response);
+    else if (isRead && name === undefined) this.#list(collection, namespace, request, response);
+    else if (isRead) this.#read(collection, key, response);
+    else this.#write(collection, key, request, response);
+  }
+
+  #read(collection: string, key: string, response: ServerResponse): void {
+    const found = this.get(collection, key);
+    send(response, found === undefined ? 404 : 200, found ?? { kind: "Status", message: "not found" });
   }
 
   #list(collection: string, namespace: string, request: FakeRequest, response: ServerResponse): void {
@@ -209,6 +210,30 @@ export class FakeKubeApi {
       send(response, 200, this.put(collection, withIdentity(content, bodyKey)));
     }
   }
+}
+
+interface RequestPath {
+  readonly collection: string;
+  readonly namespace: string;
+  readonly plural: string;
+  readonly name: string | undefined;
+  readonly key: string;
+}
+
+function parsePath(path: string): RequestPath {
+  const [, root = "", namespace = "", plural = "", name] = COLLECTION.exec(path) ?? [];
+  // `/api/v1/namespaces/x` is the namespace x itself.
+  const isNamespace = plural === "" && /^\/api\/v1\/namespaces\/[^/]+$/.test(path);
+  if (isNamespace)
+    return {
+      collection: "/api/v1/namespaces",
+      namespace: "",
+      plural: "namespaces",
+      name: path.slice(19),
+      key: path.slice(19),
+    };
+  const key = namespace === "" ? (name ?? "") : `${namespace}/${name ?? ""}`;
+  return { collection: `${root}/${plural}`, namespace, plural, name, key };
 }
 
 function refusal(method: string, body: RawObject, known: RawObject | undefined): number {

@@ -1,0 +1,27 @@
+/** The inputs of the graph: one settable collection per kind. Filled by informers, or by files. */
+import type {
+  ConfigMapObject,
+  CustomObject,
+  EndpointSliceObject,
+  NamespaceObject,
+  NodeObject,
+  PodObject,
+  ServiceAccountObject,
+  ServiceObject,
+} from "#core/k8s/object-types.ts";
+import { StaticCollection } from "./collections/static.ts";
+
+export class Sources {
+  readonly namespaces: StaticCollection<NamespaceObject> = new StaticCollection("namespaces");
+  readonly nodes: StaticCollection<NodeObject> = new StaticCollection("nodes");
+  readonly pods: StaticCollection<PodObject> = new StaticCollection("pods");
+  readonly services: StaticCollection<ServiceObject> = new StaticCollection("services");
+  readonly serviceAccounts: StaticCollection<ServiceAccountObject> = new StaticCollection("serviceaccounts");
+  readonly endpointSlices: StaticCollection<EndpointSliceObject> = new StaticCollection("endpointslices");
+  readonly authorizationPolicies: StaticCollection<CustomObject> = new StaticCollection(
+    "authorizationpolicies",
+  );
+  readonly peerAuthentications: StaticCollection<CustomObject> = new StaticCollection("peerauthentications");
+  /** ConfigMap `istio` of the system namespace alone. */
+  readonly meshConfigMaps: StaticCollection<ConfigMapObject> = new StaticCollection("configmaps");
+}

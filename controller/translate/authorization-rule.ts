@@ -1,0 +1,192 @@
+/**
+ * Pure. One rule of an AuthorizationPolicy to the L4 form. What L4 cannot see (methods, paths, hosts, request
+ * identities) never weakens the result: an ALLOW rule with such a condition is dropped, a DENY rule keeps its L4
+ * conditions alone and so covers more. A DENY rule in which nothing of L4 is left never fires. All of it is reported.
+ */
+import {
+  type AuthorizationAction,
+  type AuthorizationClause,
+  type AuthorizationMatch,
+  type AuthorizationRule,
+  EMPTY_MATCH,
+} from "#core/model/authorization.ts";
+import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { ipBlockMatch, portMatch, serviceAccountMatch, stringMatch } from "./match-values.ts";
+import type { Report } from "./policy-report.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+type Dimension = keyof AuthorizationMatch;
+
+interface FieldTarget {
+  readonly dimension: Dimension;
+  readonly side: "any" | "none";
+}
+
+interface RuleInput {
+  readonly action: AuthorizationAction;
+  readonly namespace: string;
+  readonly report: Report;
+}
+
+/** One entry of `from`, `to` or `when` in L4 terms. `incomplete`: it also had conditions that L4 cannot see. */
+interface Entry {
+  readonly match: AuthorizationMatch;
+  readonly incomplete: boolean;
+  /** A condition that nothing can meet, such as a list of malformed ports alone. */
+  readonly impossible: boolean;
+}
+
+const both = (field: string, not: string, dimension: Dimension): readonly [string, FieldTarget][] => [
+  [field, { dimension, side: "any" }],
+  [not, { dimension, side: "none" }],
+];
+
+const SOURCE_FIELDS: ReadonlyMap<string, FieldTarget> = new Map([
+  ...both("principals", "notPrincipals", "principals"),
+  ...both("namespaces", "notNamespaces", "namespaces"),
+  ...both("serviceAccounts", "notServiceAccounts", "serviceAccounts"),
+  ...both("ipBlocks", "notIpBlocks", "sourceIps"),
+]);
+const OPERATION_FIELDS: ReadonlyMap<string, FieldTarget> = new Map(
+  both("ports", "notPorts", "destinationPorts"),
+);
+const CONDITION_DIMENSIONS: Readonly<Record<string, Dimension>> = {
+  "source.ip": "sourceIps",
+  "source.namespace": "namespaces",
+  "source.principal": "principals",
+  "destination.ip": "destinationIps",
+  "destination.port": "destinationPorts",
+};
+
+/** Undefined when the rule has no L4 form (see above). `{}` matches everything. */
+export function translateRule(raw: unknown, path: string, input: RuleInput): AuthorizationRule | undefined {
+  const rule = jsonObject(raw);
+  input.report.unknownFields(rule, new Set(["from", "to", "when"]), path);
+  const groups: readonly (readonly Entry[])[] = [
+    jsonList(rule["to"]).map((to, i) => operation(to, `${path}.to[${i}].operation`, input)),
+    jsonList(rule["from"]).map((from, i) => source(from, `${path}.from[${i}].source`, input)),
+    ...jsonList(rule["when"]).map((when, i) => [condition(when, `${path}.when[${i}]`, input)]),
+  ].filter((group) => group.length > 0);
+  return input.action === "allow" ? allowRule(groups) : denyRule(groups);
+}
+
+/** An entry that can be met only in part is no reason to allow: the whole rule goes. */
+function allowRule(groups: readonly (readonly Entry[])[]): AuthorizationRule | undefined {
+  if (groups.flat().some((entry) => entry.incomplete)) return undefined;
+  const clauses = groups.map((group) =>
+    group.filter((entry) => !entry.impossible).map((entry) => entry.match),
+  );
+  return clauses.some((matches) => matches.length === 0)
+    ? undefined
+    : { clauses: clauses.map((matches) => ({ matches })) };
+}
+
+/** Conditions that cannot be seen are ignored. A group with an entry of nothing else is thereby always true. */
+function denyRule(groups: readonly (readonly Entry[])[]): AuthorizationRule | undefined {
+  if (groups.length === 0) return { clauses: [] };
+  const clauses: AuthorizationClause[] = [];
+  for (const group of groups) {
+    const ignored = group.some((entry) => (entry.incomplete || entry.impossible) && isEmpty(entry.match));
+    if (!ignored) clauses.push({ matches: group.map((entry) => entry.match) });
+  }
+  return clauses.length === 0 ? undefined : { clauses };
+}
+
+function source(raw: unknown, path: string, input: RuleInput): Entry {
+  return entryOf(jsonObject(jsonObject(raw)["source"]), SOURCE_FIELDS, path, input);
+}
+
+function operation(raw: unknown, path: string, input: RuleInput): Entry {
+  return entryOf(jsonObject(jsonObject(raw)["operation"]), OPERATION_FIELDS, path, input);
+}
+
+function condition(raw: unknown, path: string, input: RuleInput): Entry {
+  const { key, values, notValues, ...rest } = jsonObject(raw);
+  input.report.unknownFields(rest, new Set(), path);
+  const name = jsonText(key);
+  const dimension = Object.hasOwn(CONDITION_DIMENSIONS, name) ? CONDITION_DIMENSIONS[name] : undefined;
+  if (dimension === undefined) {
+    input.report.unsupported(`${path}.key`, `"${name}" ${L7_NOTE[input.action]}`);
+    return { match: EMPTY_MATCH, incomplete: true, impossible: false };
+  }
+  const fields = { ...(values !== undefined && { values }), ...(notValues !== undefined && { notValues }) };
+  return entryOf(fields, new Map(both("values", "notValues", dimension)), path, input);
+}
+
+const L7_NOTE: Readonly<Record<AuthorizationAction, string>> = {
+  allow: "needs a waypoint; without one the rule allows nothing",
+  deny: "needs a waypoint; without one the condition is ignored, or the rule if nothing else is in it",
+};
+
+function entryOf(
+  fields: Fields,
+  known: ReadonlyMap<string, FieldTarget>,
+  path: string,
+  input: RuleInput,
+): Entry {
+  let match = EMPTY_MATCH;
+  let incomplete = false;
+  let impossible = false;
+  for (const [field, raw] of Object.entries(fields)) {
+    const entries = jsonList(raw);
+    if (entries.length === 0) continue;
+    const target = known.get(field);
+    if (target === undefined) {
+      input.report.unsupported(`${path}.${field}`, L7_NOTE[input.action]);
+      incomplete = true;
+      continue;
+    }
+    const values = convertAll(entries, target.dimension, `${path}.${field}`, input);
+    if (values.length === 0 && target.side === "any") impossible = true;
+    match = withValues(match, target, values);
+  }
+  return { match, incomplete, impossible };
+}
+
+/** Entries as match values. A malformed one is reported and left out: it could match nothing. */
+function convertAll(
+  entries: readonly unknown[],
+  dimension: Dimension,
+  path: string,
+  input: RuleInput,
+): readonly unknown[] {
+  return entries.flatMap((entry, i) => {
+    const value = convert(jsonText(entry), dimension, input.namespace);
+    if (value !== undefined) return [value];
+    input.report.invalid(
+      `${path}[${i}]`,
+      `"${jsonText(entry).slice(0, 80)}" is malformed and matches nothing`,
+    );
+    return [];
+  });
+}
+
+function convert(text: string, dimension: Dimension, namespace: string): unknown {
+  switch (dimension) {
+    case "namespaces":
+    case "principals":
+      return stringMatch(text);
+    case "serviceAccounts":
+      return serviceAccountMatch(text, namespace);
+    case "destinationPorts":
+      return portMatch(text);
+    case "sourceIps":
+    case "destinationIps":
+      return ipBlockMatch(text);
+  }
+}
+
+function withValues(
+  match: AuthorizationMatch,
+  target: FieldTarget,
+  values: readonly unknown[],
+): AuthorizationMatch {
+  const list = match[target.dimension];
+  return { ...match, [target.dimension]: { ...list, [target.side]: values } };
+}
+
+function isEmpty(match: AuthorizationMatch): boolean {
+  return Object.values(match).every(
+    (list: AuthorizationMatch[Dimension]) => list.any.length + list.none.length === 0,
+  );
+}

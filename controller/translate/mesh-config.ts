@@ -1,0 +1,73 @@
+/** Pure. ConfigMap `istio`, key `mesh` (YAML of Istio's MeshConfig), to what the controller uses of it. */
+import { parse } from "yaml";
+import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import type { ConfigMapObject } from "#core/k8s/object-types.ts";
+import type { Translated, TranslationProblem } from "./problem.ts";
+
+export interface MeshConfig {
+  readonly trustDomain: string;
+  /** Believed from peers, never issued. */
+  readonly trustDomainAliases: readonly string[];
+  /** Where mesh-wide policies live. */
+  readonly rootNamespace: string;
+  readonly clusterId: string;
+  readonly network: string;
+  /** `cluster.local` of service host names. */
+  readonly dnsDomain: string;
+  /** Whether policies marked `istio.io/dry-run` are sent. */
+  readonly dryRunPolicies: boolean;
+}
+
+/** Fields of Istio's MeshConfig that Ambit reads. */
+const READ_FIELDS: ReadonlySet<string> = new Set(["trustDomain", "trustDomainAliases", "rootNamespace"]);
+const DOMAIN = /^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$/;
+
+/** `defaults` holds where the ConfigMap is absent, silent or wrong. */
+export function translateMeshConfig(
+  configMap: ConfigMapObject | undefined,
+  defaults: MeshConfig,
+): Translated<MeshConfig> {
+  if (configMap === undefined) return { output: defaults, problems: [] };
+  const problems: TranslationProblem[] = [];
+  const { namespace, name, generation } = configMap.metadata;
+  const report = (path: string, reason: TranslationProblem["reason"], message: string): void => {
+    problems.push({ kind: "ConfigMap", namespace, name, generation, path, reason, message });
+  };
+  const mesh = readYaml(configMap.data["mesh"] ?? "");
+  if (mesh === undefined) {
+    report("data.mesh", "Invalid", "is not a YAML mapping, so defaults are used");
+    return { output: defaults, problems };
+  }
+  for (const field of Object.keys(mesh)) {
+    if (!READ_FIELDS.has(field)) report(`data.mesh.${field}`, "UnsupportedValue", "has no effect in Ambit");
+  }
+  const text = (field: "trustDomain" | "rootNamespace"): string => {
+    const value = jsonText(mesh[field]);
+    if (mesh[field] === undefined) return defaults[field];
+    if (DOMAIN.test(value)) return value;
+    report(`data.mesh.${field}`, "Invalid", `is not a name; ${defaults[field]} is used`);
+    return defaults[field];
+  };
+  const aliases = jsonList(mesh["trustDomainAliases"]).map(jsonText);
+  return {
+    output: {
+      ...defaults,
+      trustDomain: text("trustDomain"),
+      rootNamespace: text("rootNamespace"),
+      trustDomainAliases: aliases.filter((alias) => DOMAIN.test(alias)).toSorted(),
+    },
+    problems,
+  };
+}
+
+function readYaml(text: string): Readonly<Record<string, unknown>> | undefined {
+  if (text.trim() === "") return {};
+  try {
+    const value: unknown = parse(text, { maxAliasCount: 10 });
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? jsonObject(value)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,107 @@
+/** Pure. A Pod, with what surrounds it, to the mesh's Workload. */
+import type { NodeObject, PodObject, ServiceObject } from "#core/k8s/object-types.ts";
+import { type PolicyKey, podWorkloadUid } from "#core/model/ids.ts";
+import { type Locality, NO_LOCALITY } from "#core/model/locality.ts";
+import { ANNOTATION_REDIRECTION, LABEL_USE_WAYPOINT } from "#core/model/well-known.ts";
+import type { Workload } from "#core/model/workload.ts";
+import type { MeshConfig } from "./mesh-config.ts";
+import { type AddressFacts, podAddresses } from "./pod-addresses.ts";
+import { canonicalName, canonicalRevision, podOwner } from "./pod-owner.ts";
+import type { Translated, TranslationProblem } from "./problem.ts";
+import { podServices } from "./service-endpoints.ts";
+
+export interface PodFacts {
+  readonly mesh: MeshConfig;
+  readonly addresses: AddressFacts;
+  /** Services that select the pod. */
+  readonly services: readonly ServiceObject[];
+  /** Selector-scoped policies in force for the pod; each exists in the same state. */
+  readonly policies: readonly PolicyKey[];
+}
+
+const LABEL_TUNNEL = "networking.istio.io/tunnel";
+
+/** Whether a pod counts at all: terminal pods keep their address in the status although others may have it now. */
+export function isLivePod(pod: PodObject): boolean {
+  return pod.phase !== "Succeeded" && pod.phase !== "Failed";
+}
+
+/** Undefined for a pod that has ended, has no address yet, or none that is believed. */
+export function translatePod(pod: PodObject, facts: PodFacts): Translated<Workload | undefined> {
+  if (!isLivePod(pod) || pod.ips.length === 0) return { output: undefined, problems: [] };
+  const { accepted, refused } = podAddresses(pod, facts.addresses);
+  const problems: TranslationProblem[] = refused.map(({ text, why }) =>
+    problemOf(pod, "status.podIPs", "Refused", `${text} ${why}; it is left out`),
+  );
+  if (pod.metadata.labels[LABEL_USE_WAYPOINT] !== undefined && wantsWaypoint(pod)) {
+    const path = `metadata.labels ${LABEL_USE_WAYPOINT}`;
+    problems.push(problemOf(pod, path, "UnsupportedValue", "names a waypoint that does not exist"));
+  }
+  return { output: accepted.length === 0 ? undefined : workload(pod, facts, accepted), problems };
+}
+
+function workload(pod: PodObject, facts: PodFacts, addresses: Workload["addresses"]): Workload {
+  const { mesh } = facts;
+  const { namespace, name } = pod.metadata;
+  const owner = podOwner(pod);
+  const healthy = pod.ready && pod.metadata.deletionMs === undefined;
+  return {
+    uid: podWorkloadUid(mesh.clusterId, namespace, name),
+    name,
+    namespace,
+    addresses,
+    network: mesh.network,
+    ...tunnel(pod),
+    trustDomain: mesh.trustDomain,
+    serviceAccount: pod.serviceAccount,
+    waypoint: undefined,
+    networkGateway: undefined,
+    node: pod.node,
+    canonicalName: canonicalName(pod, owner.name),
+    canonicalRevision: canonicalRevision(pod),
+    workloadType: owner.type,
+    workloadName: owner.name,
+    authorizationPolicies: facts.policies.toSorted(),
+    status: healthy ? "healthy" : "unhealthy",
+    clusterId: mesh.clusterId,
+    hostname: "",
+    services: podServices(facts.services, pod.ports, mesh),
+    applicationTunnel: undefined,
+    locality: nodeLocality(facts.addresses.node),
+    networkMode: pod.hostNetwork ? "host-network" : "standard",
+    capacity: 1,
+  };
+}
+
+/** Without an account there is no identity, and so no tunnel: readers of the wire take "" for `default`. */
+function tunnel(pod: PodObject): Pick<Workload, "tunnelProtocol" | "nativeTunnel"> {
+  if (pod.hostNetwork || pod.serviceAccount === "") return { tunnelProtocol: "none", nativeTunnel: false };
+  const native = (pod.metadata.labels[LABEL_TUNNEL] ?? "").split(",").includes("http");
+  const captured = pod.metadata.annotations[ANNOTATION_REDIRECTION] === "enabled";
+  return { tunnelProtocol: native || captured ? "hbone" : "none", nativeTunnel: native };
+}
+
+export function nodeLocality(node: NodeObject | undefined): Locality {
+  const labels = node?.metadata.labels;
+  if (labels === undefined) return NO_LOCALITY;
+  return {
+    region: labels["topology.kubernetes.io/region"] ?? "",
+    zone: labels["topology.kubernetes.io/zone"] ?? "",
+    subzone: labels["topology.istio.io/subzone"] ?? "",
+  };
+}
+
+function wantsWaypoint(pod: PodObject): boolean {
+  const wanted = pod.metadata.labels[LABEL_USE_WAYPOINT];
+  return wanted !== "none" && wanted !== "";
+}
+
+function problemOf(
+  pod: PodObject,
+  path: string,
+  reason: TranslationProblem["reason"],
+  message: string,
+): TranslationProblem {
+  const { namespace, name, generation } = pod.metadata;
+  return { kind: "Pod", namespace, name, generation, path, reason, message };
+}
