@@ -1,0 +1,44 @@
+/**
+ * Pure. Tables as Go's text/tabwriter makes them for kubectl and istioctl: a column is as wide as its widest cell
+ * plus the padding, and the last cell of a line is not padded.
+ */
+
+export interface TableOptions {
+  /** Blanks between columns; istioctl uses 1, and 5 for certificates. */
+  readonly padding?: number;
+}
+
+/** Every line ends with a line feed. Control characters in cells are replaced: cells may come from the cluster. */
+export function renderTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  options: TableOptions = {},
+): string {
+  const padding = options.padding ?? 1;
+  const lines = [header, ...rows].map((row) => row.map(printable));
+  const widths = header.map(
+    (_, column) => Math.max(...lines.map((cells) => widthOf(cells[column] ?? ""))) + padding,
+  );
+  return lines
+    .map((cells) => {
+      const last = cells.length - 1;
+      return cells.map((cell, i) => (i === last ? cell : pad(cell, widths[i] ?? 0))).join("");
+    })
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
+/** Characters, not UTF-16 units. */
+function widthOf(text: string): number {
+  return Array.from(text).length;
+}
+
+function pad(text: string, width: number): string {
+  return text + " ".repeat(width - widthOf(text));
+}
+
+/** Nothing that came from elsewhere may steer the terminal. */
+function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, "?");
+}
