@@ -17,7 +17,12 @@ export interface ConnectionRecord {
   readonly direction: "inbound" | "outbound";
   protocol: "tcp" | "hbone" | "local";
   readonly source: SocketAddress;
+  /** Where ztunnel's own connection goes: the next hop; for tunnels that arrive, our end of them. */
   destination: SocketAddress;
+  /** What the application dialled. */
+  originalDestination?: SocketAddress | undefined;
+  /** The application's address behind an arriving tunnel. */
+  application?: SocketAddress | undefined;
   sourceWorkload?: Workload | undefined;
   /** Only from mTLS (or from the listener's own pod), never guessed from an address. */
   sourceIdentity?: SpiffeId | undefined;

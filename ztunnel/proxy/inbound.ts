@@ -179,6 +179,7 @@ async function connectSteps(
   const route = chooseInboundRoute(deps.state, { workload, localIp, target: request.authority, network }); // I4
   if (route.kind === "reject") return refuse(active, route.reason);
   const { source, peerIdentity } = request;
+  active.record.application = route.destination;
   active.record.service = route.service ?? serviceOfRequest(deps.state, workload, request.forwarded);
   const facts: ConnectionFacts = { source, destination: route.destination, sourceIdentity: peerIdentity };
   const watch = policyWatch(context, workload, facts);

@@ -33,6 +33,7 @@ export async function serveOutbound(context: PodContext, downstream: Handle): Pr
     direction: "outbound",
     protocol: "tcp",
     source: downstream.remote,
+    originalDestination: downstream.local,
     destination: downstream.local, // O3: the kernel keeps the original destination as the local address
   });
   try {

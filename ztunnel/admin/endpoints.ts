@@ -1,0 +1,78 @@
+/**
+ * Operator endpoints: admin on localhost (dump, log level, quit), metrics, readiness. Changes need POST; nothing here
+ * shows keys or tokens.
+ */
+import type { LogControl } from "#core/runtime/log.ts";
+import { type Endpoint, type EndpointReply, listenEndpoint } from "#core/runtime/http-endpoint.ts";
+import type { Readiness } from "#core/runtime/readiness.ts";
+import type { JsonObject } from "#core/wire/json-value.ts";
+import type { Registry } from "prom-client";
+import { parseLogLevel, type ZtunnelConfig } from "../config.ts";
+
+export interface EndpointDeps {
+  readonly config: ZtunnelConfig;
+  readonly control: LogControl;
+  readonly readiness: Readiness;
+  readonly registry: Registry;
+  dump(): JsonObject;
+  quit(): void;
+}
+
+export function listenAll(deps: EndpointDeps): Promise<readonly Endpoint[]> {
+  const { adminPort, metricsPort, readinessPort } = deps.config;
+  const metrics = (): Promise<EndpointReply> => metricsReply(deps.registry);
+  return Promise.all([
+    listenEndpoint({
+      port: adminPort,
+      host: "127.0.0.1",
+      routes: {
+        "GET /": () => ({ status: 200, body: "ztunnel: /config_dump, POST /logging, POST /quitquitquit\n" }),
+        "GET /config_dump": () => jsonReply(deps.dump()),
+        "POST /logging": (url) => loggingReply(deps.control, url),
+        "POST /quitquitquit": () => quitReply(deps),
+      },
+    }),
+    listenEndpoint({
+      port: metricsPort,
+      host: "::",
+      routes: { "GET /metrics": metrics, "GET /stats/prometheus": metrics },
+    }),
+    listenEndpoint({
+      port: readinessPort,
+      host: "::",
+      routes: { "GET /healthz/ready": () => readinessReply(deps.readiness) },
+    }),
+  ]);
+}
+
+function jsonReply(value: JsonObject): EndpointReply {
+  return { status: 200, body: `${JSON.stringify(value, null, 2)}\n`, contentType: "application/json" };
+}
+
+async function metricsReply(registry: Registry): Promise<EndpointReply> {
+  return { status: 200, body: await registry.metrics(), contentType: registry.contentType };
+}
+
+function readinessReply(readiness: Readiness): EndpointReply {
+  if (readiness.isReady()) return { status: 200, body: "ready" };
+  return { status: 500, body: `not ready, pending: ${readiness.pending().join(", ")}` };
+}
+
+function quitReply({ quit }: EndpointDeps): EndpointReply {
+  setImmediate(quit);
+  return { status: 200, body: "shutdown now\n" };
+}
+
+/** `level=debug`, `level=access:debug`, `reset`; without either, the levels are only shown. */
+function loggingReply(control: LogControl, url: URL): EndpointReply {
+  if (url.searchParams.has("reset")) control.setLevel("info");
+  const wanted = url.searchParams.get("level");
+  if (wanted !== null) {
+    const [first = "", second] = wanted.split(/[:=]/);
+    const level = parseLogLevel(second ?? first);
+    if (level === undefined) return { status: 400, body: `unknown level "${wanted.slice(0, 40)}"\n` };
+    control.setLevel(level, second === undefined ? undefined : first);
+  }
+  const levels = Object.entries(control.levels()).map(([scope, level]) => `${scope}=${level}`);
+  return { status: 200, body: `current log level is ${levels.join(",")}\n` };
+}
