@@ -1,0 +1,96 @@
+/**
+ * Pure. HOT PATH (once per connection and policy). One match against one connection: every dimension must hold, and
+ * within one, any positive entry (or none given) and no negative entry. A match without any condition never holds.
+ */
+import type { AuthorizationMatch, MatchList, StringMatch } from "../model/authorization.ts";
+import type { ConnectionFacts } from "../model/connection.ts";
+import { type SpiffeParts, spiffeParts, spiffePrincipal } from "../model/spiffe-id.ts";
+import { cidrContains } from "../net/cidr.ts";
+import type { MatchDimension } from "./decision.ts";
+
+/** The facts in the form in which policies ask for them; made once per evaluation. */
+export interface MatchSubject {
+  readonly connection: ConnectionFacts;
+  readonly identity: SpiffeParts | undefined;
+  /** Without `spiffe://`. */
+  readonly principal: string | undefined;
+}
+
+export function matchSubject(connection: ConnectionFacts): MatchSubject {
+  const { sourceIdentity } = connection;
+  return {
+    connection,
+    identity: sourceIdentity === undefined ? undefined : spiffeParts(sourceIdentity),
+    principal: sourceIdentity === undefined ? undefined : spiffePrincipal(sourceIdentity),
+  };
+}
+
+type DimensionTest = (match: AuthorizationMatch, subject: MatchSubject) => boolean;
+
+const DIMENSIONS: Readonly<Record<MatchDimension, DimensionTest>> = {
+  // Without an identity the namespace is the empty text, which `exact ""` matches.
+  namespaces: (match, { identity }) =>
+    holds(match.namespaces, (entry) => matchesText(entry, identity?.namespace ?? "")),
+  principals: (match, { principal }) =>
+    holds(match.principals, (entry) => principal !== undefined && matchesText(entry, principal)),
+  "service-accounts": (match, { identity }) =>
+    holds(
+      match.serviceAccounts,
+      (entry) => identity?.namespace === entry.namespace && identity.serviceAccount === entry.serviceAccount,
+    ),
+  "source-ips": (match, { connection }) =>
+    holds(match.sourceIps, (block) => cidrContains(block, connection.source.ip)),
+  "destination-ips": (match, { connection }) =>
+    holds(match.destinationIps, (block) => cidrContains(block, connection.destination.ip)),
+  "destination-ports": (match, { connection }) =>
+    holds(match.destinationPorts, (port) => port === connection.destination.port),
+};
+
+const ALL_DIMENSIONS = Object.keys(DIMENSIONS) as readonly MatchDimension[];
+
+export function matchHolds(match: AuthorizationMatch, subject: MatchSubject): boolean {
+  if (isEmptyMatch(match)) return false;
+  for (const dimension of ALL_DIMENSIONS) if (!DIMENSIONS[dimension](match, subject)) return false;
+  return true;
+}
+
+/** Which dimensions do not hold; for explanations. */
+export function failedDimensions(
+  match: AuthorizationMatch,
+  subject: MatchSubject,
+): readonly MatchDimension[] {
+  return ALL_DIMENSIONS.filter((dimension) => !DIMENSIONS[dimension](match, subject));
+}
+
+export function isEmptyMatch(match: AuthorizationMatch): boolean {
+  return (
+    isNothing(match.namespaces) &&
+    isNothing(match.principals) &&
+    isNothing(match.serviceAccounts) &&
+    isNothing(match.sourceIps) &&
+    isNothing(match.destinationIps) &&
+    isNothing(match.destinationPorts)
+  );
+}
+
+function isNothing(list: MatchList<unknown>): boolean {
+  return list.any.length === 0 && list.none.length === 0;
+}
+
+function holds<T>(list: MatchList<T>, hits: (entry: T) => boolean): boolean {
+  return (list.any.length === 0 || list.any.some(hits)) && !list.none.some(hits);
+}
+
+/** Case-sensitive. Presence means "not empty". */
+function matchesText(entry: StringMatch, text: string): boolean {
+  switch (entry.kind) {
+    case "exact":
+      return text === entry.value;
+    case "prefix":
+      return text.startsWith(entry.value);
+    case "suffix":
+      return text.endsWith(entry.value);
+    case "presence":
+      return text !== "";
+  }
+}
