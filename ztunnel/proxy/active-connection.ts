@@ -71,12 +71,16 @@ export class ActiveConnection {
     else this.#relay.abort(error);
   }
 
-  /** Steps O10 and I9: waits for the end of the relay and finishes with its result. */
-  async relay(relay: Relay): Promise<void> {
+  /** Steps O10 and I9: waits for the end of the relay and finishes with its result. `first` is the relay's first side. */
+  async relay(relay: Relay, first: "client" | "server" = "client"): Promise<void> {
     this.#relay = relay;
     if (this.#abortion !== undefined) relay.abort(this.#abortion.error);
     const result = await relay.done;
-    this.finish({ ...this.#endOf(result), bytesSent: result.bytesSent, bytesReceived: result.bytesReceived });
+    const [bytesSent, bytesReceived] =
+      first === "client"
+        ? [result.bytesSent, result.bytesReceived]
+        : [result.bytesReceived, result.bytesSent];
+    this.finish({ ...this.#endOf(result), bytesSent, bytesReceived });
   }
 
   /** Ends before any byte was relayed. */

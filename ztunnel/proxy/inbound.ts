@@ -198,7 +198,7 @@ async function connectSteps(
   }
   if (upstream === undefined) return active.abortReason ?? "connect-failed";
   const stream = request.accept([["baggage", formatBaggage(workloadBaggage(workload))]]); // I8
-  await active.relay(relay(upstream, stream)); // I9
+  await active.relay(relay(upstream, stream), "server"); // I9
   return undefined;
 }
 
