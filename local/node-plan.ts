@@ -31,7 +31,6 @@ export interface NodePlanInput {
   readonly directory: string;
   readonly nodeHome: string;
   readonly bundles: string;
-  readonly modules: string;
   readonly launcherDirectory: string;
 }
 
@@ -94,7 +93,6 @@ export function nodeInitPlan(input: NodePlanInput): LaunchPlan {
     ["bind", "r", `${directory}/resolv.conf`, "/etc/resolv.conf"],
     ["bind", "r", input.nodeHome, "/opt/ambit/node"],
     ["bind", "r", input.bundles, "/opt/ambit/lib"],
-    ["bind", "r", input.modules, "/opt/ambit/node_modules"],
     ["bind", "r", input.launcherDirectory, "/opt/ambit/bin"],
     ["pivot"],
     ["propagation", "shared"],

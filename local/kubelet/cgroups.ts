@@ -26,13 +26,19 @@ export function createCgroup(layout: CgroupLayout, group: string): void {
 
 export function limitCgroup(layout: CgroupLayout, group: string, limits: CgroupLimits): void {
   const v2 = new Set(v2Controllers(layout));
-  const write = (controller: "memory" | "cpu" | "pids", v2File: string, v1File: string, value: (isV2: boolean) => string): void => {
+  const write = (
+    controller: "memory" | "cpu" | "pids",
+    v2File: string,
+    v1File: string,
+    value: (isV2: boolean) => string,
+  ): void => {
     const v1Top = layout.v1[controller];
     if (v2.has(controller)) tryWrite(join(layout.v2, group, v2File), value(true));
     else if (v1Top !== undefined) tryWrite(join(v1Top, group, v1File), value(false));
   };
   const { memoryBytes, cpuCores } = limits;
-  if (memoryBytes !== undefined) write("memory", "memory.max", "memory.limit_in_bytes", () => String(Math.floor(memoryBytes)));
+  if (memoryBytes !== undefined)
+    write("memory", "memory.max", "memory.limit_in_bytes", () => String(Math.floor(memoryBytes)));
   if (cpuCores === undefined) return;
   const quota = Math.max(1000, Math.floor(cpuCores * CPU_PERIOD_US));
   write("cpu", "cpu.max", "cpu.cfs_quota_us", (isV2) => (isV2 ? `${quota} ${CPU_PERIOD_US}` : String(quota)));
@@ -62,7 +68,8 @@ export function removeCgroup(layout: CgroupLayout, group: string): void {
 /** How often the kernel killed for memory in this group. */
 export function oomKills(layout: CgroupLayout, group: string): number {
   const v1Top = layout.v1["memory"];
-  const file = v1Top === undefined ? join(layout.v2, group, "memory.events") : join(v1Top, group, "memory.oom_control");
+  const file =
+    v1Top === undefined ? join(layout.v2, group, "memory.events") : join(v1Top, group, "memory.oom_control");
   return Number(/^oom_kill (\d+)$/m.exec(tryRead(file))?.[1] ?? 0);
 }
 
@@ -99,6 +106,11 @@ function tryWrite(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {
-    if (!["ENOENT", "EACCES", "EINVAL", "EBUSY", "ENODEV", "EOPNOTSUPP"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    if (
+      !["ENOENT", "EACCES", "EINVAL", "EBUSY", "ENODEV", "EOPNOTSUPP"].includes(
+        (error as NodeJS.ErrnoException).code ?? "",
+      )
+    )
+      throw error;
   }
 }

@@ -20,7 +20,10 @@ export interface PodSpec {
   readonly initContainers?: readonly ContainerSpec[];
   readonly containers: readonly ContainerSpec[];
   readonly volumes?: readonly VolumeSpec[];
-  readonly securityContext?: UserContext & { readonly fsGroup?: number; readonly supplementalGroups?: readonly number[] };
+  readonly securityContext?: UserContext & {
+    readonly fsGroup?: number;
+    readonly supplementalGroups?: readonly number[];
+  };
 }
 
 export interface UserContext {
@@ -36,7 +39,11 @@ export interface ContainerSpec {
   readonly args?: readonly string[];
   readonly workingDir?: string;
   readonly env?: readonly EnvVar[];
-  readonly envFrom?: readonly { readonly prefix?: string; readonly configMapRef?: OptionalName; readonly secretRef?: OptionalName }[];
+  readonly envFrom?: readonly {
+    readonly prefix?: string;
+    readonly configMapRef?: OptionalName;
+    readonly secretRef?: OptionalName;
+  }[];
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
   readonly resources?: { readonly limits?: Quantities; readonly requests?: Quantities };
   readonly volumeMounts?: readonly VolumeMount[];
@@ -67,7 +74,11 @@ export interface EnvVar {
   readonly value?: string;
   readonly valueFrom?: {
     readonly fieldRef?: { readonly fieldPath: string };
-    readonly resourceFieldRef?: { readonly containerName?: string; readonly resource: string; readonly divisor?: string };
+    readonly resourceFieldRef?: {
+      readonly containerName?: string;
+      readonly resource: string;
+      readonly divisor?: string;
+    };
     readonly configMapKeyRef?: KeyRef;
     readonly secretKeyRef?: KeyRef;
   };
@@ -96,14 +107,21 @@ export interface ProjectedSource {
   readonly configMap?: OptionalName & { readonly items?: readonly KeyToPath[] };
   readonly secret?: OptionalName & { readonly items?: readonly KeyToPath[] };
   readonly downwardAPI?: { readonly items?: readonly DownwardItem[] };
-  readonly serviceAccountToken?: { readonly audience?: string; readonly expirationSeconds?: number; readonly path: string };
+  readonly serviceAccountToken?: {
+    readonly audience?: string;
+    readonly expirationSeconds?: number;
+    readonly path: string;
+  };
 }
 
 export interface VolumeSpec {
   readonly name: string;
   readonly emptyDir?: { readonly medium?: string; readonly sizeLimit?: string };
   readonly hostPath?: { readonly path: string; readonly type?: string };
-  readonly configMap?: OptionalName & { readonly items?: readonly KeyToPath[]; readonly defaultMode?: number };
+  readonly configMap?: OptionalName & {
+    readonly items?: readonly KeyToPath[];
+    readonly defaultMode?: number;
+  };
   readonly secret?: {
     readonly secretName?: string;
     readonly optional?: boolean;

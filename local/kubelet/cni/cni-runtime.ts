@@ -43,7 +43,8 @@ export class CniRuntime {
   /** The last plugin's result. Fails with CNI_FAILED and containerd's sentence; the caller then runs `del`. */
   async add(list: Conflist, attachment: Attachment): Promise<JsonObject> {
     let prevResult: unknown;
-    for (const plugin of list.plugins) prevResult = await this.#run("ADD", { list, plugin, attachment, prevResult });
+    for (const plugin of list.plugins)
+      prevResult = await this.#run("ADD", { list, plugin, attachment, prevResult });
     if (!isObject(prevResult)) throw failure("ADD", list.plugins.at(-1)?.type ?? "", "gave no result");
     this.#store(list, attachment, prevResult);
     return prevResult;
@@ -58,16 +59,25 @@ export class CniRuntime {
 
   async del(list: Conflist, attachment: Attachment): Promise<void> {
     const prevResult = this.#cached(list, attachment);
-    for (const plugin of list.plugins.toReversed()) await this.#run("DEL", { list, plugin, attachment, prevResult });
+    for (const plugin of list.plugins.toReversed())
+      await this.#run("DEL", { list, plugin, attachment, prevResult });
     rmSync(this.#cacheFile(list, attachment), { force: true });
   }
 
   async #run(verb: Verb, call: PluginCall): Promise<unknown> {
     this.#options.assertNamespace();
     const { plugin, attachment } = call;
-    const input = pluginInput(call.list, plugin, { prevResult: call.prevResult, capabilityArgs: attachment.capabilityArgs });
+    const input = pluginInput(call.list, plugin, {
+      prevResult: call.prevResult,
+      capabilityArgs: attachment.capabilityArgs,
+    });
     const path = this.#find(plugin.type, verb);
-    const result = await runPlugin(path, this.#environment(verb, attachment), JSON.stringify(input), this.#options.timeoutMs);
+    const result = await runPlugin(
+      path,
+      this.#environment(verb, attachment),
+      JSON.stringify(input),
+      this.#options.timeoutMs,
+    );
     return readOutcome(verb, plugin.type, result);
   }
 
@@ -85,8 +95,15 @@ export class CniRuntime {
   }
 
   #find(type: string, verb: Verb): string {
-    const path = this.#options.pluginDirectories.map((directory) => join(directory, type)).find((file) => existsSync(file));
-    if (path === undefined) throw failure(verb, type, `failed to find plugin "${type}" in path [${this.#options.pluginDirectories.join(" ")}]`);
+    const path = this.#options.pluginDirectories
+      .map((directory) => join(directory, type))
+      .find((file) => existsSync(file));
+    if (path === undefined)
+      throw failure(
+        verb,
+        type,
+        `failed to find plugin "${type}" in path [${this.#options.pluginDirectories.join(" ")}]`,
+      );
     return path;
   }
 
@@ -106,7 +123,18 @@ export class CniRuntime {
     const file = this.#cacheFile(list, attachment);
     const { containerId, ifName, netns } = attachment;
     const config = Buffer.from(list.source).toString("base64");
-    writeFileSync(`${file}.tmp`, JSON.stringify({ kind: "cniCacheV1", containerId, ifName, netns, networkName: list.name, config, result }));
+    writeFileSync(
+      `${file}.tmp`,
+      JSON.stringify({
+        kind: "cniCacheV1",
+        containerId,
+        ifName,
+        netns,
+        networkName: list.name,
+        config,
+        result,
+      }),
+    );
     renameSync(`${file}.tmp`, file);
   }
 }
@@ -125,12 +153,29 @@ interface PluginResult {
   readonly end: number | string;
 }
 
-function runPlugin(path: string, env: Record<string, string>, input: string, timeoutMs: number): Promise<PluginResult> {
+function runPlugin(
+  path: string,
+  env: Record<string, string>,
+  input: string,
+  timeoutMs: number,
+): Promise<PluginResult> {
   return new Promise((resolve) => {
-    const child = spawn(path, [], { env, cwd: "/", stdio: "pipe", timeout: timeoutMs, killSignal: "SIGKILL" });
+    const child = spawn(path, [], {
+      env,
+      cwd: "/",
+      stdio: "pipe",
+      timeout: timeoutMs,
+      killSignal: "SIGKILL",
+    });
     const output = { stdout: "", stderr: "" };
-    child.stdout.on("data", (chunk: Buffer) => (output.stdout = (output.stdout + chunk.toString()).slice(0, MAX_OUTPUT)));
-    child.stderr.on("data", (chunk: Buffer) => (output.stderr = (output.stderr + chunk.toString()).slice(0, MAX_OUTPUT)));
+    child.stdout.on(
+      "data",
+      (chunk: Buffer) => (output.stdout = (output.stdout + chunk.toString()).slice(0, MAX_OUTPUT)),
+    );
+    child.stderr.on(
+      "data",
+      (chunk: Buffer) => (output.stderr = (output.stderr + chunk.toString()).slice(0, MAX_OUTPUT)),
+    );
     child.on("error", (error) => resolve({ ...output, end: error.message }));
     child.on("close", (code, signal) => resolve({ ...output, end: code ?? `signal ${signal ?? "unknown"}` }));
     child.stdin.on("error", () => undefined);
@@ -143,12 +188,17 @@ function readOutcome(verb: Verb, type: string, { stdout, stderr, end }: PluginRe
   const json = parseJson(stdout);
   if (end !== 0) {
     if (isObject(json) && typeof json["msg"] === "string") {
-      const details = typeof json["details"] === "string" && json["details"] !== "" ? `; ${json["details"]}` : "";
+      const details =
+        typeof json["details"] === "string" && json["details"] !== "" ? `; ${json["details"]}` : "";
       throw failure(verb, type, `${json["msg"]}${details}`);
     }
     const text = stderr.trim() || stdout.trim();
     const status = typeof end === "number" ? `exit status ${end}` : end;
-    throw failure(verb, type, text === "" ? `netplugin failed with no error message: ${status}` : `netplugin failed: "${text}"`);
+    throw failure(
+      verb,
+      type,
+      text === "" ? `netplugin failed with no error message: ${status}` : `netplugin failed: "${text}"`,
+    );
   }
   if (verb !== "ADD") return undefined;
   if (json === undefined) throw failure(verb, type, "failed to unmarshal raw result");

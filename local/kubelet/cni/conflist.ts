@@ -30,26 +30,42 @@ export function parseConflist(text: string): Parsed<Conflist> {
   }
   if (!isObject(value)) return problem("", "is not a JSON object");
   const { name, cniVersion, plugins, disableCheck } = value;
-  if (typeof name !== "string" || !/^[a-zA-Z0-9][\w.-]*$/.test(name)) return problem("name", "must be a network name");
-  if (!Array.isArray(plugins) || plugins.length === 0) return problem("plugins", "must list at least one plugin");
-  const typed = plugins.filter((plugin): plugin is PluginConf => isObject(plugin) && isPluginType(plugin["type"]));
-  if (typed.length !== plugins.length) return problem("plugins", "each needs a type that is a plain file name");
+  if (typeof name !== "string" || !/^[a-zA-Z0-9][\w.-]*$/.test(name))
+    return problem("name", "must be a network name");
+  if (!Array.isArray(plugins) || plugins.length === 0)
+    return problem("plugins", "must list at least one plugin");
+  const typed = plugins.filter(
+    (plugin): plugin is PluginConf => isObject(plugin) && isPluginType(plugin["type"]),
+  );
+  if (typed.length !== plugins.length)
+    return problem("plugins", "each needs a type that is a plain file name");
   const version = typeof cniVersion === "string" ? cniVersion : "0.2.0";
-  return parsed({ name, cniVersion: version, disableCheck: disableCheck === true, plugins: typed, source: text });
+  return parsed({
+    name,
+    cniVersion: version,
+    disableCheck: disableCheck === true,
+    plugins: typed,
+    source: text,
+  });
 }
 
 /** The lexicographically first conflist of the directory, read anew each time (containerd follows the directory). */
 export function loadConflist(directory: string): Parsed<Conflist> {
   let files: readonly string[];
   try {
-    files = readdirSync(directory).filter((file) => file.endsWith(".conflist")).toSorted();
+    files = readdirSync(directory)
+      .filter((file) => file.endsWith(".conflist"))
+      .toSorted();
   } catch {
     files = [];
   }
   const [first] = files;
-  if (first === undefined) return problem("", `no network configuration in ${directory}: cni plugin not initialized`);
+  if (first === undefined)
+    return problem("", `no network configuration in ${directory}: cni plugin not initialized`);
   const list = parseConflist(readFileSync(join(directory, first), "utf8"));
-  return list.ok ? list : { ok: false, problems: list.problems.map((p) => ({ ...p, message: `${first}: ${p.message}` })) };
+  return list.ok
+    ? list
+    : { ok: false, problems: list.problems.map((p) => ({ ...p, message: `${first}: ${p.message}` })) };
 }
 
 /** What one plugin reads: its own keys, name and version of the list, the previous result, and the capabilities it asked for. */
@@ -59,9 +75,13 @@ export function pluginInput(
   extra: { readonly prevResult?: unknown; readonly capabilityArgs: JsonObject },
 ): JsonObject {
   const { capabilities, ...own } = plugin;
-  const wanted = isObject(capabilities) ? Object.keys(capabilities).filter((name) => capabilities[name] === true) : [];
+  const wanted = isObject(capabilities)
+    ? Object.keys(capabilities).filter((name) => capabilities[name] === true)
+    : [];
   const runtimeConfig = Object.fromEntries(
-    wanted.filter((name) => extra.capabilityArgs[name] !== undefined).map((name) => [name, extra.capabilityArgs[name]]),
+    wanted
+      .filter((name) => extra.capabilityArgs[name] !== undefined)
+      .map((name) => [name, extra.capabilityArgs[name]]),
   );
   return {
     ...own,

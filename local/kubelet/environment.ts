@@ -1,0 +1,128 @@
+/**
+ * Pure. A container's environment: image, cluster, `envFrom`, `env` with the downward API, and $(NAME) references
+ * (kubelet's rules: references see what was defined before; $$ is a dollar sign; unknown references stay as they are).
+ */
+import { type Parsed, parsed, problem } from "#core/base/parse-result.ts";
+import type { ContainerSpec, EnvVar, PodObject } from "./pod-types.ts";
+import { parseQuantity } from "./resources.ts";
+
+/** What is known about the pod when a container starts. */
+export interface PodFacts {
+  readonly pod: PodObject;
+  readonly nodeName: string;
+  readonly nodeIp: string;
+  readonly podIps: readonly string[];
+}
+
+/** Contents of ConfigMaps and Secrets that the container names, fetched before: `configMap/<name>` or `secret/<name>`. */
+export type EnvSources = ReadonlyMap<string, ReadonlyMap<string, Buffer>>;
+
+export function containerEnvironment(
+  container: ContainerSpec,
+  facts: PodFacts,
+  sources: EnvSources,
+  imageEnv: Readonly<Record<string, string>>,
+): Parsed<Record<string, string>> {
+  const env: Record<string, string> = {
+    ...imageEnv,
+    HOSTNAME: hostnameOf(facts.pod),
+    KUBERNETES_SERVICE_HOST: "10.96.0.1",
+    KUBERNETES_SERVICE_PORT: "443",
+    KUBERNETES_SERVICE_PORT_HTTPS: "443",
+    KUBERNETES_PORT: "tcp://10.96.0.1:443",
+  };
+  for (const { prefix = "", configMapRef, secretRef } of container.envFrom ?? []) {
+    const ref = configMapRef ?? secretRef;
+    const key = `${configMapRef === undefined ? "secret" : "configMap"}/${ref?.name ?? ""}`;
+    const data = sources.get(key);
+    if (data === undefined && ref?.optional !== true) return problem("envFrom", `${key} not found`);
+    for (const [name, value] of data ?? []) env[prefix + name] = value.toString("utf8");
+  }
+  for (const variable of container.env ?? []) {
+    const value = valueOf(variable, container, facts, { sources, env });
+    if (!value.ok) return value;
+    if (value.value !== undefined) env[variable.name] = value.value;
+  }
+  return parsed(env);
+}
+
+export function hostnameOf(pod: PodObject): string {
+  return (pod.spec.hostname ?? pod.metadata.name).slice(0, 63).replace(/[-.]+$/, "");
+}
+
+interface Scope {
+  readonly sources: EnvSources;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+function valueOf(
+  variable: EnvVar,
+  container: ContainerSpec,
+  facts: PodFacts,
+  scope: Scope,
+): Parsed<string | undefined> {
+  const from = variable.valueFrom;
+  if (from === undefined) return parsed(expandReferences(variable.value ?? "", scope.env));
+  if (from.fieldRef !== undefined) return fieldValue(from.fieldRef.fieldPath, facts);
+  if (from.resourceFieldRef !== undefined)
+    return parsed(resourceValue(from.resourceFieldRef, container, facts.pod));
+  const ref = from.configMapKeyRef ?? from.secretKeyRef;
+  if (ref === undefined) return problem(variable.name, "has no source that is known here");
+  const key = `${from.configMapKeyRef === undefined ? "secret" : "configMap"}/${ref.name ?? ""}`;
+  const value = scope.sources.get(key)?.get(ref.key);
+  if (value === undefined && ref.optional !== true)
+    return problem(variable.name, `couldn't find key ${ref.key} in ${key}`);
+  return parsed(value?.toString("utf8"));
+}
+
+/** `$(NAME)` in commands, arguments and values. */
+export function expandReferences(text: string, env: Readonly<Record<string, string>>): string {
+  return text.replace(/\$(\$|\(([^()$]*)\))/g, (whole, token: string, name: string | undefined) => {
+    if (token === "$") return "$";
+    const value = name === undefined ? undefined : env[name];
+    return value ?? whole;
+  });
+}
+
+/** Fields of the downward API, for variables and volumes. */
+export function fieldValue(path: string, facts: PodFacts): Parsed<string> {
+  const { metadata, spec } = facts.pod;
+  const plain: Readonly<Record<string, string>> = {
+    "metadata.name": metadata.name,
+    "metadata.namespace": metadata.namespace,
+    "metadata.uid": metadata.uid,
+    "metadata.labels": mapText(metadata.labels),
+    "metadata.annotations": mapText(metadata.annotations),
+    "spec.nodeName": facts.nodeName,
+    "spec.serviceAccountName": spec.serviceAccountName ?? "default",
+    "status.hostIP": facts.nodeIp,
+    "status.podIP": facts.podIps[0] ?? "",
+    "status.podIPs": facts.podIps.join(","),
+    "status.hostIPs": facts.nodeIp,
+  };
+  const value = plain[path];
+  if (value !== undefined) return parsed(value);
+  const member = /^metadata\.(labels|annotations)\['([^']+)'\]$/.exec(path);
+  if (member?.[2] === undefined) return problem(path, "is not a field of the downward API");
+  return parsed((member[1] === "labels" ? metadata.labels : metadata.annotations)?.[member[2]] ?? "");
+}
+
+function mapText(map: Readonly<Record<string, string>> = {}): string {
+  return Object.keys(map)
+    .toSorted()
+    .map((key) => `${key}=${JSON.stringify(map[key])}`)
+    .join("\n");
+}
+
+function resourceValue(
+  ref: { readonly containerName?: string; readonly resource: string; readonly divisor?: string },
+  container: ContainerSpec,
+  pod: PodObject,
+): string {
+  const owner = pod.spec.containers.find((c) => c.name === ref.containerName) ?? container;
+  const [kind, name] = ref.resource.split(".") as [string, string?];
+  const text = (kind === "limits" ? owner.resources?.limits : owner.resources?.requests)?.[name ?? ""];
+  const value = parseQuantity(text ?? "0");
+  const divisor = parseQuantity(ref.divisor === undefined || ref.divisor === "0" ? "1" : ref.divisor);
+  return String(Math.ceil((value.ok ? value.value : 0) / (divisor.ok ? divisor.value : 1)));
+}
