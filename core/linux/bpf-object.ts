@@ -78,18 +78,21 @@ function programText(
     return problem(symbol.name, "the function lies outside its section");
   const instructions = section.bytes.subarray(symbol.value, end);
   const references: MapReference[] = [];
-  const relocations = elf.sections
-    .filter((s) => s.type === SHT_REL && s.info === section.index)
-    .flatMap(relocationsOf);
-  for (const relocation of relocations) {
+  for (const relocation of elf.sections.filter((s) => appliesTo(s, section)).flatMap(relocationsOf)) {
     if (relocation.offset < symbol.value || relocation.offset >= end) continue;
+    const map = relocation.kind === R_BPF_64_64 ? elf.symbols[relocation.symbol]?.name : undefined;
     const offset = relocation.offset - symbol.value;
-    const map = elf.symbols[relocation.symbol]?.name ?? "";
-    if (relocation.kind !== R_BPF_64_64 || !maps.has(map))
-      return problem(symbol.name, `relocation ${relocation.kind} to "${map}" is not a map reference`);
-    if (offset + 2 * INSTRUCTION_BYTES > symbol.size || instructions[offset] !== LOAD_IMMEDIATE_64)
-      return problem(symbol.name, `the map reference at ${offset} is not a 64-bit load`);
+    if (map === undefined || !maps.has(map) || !isWideLoad(instructions, offset))
+      return problem(symbol.name, `the relocation at ${offset} is not a map reference`);
     references.push({ offset, map });
   }
   return parsed({ name: symbol.name, section: section.name, instructions, references });
+}
+
+function appliesTo(candidate: ElfSection, section: ElfSection): boolean {
+  return candidate.type === SHT_REL && candidate.info === section.index;
+}
+
+function isWideLoad(instructions: Buffer, offset: number): boolean {
+  return offset + 2 * INSTRUCTION_BYTES <= instructions.length && instructions[offset] === LOAD_IMMEDIATE_64;
 }

@@ -93,6 +93,17 @@ export function createNamedNetns(name: string): void {
   }
 }
 
+/** A new namespace without a name; it ends with the Netns and the last socket inside. Loopback is down. */
+export function createAnonymousNetns(): Netns {
+  const before = currentFd ?? homeNetnsFd();
+  check(libc().unshare(CLONE_NEWNET), "unshare CLONE_NEWNET");
+  try {
+    return openNetns("/proc/thread-self/ns/net");
+  } finally {
+    comeBack(before);
+  }
+}
+
 /** Removes the name; the namespace lives on while something holds it. Absent is fine. */
 export function deleteNamedNetns(name: string): void {
   const path = namedNetnsPath(name);

@@ -11,7 +11,7 @@ import type { SocketAddress } from "#core/net/socket-address.ts";
 export type Attachment = "tcx" | "clsact";
 
 export interface CaptureTarget {
-  /** Names the pod's pins; letters, digits, dot and dash. */
+  /** Names the pod's pins: letters, digits, dash and underscore (bpffs allows no dot). */
   readonly podUid: string;
   readonly netns: Netns;
   /** Addresses that Kubernetes knows. Those on the pod's devices are added. */
@@ -46,7 +46,7 @@ export type EnrolOutcome =
   | { readonly kind: "enrolled"; readonly attachment: Attachment; readonly preEnrolmentConnections: number }
   /** Was enrolled before: verified, listeners adopted again, draining ended. */
   | { readonly kind: "already-enrolled"; readonly attachment: Attachment }
-  /** Nothing of the attempt is left. */
+  /** Nothing of the attempt is left; a pod that was enrolled before stays captured, and fails closed. */
   | { readonly kind: "refused"; readonly reason: EnrolRefusal; readonly message: string };
 
 export interface UnEnrolOptions {
@@ -60,7 +60,7 @@ export interface UnEnrolOptions {
 export type UnEnrolOutcome =
   | { readonly kind: "removed"; readonly destroyedConnections: number }
   | { readonly kind: "not-enrolled" }
-  /** Captured connections remain and could not be destroyed: capture stays, draining. Call again. */
+  /** Captured connections remain (cancelled, or not destroyable): capture stays, draining. Call again, or enrol. */
   | { readonly kind: "still-captured"; readonly connections: number; readonly message: string };
 
 /** Names of the four entries of the listener map; `dns` is not used yet. */

@@ -1,0 +1,34 @@
+/** The pods this agent serves, with what it holds for each. */
+import type { CaptureTarget, DeviceWatch, HeldListeners } from "../capture/capture.ts";
+import type { PodRef } from "./pod-ref.ts";
+
+export interface PodEntry {
+  readonly pod: PodRef;
+  readonly target: CaptureTarget;
+  held: HeldListeners | undefined;
+  watch: DeviceWatch | undefined;
+}
+
+export class PodRegistry {
+  readonly #byUid = new Map<string, PodEntry>();
+
+  get(uid: string): PodEntry | undefined {
+    return this.#byUid.get(uid);
+  }
+
+  put(entry: PodEntry): void {
+    this.#byUid.set(entry.pod.uid, entry);
+  }
+
+  remove(uid: string): void {
+    this.#byUid.delete(uid);
+  }
+
+  all(): readonly PodEntry[] {
+    return [...this.#byUid.values()];
+  }
+
+  get size(): number {
+    return this.#byUid.size;
+  }
+}
