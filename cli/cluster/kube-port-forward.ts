@@ -9,6 +9,7 @@ import { AmbitError, describeError } from "#core/runtime/errors.ts";
 import type { PodAddress, PodReply, PodRequest, PodTransport } from "./port-forward.ts";
 
 const MAX_REPLY_BYTES = 256 * 1_048_576;
+const CLOSE_TIMEOUT_MS = 500;
 
 export function kubePortForward(config: KubeConfig): PodTransport {
   const forward = new PortForward(config);
@@ -54,6 +55,8 @@ async function openStream(
       // The stream may report its own end as an error; nobody waits for it any more.
       duplex.on("error", () => undefined).destroy();
       opened.close();
+      // A server that never answers the close must not keep the process waiting.
+      setTimeout(() => opened.terminate(), CLOSE_TIMEOUT_MS).unref();
     },
   };
 }

@@ -100,19 +100,23 @@ function olderRows(
 /** Service hostnames and `pod.namespace` instead of addresses. */
 function addressNames(dumps: readonly ZtunnelDump[]): NameOf {
   const byIp = new Map<string, string>();
-  for (const dump of dumps) {
-    for (const workload of dump.workloads) for (const ip of workload.ips) byIp.set(ip, fullName(workload));
-  }
+  for (const workload of dumps.flatMap((dump) => dump.workloads))
+    for (const ip of workload.ips) addName(byIp, ip, fullName(workload));
   // Services last: a virtual address belongs to its service whatever else claims it.
-  for (const dump of dumps)
-    for (const { vips, hostname } of dump.services)
-      for (const vip of vips) byIp.set(vip.slice(vip.indexOf("/") + 1), hostname);
+  for (const { vips, hostname } of dumps.flatMap((dump) => dump.services))
+    for (const vip of vips) byIp.set(vip.slice(vip.indexOf("/") + 1), hostname);
   return (address) => {
     const colon = address.lastIndexOf(":");
-    if (colon < 0) return address;
-    const known = byIp.get(address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"));
-    return known === undefined ? address : known + address.slice(colon);
+    const ip = address.slice(0, Math.max(0, colon)).replace(/^\[(.*)\]$/, "$1");
+    const known = byIp.get(ip) ?? "";
+    return known === "" ? address : known + address.slice(colon);
   };
+}
+
+/** Pods with the node's network share its address: then the address itself is the only true name. */
+function addName(byIp: Map<string, string>, ip: string, name: string): void {
+  const other = byIp.get(ip);
+  byIp.set(ip, other === undefined || other === name ? name : "");
 }
 
 function fullName(pod: { readonly namespace: string; readonly name: string }): string {
