@@ -25,7 +25,7 @@ export function applyConfiguration(live: ApiObject | undefined, config: ApiObjec
   const merged = clone(live === undefined ? config : (mergeValue(live, config, schema) as ApiObject));
   if (live !== undefined) {
     const touched = changedPaths(pathsOf(live, schema), pathsOf(merged, schema)).intersection(wanted);
-    settleConflicts(owners.filter((owner) => owner !== mine), touched, config, request);
+    settleConflicts(owners.filter((owner) => owner !== mine), touched, request);
     removeAbandoned(merged, { owners, mine, wanted, schema });
   }
   if (mine === undefined) {
@@ -38,7 +38,7 @@ export function applyConfiguration(live: ApiObject | undefined, config: ApiObjec
   return merged;
 }
 
-function settleConflicts(others: readonly OwnedFields[], touched: ReadonlySet<string>, config: ApiObject, request: ApplyRequest): void {
+function settleConflicts(others: readonly OwnedFields[], touched: ReadonlySet<string>, request: ApplyRequest): void {
   const causes: { reason: string; message: string; field: string; owner: string }[] = [];
   for (const owner of others) {
     const contested = owner.paths.intersection(touched);

@@ -1,0 +1,125 @@
+/** ValidatingAdmissionPolicy: CEL over object, oldObject, request, namespaceObject and the policy's variables. */
+import type { V1MatchResources, V1ValidatingAdmissionPolicy, V1ValidatingAdmissionPolicyBinding, V1ValidatingAdmissionPolicySpec, V1Validation } from "@kubernetes/client-node";
+import type { CelInput } from "@bufbuild/cel";
+import { StatusError } from "../http/status-error.ts";
+import type { AdmissionRequest } from "../rest/context.ts";
+import { compileCel, toCel } from "../schema/cel.ts";
+import { type AdmissionDeps, namespaceLabels, namespaceOf } from "./admission-deps.ts";
+import { matchesRequest, ruleMatches } from "./rule-match.ts";
+
+const POLICIES = "validatingadmissionpolicies.admissionregistration.k8s.io";
+const BINDINGS = "validatingadmissionpolicybindings.admissionregistration.k8s.io";
+
+type Variables = Record<string, CelInput>;
+
+interface Failure {
+  readonly message: string;
+  readonly reason: string;
+}
+
+/** Throws for the first policy that denies; `Warn` bindings warn instead. */
+export function checkPolicies(deps: AdmissionDeps, request: AdmissionRequest): void {
+  const bindings = deps.store.list(BINDINGS) as unknown as readonly V1ValidatingAdmissionPolicyBinding[];
+  if (bindings.length === 0) return;
+  const labels = namespaceLabels(deps.store, request);
+  for (const binding of bindings) {
+    const policy = deps.store.get(POLICIES, binding.spec?.policyName ?? "") as unknown as V1ValidatingAdmissionPolicy | undefined;
+    const spec = policy?.spec;
+    if (spec === undefined || !constrains(spec.matchConstraints, request, labels)) continue;
+    if (binding.spec?.matchResources !== undefined && !constrains(binding.spec.matchResources, request, labels)) continue;
+    const failure = evaluate(deps, request, spec);
+    if (failure === undefined) continue;
+    const by = `ValidatingAdmissionPolicy '${policy?.metadata?.name}' with binding '${binding.metadata?.name}' denied request: ${failure.message}`;
+    const actions = binding.spec?.validationActions ?? ["Deny"];
+    if (actions.includes("Warn")) request.context.warn(`Validation failed for ${by}`);
+    if (actions.includes("Deny")) throw denial(request, by, failure.reason);
+  }
+}
+
+const CODES: Readonly<Record<string, number>> = { Unauthorized: 401, Forbidden: 403, Invalid: 422, RequestEntityTooLarge: 413 };
+
+function denial({ target }: AdmissionRequest, message: string, reason: string): StatusError {
+  const { id, group, plural } = target.resource;
+  return new StatusError(CODES[reason] ?? 422, `${id} "${target.name}" is forbidden: ${message}`, {
+    reason,
+    details: { name: target.name, group: group || undefined, kind: plural, causes: [{ reason: "", message }] },
+  });
+}
+
+function constrains(match: V1MatchResources | undefined, request: AdmissionRequest, labels: Record<string, string> | undefined): boolean {
+  if (match === undefined) return false;
+  const exactVersions = match.matchPolicy === "Exact";
+  if ((match.excludeResourceRules ?? []).some((rule) => ruleMatches(rule, request, exactVersions))) return false;
+  const any = [{ operations: ["*"], apiGroups: ["*"], apiVersions: ["*"], resources: ["*/*"] }];
+  const criteria = { rules: match.resourceRules ?? any, namespaceSelector: match.namespaceSelector, objectSelector: match.objectSelector, exactVersions };
+  return matchesRequest(criteria, request, labels);
+}
+
+/** The first validation that fails; an error in an expression counts as one unless the policy says Ignore. */
+function evaluate(deps: AdmissionDeps, request: AdmissionRequest, spec: V1ValidatingAdmissionPolicySpec): Failure | undefined {
+  const ignoreErrors = spec.failurePolicy === "Ignore";
+  const variables = inputs(deps, request);
+  const broken = (expression: string, message: string): Failure | undefined =>
+    ignoreErrors ? undefined : { message: `expression '${expression}' resulted in error: ${message}`, reason: "Invalid" };
+  for (const condition of spec.matchConditions ?? []) {
+    const outcome = compileCel(condition.expression).run(variables);
+    if (outcome.kind === "error") return broken(condition.expression, outcome.message);
+    if (outcome.value !== true) return undefined;
+  }
+  addVariables(variables, spec);
+  for (const validation of spec.validations ?? []) {
+    const outcome = compileCel(validation.expression).run(variables);
+    if (outcome.kind === "value" && outcome.value === true) continue;
+    if (outcome.kind === "value") return { message: messageOf(validation, variables), reason: validation.reason ?? "Invalid" };
+    const failure = broken(validation.expression, outcome.message);
+    if (failure !== undefined) return failure;
+  }
+  return undefined;
+}
+
+function inputs({ store, registry }: AdmissionDeps, request: AdmissionRequest): Variables {
+  const { target, operation, object, old, context } = request;
+  const { group, version, kind, plural } = target.resource;
+  const schema = registry.schema(target.resource);
+  const gvk = { group, version, kind };
+  const gvr = { group, version, resource: plural };
+  const { username, uid, groups, extra } = context.user;
+  return {
+    object: toCel(object, schema),
+    oldObject: toCel(old, schema),
+    namespaceObject: toCel(namespaceOf(store, target.namespace)),
+    request: toCel({
+      kind: gvk,
+      resource: gvr,
+      requestKind: gvk,
+      requestResource: gvr,
+      subResource: target.subresource,
+      requestSubResource: target.subresource,
+      name: target.name,
+      namespace: target.namespace,
+      operation,
+      userInfo: { username, uid: uid ?? "", groups, extra: extra ?? {} },
+      dryRun: context.dryRun,
+      options: context.options,
+    }),
+  };
+}
+
+/** A variable that fails to evaluate is absent: only what uses it fails. */
+function addVariables(variables: Variables, spec: V1ValidatingAdmissionPolicySpec): void {
+  const values = new Map<string, CelInput>();
+  for (const { name, expression } of spec.variables ?? []) {
+    variables["variables"] = new Map(values) as CelInput;
+    const outcome = compileCel(expression).run(variables);
+    if (outcome.kind === "value") values.set(name, outcome.value as CelInput);
+  }
+  variables["variables"] = values as CelInput;
+}
+
+function messageOf(validation: V1Validation, variables: Variables): string {
+  if (validation.messageExpression !== undefined) {
+    const outcome = compileCel(validation.messageExpression).run(variables);
+    if (outcome.kind === "value" && typeof outcome.value === "string" && outcome.value !== "") return outcome.value;
+  }
+  return validation.message ?? `failed expression: ${validation.expression}`;
+}

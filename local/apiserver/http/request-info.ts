@@ -1,0 +1,75 @@
+/** Pure. What a URL and method ask for, before anything is looked up. */
+
+export interface ResourceRequest {
+  readonly kind: "resource";
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly subresource: string;
+  /** As RBAC names it. */
+  readonly verb: string;
+}
+
+export interface PathRequest {
+  readonly kind: "path";
+  readonly path: string;
+  readonly verb: string;
+}
+
+export type RequestInfo = ResourceRequest | PathRequest | { readonly kind: "malformed" };
+
+const NAMESPACE_SUBRESOURCES = new Set(["status", "finalize"]);
+
+export function requestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
+  const parts = path.split("/").filter((part) => part !== "");
+  const [root, ...rest] = parts;
+  const isCore = root === "api" && rest.length > 1;
+  const isGroup = root === "apis" && rest.length > 2;
+  if (!isCore && !isGroup) return { kind: "path", path: path === "/" ? path : path.replace(/\/$/, ""), verb: method.toLowerCase() };
+  const group = isCore ? "" : (rest.shift() ?? "");
+  const version = rest.shift() ?? "";
+  let place: string[];
+  try {
+    place = rest.map(decodeURIComponent);
+  } catch {
+    return { kind: "malformed" };
+  }
+  const { namespace, parts: inside } = namespaceOf(place);
+  const [plural = "", name = "", subresource = "", ...more] = inside;
+  if (more.length > 0) return { kind: "malformed" };
+  return { kind: "resource", group, version, plural, namespace, name, subresource, verb: verbOf(method, name, query) };
+}
+
+/** `namespaces/x/pods` is about pods; `namespaces/x` and `namespaces/x/status` are about the namespace. */
+function namespaceOf(parts: readonly string[]): { namespace: string; parts: readonly string[] } {
+  const [first, namespace = "", third] = parts;
+  if (first === "namespaces" && third !== undefined && !(parts.length === 3 && NAMESPACE_SUBRESOURCES.has(third))) {
+    return { namespace, parts: parts.slice(2) };
+  }
+  return { namespace: "", parts };
+}
+
+function verbOf(method: string, name: string, query: URLSearchParams): string {
+  switch (method) {
+    case "GET":
+    case "HEAD":
+      if (isTrue(query.get("watch"))) return "watch";
+      return name === "" ? "list" : "get";
+    case "POST":
+      return "create";
+    case "PUT":
+      return "update";
+    case "PATCH":
+      return "patch";
+    case "DELETE":
+      return name === "" ? "deletecollection" : "delete";
+    default:
+      return method.toLowerCase();
+  }
+}
+
+export function isTrue(value: string | null): boolean {
+  return value === "true" || value === "1" || value === "";
+}
