@@ -15,8 +15,8 @@ export interface ClusterOptions {
   readonly sandboxRetryMs?: number;
   /** First wait of CrashLoopBackOff; 10 s when absent. */
   readonly crashBackoffMs?: number;
-  /** Bundle entry points before start (default). False: `.build/` is known to be current. */
-  readonly build?: boolean;
+  /** Bundles to bring up to date before the start: all (default), the named ones, or none. */
+  readonly build?: boolean | readonly string[];
 }
 
 export interface ClusterNode {

@@ -14,12 +14,14 @@ const NATIVE_PACKAGES = ["koffi", `@koromix/koffi-linux-${process.arch}`];
 const BANNER =
   'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);';
 
-/** Builds what is stale; returns the metafile per bundle, from which a test reads the packages in each. */
-export async function buildAll(): Promise<ReadonlyMap<string, Metafile>> {
+/** Builds what is stale (all, or only the named); returns the metafile per bundle, from which a test reads the packages in each. */
+export async function buildAll(only?: readonly string[]): Promise<ReadonlyMap<string, Metafile>> {
   mkdirSync(OUT_DIR, { recursive: true });
   copyNativePackages();
   const built = await Promise.all(
-    BUNDLES.map(async (bundle) => [bundle.name, await buildOne(bundle)] as const),
+    BUNDLES.filter((bundle) => only?.includes(bundle.name) ?? true).map(
+      async (bundle) => [bundle.name, await buildOne(bundle)] as const,
+    ),
   );
   return new Map(built);
 }

@@ -1,5 +1,6 @@
 /** What becomes a bundle: name and entry file. Daemons always run bundled (half the memory of the sources). */
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 
 export interface Bundle {
   readonly name: string;
@@ -18,4 +19,6 @@ const ALL: readonly Bundle[] = [
   { name: "sample-load", entry: "local/samples/load.ts" },
 ];
 
-export const BUNDLES: readonly Bundle[] = ALL.filter((bundle) => existsSync(bundle.entry));
+export const BUNDLES: readonly Bundle[] = ALL.filter((bundle) =>
+  existsSync(join(import.meta.dirname, "..", bundle.entry)),
+);
