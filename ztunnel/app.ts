@@ -97,7 +97,7 @@ function makeParts(config: ZtunnelConfig, control: LogControl): Parts {
 
 function makePodManager(parts: Parts, onReady: (ready: boolean) => void): PodManager {
   const { config, log, state, certificates, metrics, registry, controller } = parts;
-  const backend = chooseBackend(config.handles === "" ? {} : { wanted: config.handles });
+  const backend = chooseBackend({ log, ...(config.handles === "" ? {} : { wanted: config.handles }) });
   log.info({ backend: backend.name }, "socket backend chosen");
   const pods: LocalPods = { byWorkload: (workload) => manager.byWorkload(workload) };
   const deps: ProxyDeps = {

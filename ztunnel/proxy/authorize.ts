@@ -3,7 +3,8 @@
  * connections, now and whenever policy or workload change. A policy that is named but not there yet means "hold".
  */
 import type { Decision } from "#core/authz/decision.ts";
-import { evaluate } from "#core/authz/evaluate.ts";
+import { evaluateDryRun, evaluateSet } from "#core/authz/evaluate.ts";
+import { explainDecision } from "#core/authz/explain.ts";
 import { policiesFor } from "#core/authz/policies-for.ts";
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
@@ -13,10 +14,15 @@ import type { Reason } from "./response-flag.ts";
 
 /** What the access log says about a verdict. */
 export interface PolicyTrace {
+  /** The policy that decided. */
   readonly policy: PolicyKey | undefined;
   readonly rule: number | undefined;
-  /** For an operator: which policy decided, or what came closest. */
-  readonly explanation: string | undefined;
+  /** The ALLOW rule that came closest: `namespace/name rule 0: principals`. */
+  readonly nearest: string | undefined;
+  /** What dry-run policies would have done: `namespace/name:deny`. */
+  readonly dryRun: string | undefined;
+  /** One sentence for an operator. */
+  readonly explanation: string;
 }
 
 export type Verdict =
@@ -27,37 +33,42 @@ export type Verdict =
 
 export function authorize(view: MeshView, workload: Workload, facts: ConnectionFacts): Verdict {
   const set = policiesFor(workload, view.policies);
-  if (set.kind === "missing") return { kind: "hold", names: set.names, trace: missingTrace(set.names) };
-  return verdictOf(evaluate(set.policies, facts));
+  const decision = evaluateSet(set, facts);
+  const dryRuns = set.kind === "known" ? evaluateDryRun(set.policies, facts) : [];
+  const dryRun = dryRuns.map(({ policy, action }) => `${policy}:${action}`).join(",");
+  return verdictOf(decision, dryRun === "" ? undefined : dryRun);
 }
 
-function verdictOf(decision: Decision): Verdict {
-  if (decision.kind === "allow") {
-    if (decision.reason === "no-allow-policies") return { kind: "allow", trace: NO_TRACE };
-    return { kind: "allow", trace: { ...NO_TRACE, policy: decision.policy, rule: decision.rule } };
-  }
+function verdictOf(decision: Decision, dryRun: string | undefined): Verdict {
+  const trace = { ...NO_TRACE, dryRun, explanation: explainDecision(decision) };
   switch (decision.reason) {
-    case "matched-deny": {
-      const { policy, rule } = decision;
-      const explanation = `explicitly denied by: ${policy} rule ${rule}`;
-      return { kind: "deny", reason: "denied-by-policy", trace: { policy, rule, explanation } };
-    }
-    case "no-allow-matched": {
-      const { nearest } = decision;
-      const explanation =
-        nearest === undefined
-          ? "allow policies exist, but none allowed"
-          : `allow policies exist, but none allowed; nearest: ${nearest.policy} rule ${nearest.rule} failed on ${nearest.failed.join(", ")}`;
-      const trace = { policy: nearest?.policy, rule: nearest?.rule, explanation };
-      return { kind: "deny", reason: "no-allow-matched", trace };
-    }
+    case "no-allow-policies":
+      return { kind: "allow", trace };
+    case "matched-allow":
+      return { kind: "allow", trace: { ...trace, policy: decision.policy, rule: decision.rule } };
+    case "matched-deny":
+      return {
+        kind: "deny",
+        reason: "denied-by-policy",
+        trace: { ...trace, policy: decision.policy, rule: decision.rule },
+      };
+    case "no-allow-matched":
+      return {
+        kind: "deny",
+        reason: "no-allow-matched",
+        trace: { ...trace, nearest: nearestText(decision) },
+      };
     case "policy-missing":
-      return { kind: "hold", names: decision.missing, trace: missingTrace(decision.missing) };
+      return { kind: "hold", names: decision.missing, trace: { ...trace, policy: decision.missing[0] } };
   }
 }
 
-const NO_TRACE: PolicyTrace = { policy: undefined, rule: undefined, explanation: undefined };
+const NO_TRACE = { policy: undefined, rule: undefined, nearest: undefined };
 
-function missingTrace(names: readonly PolicyKey[]): PolicyTrace {
-  return { policy: names[0], rule: undefined, explanation: `policy not received yet: ${names.join(", ")}` };
+function nearestText({
+  nearest,
+}: Extract<Decision, { readonly reason: "no-allow-matched" }>): string | undefined {
+  return nearest === undefined
+    ? undefined
+    : `${nearest.policy} rule ${nearest.rule}: ${nearest.failed.join(" ")}`;
 }

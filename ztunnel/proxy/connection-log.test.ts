@@ -48,6 +48,8 @@ test("a denial is one line with who, what, which policy and why, in Istio's key 
   connection.record.trace = {
     policy: "default/p" as never,
     rule: 0,
+    nearest: undefined,
+    dryRun: undefined,
     explanation: "explicitly denied by: default/p",
   };
   connection.finish({ reason: "denied-by-policy", error: "explicitly denied by: default/p" });

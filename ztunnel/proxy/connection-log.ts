@@ -137,15 +137,23 @@ export function accessFields(
     bytes_recv: inbound ? bytesSent : bytesReceived,
     duration: `${Math.round(facts.durationMs)}ms`,
     error: end.error ?? end.reason,
-    policy: record.trace?.policy,
-    rule: record.trace?.rule,
-    reason: end.reason,
-    stage: end.stage ?? (end.reason === undefined ? undefined : reasonFacts(end.reason).stage),
+    ...verdictFields(record, end),
     "src.cert_serial": record.sourceSerial,
     "dst.cert_serial": record.destinationSerial,
     protocol: record.protocol,
     decision_id: facts.id,
   });
+}
+
+function verdictFields({ trace }: ConnectionRecord, { reason, stage }: ConnectionEnd): LogFields {
+  return {
+    policy: trace?.policy,
+    rule: trace?.rule,
+    nearest: trace?.nearest,
+    dry_run: trace?.dryRun,
+    reason,
+    stage: stage ?? (reason === undefined ? undefined : reasonFacts(reason).stage),
+  };
 }
 
 function sideFields(

@@ -10,7 +10,13 @@ import { ConnectionRegistry } from "./connection-registry.ts";
 
 const POD = podUid("u1");
 const workload = aWorkload();
-const NO_TRACE = { policy: undefined, rule: undefined, explanation: "because" };
+const NO_TRACE = {
+  policy: undefined,
+  rule: undefined,
+  nearest: undefined,
+  dryRun: undefined,
+  explanation: "because",
+};
 const ALLOW: Verdict = { kind: "allow", trace: NO_TRACE };
 const DENY: Verdict = { kind: "deny", reason: "denied-by-policy", trace: NO_TRACE };
 const HOLD: Verdict = { kind: "hold", names: [policyKey("default", "p")], trace: NO_TRACE };

@@ -79,9 +79,11 @@ export class ConnectionRegistry {
     const verdict = policy.verdict();
     if (verdict.kind === "allow" || !this.#connections.has(connection)) return;
     connection.record.trace = verdict.trace;
-    const why = verdict.trace.explanation ?? "no longer allowed";
     if (verdict.kind === "deny" || isLastCall) {
-      connection.abort("policy-changed", `connection closed due to policy change: ${why}`);
+      connection.abort(
+        "policy-changed",
+        `connection closed due to policy change: ${verdict.trace.explanation}`,
+      );
     } else {
       this.#deps.clock.after(this.#deps.holdMs, () => this.#judge(connection, policy, true));
     }

@@ -15,13 +15,14 @@ import {
 } from "#core/hbone/hbone-server.ts";
 import { relay } from "#core/hbone/relay.ts";
 import type { WorkloadCertificate } from "#core/identity/certificate.ts";
+import { serverContext } from "#core/identity/tls-options.ts";
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { ActiveConnection } from "./active-connection.ts";
 import { workloadBaggage } from "./baggage-fields.ts";
 import type { ConnectionRecord } from "./connection-log.ts";
-import { certificateFor, serverTls, verifyClient } from "./credentials.ts";
+import { certificateFor, verifyClient } from "./credentials.ts";
 import { HandshakeLimiter } from "./handshake-limiter.ts";
 import { chooseInboundRoute } from "./inbound-route.ts";
 import { awaitLocalWorkload, findLocalWorkload } from "./local-workload.ts";
@@ -79,7 +80,7 @@ export class InboundProxy {
     const refusal: { reason?: string } = {};
     const connection = serveHbone(handle, {
       backend: deps.backend,
-      context: serverTls(certificate),
+      context: serverContext(certificate),
       verifyPeer: (peer) => {
         handshakeOver();
         const verdict: PeerVerdict = verifyClient(peer, deps.options.trustDomains);
