@@ -58,16 +58,22 @@ const CONDITION_DIMENSIONS: Readonly<Record<string, Dimension>> = {
   "destination.port": "destinationPorts",
 };
 
+const RULE_FIELDS: ReadonlySet<string> = new Set(["from", "to", "when"]);
+const SOURCE_WRAPPER: ReadonlySet<string> = new Set(["source"]);
+const OPERATION_WRAPPER: ReadonlySet<string> = new Set(["operation"]);
+
 /** Undefined when the rule has no L4 form (see above). `{}` matches everything. */
 export function translateRule(raw: unknown, path: string, input: RuleInput): AuthorizationRule | undefined {
   const rule = jsonObject(raw);
-  input.report.unknownFields(rule, new Set(["from", "to", "when"]), path);
+  const misspelt = input.report.unknownFields(rule, RULE_FIELDS, path);
   const groups: readonly (readonly Entry[])[] = [
     jsonList(rule["to"]).map((to, i) => operation(to, `${path}.to[${i}].operation`, input)),
     jsonList(rule["from"]).map((from, i) => source(from, `${path}.from[${i}].source`, input)),
     ...jsonList(rule["when"]).map((when, i) => [condition(when, `${path}.when[${i}]`, input)]),
   ].filter((group) => group.length > 0);
-  return input.action === "allow" ? allowRule(groups) : denyRule(groups);
+  if (input.action === "deny") return denyRule(groups);
+  // A misspelt `from` must not turn a rule into "allow everyone".
+  return misspelt ? undefined : allowRule(groups);
 }
 
 /** An entry that can be met only in part is no reason to allow: the whole rule goes. */
@@ -93,11 +99,15 @@ function denyRule(groups: readonly (readonly Entry[])[]): AuthorizationRule | un
 }
 
 function source(raw: unknown, path: string, input: RuleInput): Entry {
-  return entryOf(jsonObject(jsonObject(raw)["source"]), SOURCE_FIELDS, path, input);
+  const misspelt = input.report.unknownFields(jsonObject(raw), SOURCE_WRAPPER, path);
+  const entry = entryOf(jsonObject(jsonObject(raw)["source"]), SOURCE_FIELDS, path, input);
+  return misspelt ? { ...entry, incomplete: true } : entry;
 }
 
 function operation(raw: unknown, path: string, input: RuleInput): Entry {
-  return entryOf(jsonObject(jsonObject(raw)["operation"]), OPERATION_FIELDS, path, input);
+  const misspelt = input.report.unknownFields(jsonObject(raw), OPERATION_WRAPPER, path);
+  const entry = entryOf(jsonObject(jsonObject(raw)["operation"]), OPERATION_FIELDS, path, input);
+  return misspelt ? { ...entry, incomplete: true } : entry;
 }
 
 function condition(raw: unknown, path: string, input: RuleInput): Entry {
@@ -112,6 +122,9 @@ function condition(raw: unknown, path: string, input: RuleInput): Entry {
   const fields = { ...(values !== undefined && { values }), ...(notValues !== undefined && { notValues }) };
   return entryOf(fields, new Map(both("values", "notValues", dimension)), path, input);
 }
+
+/** Source fields that concern certificates, which no waypoint would change. */
+const NOT_ENFORCED: ReadonlySet<string> = new Set(["trustDomains", "notTrustDomains"]);
 
 const L7_NOTE: Readonly<Record<AuthorizationAction, string>> = {
   allow: "needs a waypoint; without one the rule allows nothing",
@@ -132,7 +145,10 @@ function entryOf(
     if (entries.length === 0) continue;
     const target = known.get(field);
     if (target === undefined) {
-      input.report.unsupported(`${path}.${field}`, L7_NOTE[input.action]);
+      const note = NOT_ENFORCED.has(field)
+        ? "is not enforced; use principals instead"
+        : L7_NOTE[input.action];
+      input.report.unsupported(`${path}.${field}`, note);
       incomplete = true;
       continue;
     }

@@ -25,10 +25,10 @@ export class Report {
     this.add(path, "Invalid", message);
   }
 
-  /** Names every field of `value` that nobody reads. */
-  unknownFields(value: Readonly<Record<string, unknown>>, known: ReadonlySet<string>, path: string): void {
-    for (const field of Object.keys(value)) {
-      if (!known.has(field)) this.unsupported(`${path}.${field}`, "is not known and has no effect");
-    }
+  /** Reports every field of `value` that nobody reads. True when there was one. */
+  unknownFields(value: Readonly<Record<string, unknown>>, known: ReadonlySet<string>, path: string): boolean {
+    const unknown = Object.keys(value).filter((field) => !known.has(field));
+    for (const field of unknown) this.unsupported(`${path}.${field}`, "is not known and has no effect");
+    return unknown.length > 0;
   }
 }
