@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
-import { checkTrailers, readRequestHead, readResponseHead } from "./header-rules.ts";
+import { checkTrailers, isFieldValue, readRequestHead, readResponseHead } from "./header-rules.ts";
 import { headerField, type HeaderField } from "./hpack/header-field.ts";
 
 type Pairs = readonly (readonly [name: string, value: string])[];
@@ -234,4 +234,13 @@ test("arbitrary fields never throw, and nothing with a line break, NUL or upper-
 test("reasons never repeat what was sent", () => {
   const head = readRequestHead([...fieldsOf(GET), headerField("authorization", "Bearer secret\n")]);
   assert.equal(head.kind === "malformed" && head.reason.includes("secret"), false);
+});
+
+test("a value is judged alike by character and as a whole", () => {
+  for (let code = 0; code <= 0x17f; code++) {
+    const character = String.fromCharCode(code);
+    const allowed = code === 0x09 || (code >= 0x20 && code !== 0x7f && code <= 0xff);
+    assert.equal(isFieldValue(`a${character}b`), allowed, `short, ${code}`);
+    assert.equal(isFieldValue(`${"a".repeat(30)}${character}b`), allowed, `long, ${code}`);
+  }
 });

@@ -1,9 +1,10 @@
 /**
- * Pure. What makes a header section malformed in HTTP/2 (RFC 9113 8.2 to 8.5): a stream error PROTOCOL_ERROR.
+ * HOT PATH, pure. What makes a header section malformed in HTTP/2 (RFC 9113 8.2 to 8.5): a stream error PROTOCOL_ERROR.
  * Field syntax of RFC 9110 5.1 and 5.5 is enforced in full (no control characters), since what passes here may be
  * written as HTTP/1.1 later. Reasons are constant phrases: values may be secrets and never appear in them.
  */
 import type { HeaderField } from "./hpack/header-field.ts";
+import { STATIC_INDEX_BY_NAME } from "./hpack/static-table.ts";
 
 export interface Malformed {
   readonly kind: "malformed";
@@ -40,37 +41,34 @@ export type ResponseHead = { readonly kind: "response"; readonly status: number 
 
 export type Trailers = { readonly kind: "trailers" } | Malformed;
 
-const REQUEST_PSEUDO = [":method", ":scheme", ":authority", ":path", ":protocol"] as const;
-const RESPONSE_PSEUDO = [":status"] as const;
-const NO_PSEUDO = [] as const;
+type Part = "request" | "response" | "trailers";
 
-/** RFC 9113 8.2.2. `te` may say "trailers", nothing else. */
-const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
-  "connection",
-  "proxy-connection",
-  "keep-alive",
-  "transfer-encoding",
-  "upgrade",
-  "http2-settings",
+/** Pseudo fields, each with the only part that may have it (RFC 9113 8.3, RFC 8441 4). */
+const PSEUDO: ReadonlyMap<string, { readonly slot: keyof Pseudo; readonly part: Part }> = new Map([
+  [":method", { slot: "method", part: "request" }],
+  [":scheme", { slot: "scheme", part: "request" }],
+  [":path", { slot: "path", part: "request" }],
+  [":authority", { slot: "authority", part: "request" }],
+  [":protocol", { slot: "protocol", part: "request" }],
+  [":status", { slot: "status", part: "response" }],
 ]);
 
+/** Names that need no look at their characters: common ones, and those with rules of their own. */
+const KNOWN_NAMES: ReadonlyMap<string, "plain" | "host" | "te" | "connection-specific"> = knownNames();
+
 export function readRequestHead(fields: readonly HeaderField[]): RequestHead {
-  const section = readSection(fields, REQUEST_PSEUDO);
+  const section = readSection(fields, "request");
   if (section.kind === "malformed") return section;
-  const host = readHost(fields);
-  if (host.kind === "malformed") return host;
-  const { method } = withoutColon(section.pseudo);
+  const { method } = section.pseudo;
   if (method === undefined) return malformed("no :method");
   if (!isToken(method)) return malformed(":method is not a token");
-  return method === "CONNECT"
-    ? connectHead(section.pseudo)
-    : plainRequest(section.pseudo, method, host.value);
+  return method === "CONNECT" ? connectHead(section.pseudo) : plainRequest(section, method);
 }
 
 export function readResponseHead(fields: readonly HeaderField[]): ResponseHead {
-  const section = readSection(fields, RESPONSE_PSEUDO);
+  const section = readSection(fields, "response");
   if (section.kind === "malformed") return section;
-  const status = section.pseudo.get(":status");
+  const { status } = section.pseudo;
   if (status === undefined) return malformed("no :status");
   if (!/^[1-9]\d\d$/.test(status)) return malformed(":status is not a number of three digits");
   // RFC 9113 8.6: protocols are not switched in HTTP/2.
@@ -79,7 +77,7 @@ export function readResponseHead(fields: readonly HeaderField[]): ResponseHead {
 
 /** Trailers of either direction. That they carry END_STREAM is for the caller to check. */
 export function checkTrailers(fields: readonly HeaderField[]): Trailers {
-  const section = readSection(fields, NO_PSEUDO);
+  const section = readSection(fields, "trailers");
   return section.kind === "malformed" ? section : { kind: "trailers" };
 }
 
@@ -87,7 +85,7 @@ export function checkTrailers(fields: readonly HeaderField[]): Trailers {
 export function isToken(text: string): boolean {
   if (text.length === 0) return false;
   for (let i = 0; i < text.length; i++)
-    if (((CHARACTERS[text.charCodeAt(i)] ?? 0) & TOKEN) === 0) return false;
+    if (((CHARACTERS[text.charCodeAt(i)] as number) & TOKEN) === 0) return false;
   return true;
 }
 
@@ -95,61 +93,92 @@ export function isToken(text: string): boolean {
 export function isLowerCaseName(text: string): boolean {
   if (text.length === 0) return false;
   for (let i = 0; i < text.length; i++)
-    if (((CHARACTERS[text.charCodeAt(i)] ?? 0) & LOWER_NAME) === 0) return false;
+    if (((CHARACTERS[text.charCodeAt(i)] as number) & LOWER_NAME) === 0) return false;
   return true;
 }
 
 /** RFC 9110 5.5 with RFC 9113 8.2.1: no control characters but tab, no blank at either end. May be empty. */
 export function isFieldValue(text: string): boolean {
-  for (let i = 0; i < text.length; i++)
-    if (((CHARACTERS[text.charCodeAt(i)] ?? 0) & VALUE) === 0) return false;
-  return !isBlank(text.charCodeAt(0)) && !isBlank(text.charCodeAt(text.length - 1));
+  const { length } = text;
+  if (length === 0) return true;
+  if (isBlank(text.charCodeAt(0)) || isBlank(text.charCodeAt(length - 1))) return false;
+  if (length > LONG_VALUE) return !FORBIDDEN_IN_VALUE.test(text);
+  for (let i = 0; i < length; i++)
+    if (((CHARACTERS[text.charCodeAt(i)] as number) & VALUE) === 0) return false;
+  return true;
 }
 
-type Pseudo = ReadonlyMap<string, string>;
+interface Pseudo {
+  method: string | undefined;
+  scheme: string | undefined;
+  path: string | undefined;
+  authority: string | undefined;
+  protocol: string | undefined;
+  status: string | undefined;
+}
+
+interface Section {
+  readonly kind: "section";
+  readonly pseudo: Pseudo;
+  host: string | undefined;
+}
 
 /** One pass over all fields: names, values, order and number of pseudo fields. */
-function readSection(
-  fields: readonly HeaderField[],
-  allowed: readonly string[],
-): { readonly kind: "section"; readonly pseudo: Pseudo } | Malformed {
-  const pseudo = new Map<string, string>();
+function readSection(fields: readonly HeaderField[], part: Part): Section | Malformed {
+  const section: Section = { kind: "section", pseudo: noPseudo(), host: undefined };
   let regularSeen = false;
   for (const { name, value } of fields) {
     if (!isFieldValue(value)) return malformed("forbidden character or blank edge in a field value");
-    if (name.charCodeAt(0) !== COLON) {
-      regularSeen = true;
-      const reason = regularProblem(name, value);
-      if (reason !== undefined) return malformed(reason);
-      continue;
-    }
-    if (regularSeen) return malformed("pseudo field after a regular field");
-    if (!allowed.includes(name)) return malformed("pseudo field that is not defined here");
-    if (pseudo.has(name)) return malformed("pseudo field twice");
-    pseudo.set(name, value);
+    const isPseudo = name.charCodeAt(0) === COLON;
+    if (isPseudo && regularSeen) return malformed("pseudo field after a regular field");
+    regularSeen = !isPseudo;
+    const reason = isPseudo
+      ? readPseudo(section.pseudo, part, name, value)
+      : readRegular(section, name, value);
+    if (reason !== undefined) return malformed(reason);
   }
-  return { kind: "section", pseudo };
+  return section;
 }
 
-function regularProblem(name: string, value: string): string | undefined {
-  if (!isLowerCaseName(name)) return "field name is empty or has a forbidden or upper-case character";
-  if (CONNECTION_SPECIFIC.has(name)) return "connection-specific field";
-  if (name === "te" && value.toLowerCase() !== "trailers") return "te other than trailers";
+function readPseudo(pseudo: Pseudo, part: Part, name: string, value: string): string | undefined {
+  const rule = PSEUDO.get(name);
+  if (rule === undefined || rule.part !== part) return "pseudo field that is not defined here";
+  if (pseudo[rule.slot] !== undefined) return "pseudo field twice";
+  pseudo[rule.slot] = value;
   return undefined;
 }
 
-function plainRequest(pseudo: Pseudo, method: string, host: string | undefined): RequestHead {
-  const { scheme, path, authority, protocol } = withoutColon(pseudo);
-  if (protocol !== undefined) return malformed(":protocol without CONNECT");
-  const target = readTarget(method, scheme, path);
-  if (target.kind === "malformed") return target;
-  const contradiction = authorityProblem(authority, host);
-  if (contradiction !== undefined) return malformed(contradiction);
-  return { ...target, kind: "request", method, authority: authority ?? host };
+function readRegular(section: Section, name: string, value: string): string | undefined {
+  switch (KNOWN_NAMES.get(name)) {
+    case "plain":
+      return undefined;
+    case "connection-specific":
+      return "connection-specific field";
+    case "te":
+      return value.toLowerCase() === "trailers" ? undefined : "te other than trailers";
+    case "host":
+      // RFC 9110 7.2: at most one.
+      if (section.host !== undefined) return "host twice";
+      section.host = value;
+      return undefined;
+    case undefined:
+      return isLowerCaseName(name)
+        ? undefined
+        : "field name is empty or has a forbidden or upper-case character";
+  }
 }
 
-function connectHead(pseudo: Pseudo): RequestHead {
-  const { scheme, path, authority, protocol } = withoutColon(pseudo);
+function plainRequest({ pseudo, host }: Section, method: string): RequestHead {
+  if (pseudo.protocol !== undefined) return malformed(":protocol without CONNECT");
+  const target = readTarget(method, pseudo.scheme, pseudo.path);
+  if (target.kind === "malformed") return target;
+  const contradiction = authorityProblem(pseudo.authority, host);
+  if (contradiction !== undefined) return malformed(contradiction);
+  const { scheme, path } = target;
+  return { kind: "request", method, scheme, path, authority: pseudo.authority ?? host };
+}
+
+function connectHead({ scheme, path, authority, protocol }: Pseudo): RequestHead {
   if (authority === undefined) return malformed("CONNECT without :authority");
   if (protocol === undefined) {
     return scheme === undefined && path === undefined
@@ -161,7 +190,7 @@ function connectHead(pseudo: Pseudo): RequestHead {
   if (target.kind === "malformed") return target;
   const problem = authorityProblem(authority, undefined);
   if (problem !== undefined) return malformed(problem);
-  return { ...target, kind: "extended-connect", protocol, authority };
+  return { kind: "extended-connect", protocol, scheme: target.scheme, path: target.path, authority };
 }
 
 /** RFC 9113 8.3.1: the path starts with a slash, or is the asterisk of OPTIONS. */
@@ -186,41 +215,41 @@ function authorityProblem(authority: string | undefined, host: string | undefine
   return authority.toLowerCase() === host.toLowerCase() ? undefined : "host contradicts :authority";
 }
 
-/** RFC 9110 7.2: at most one. */
-function readHost(
-  fields: readonly HeaderField[],
-): { readonly kind: "host"; readonly value: string | undefined } | Malformed {
-  let value: string | undefined;
-  for (const field of fields) {
-    if (field.name !== "host") continue;
-    if (value !== undefined) return malformed("host twice");
-    value = field.value;
-  }
-  return { kind: "host", value };
-}
-
-interface RequestPseudo {
-  readonly method: string | undefined;
-  readonly scheme: string | undefined;
-  readonly path: string | undefined;
-  readonly authority: string | undefined;
-  readonly protocol: string | undefined;
-}
-
-function withoutColon(pseudo: Pseudo): RequestPseudo {
+function noPseudo(): Pseudo {
   return {
-    method: pseudo.get(":method"),
-    scheme: pseudo.get(":scheme"),
-    path: pseudo.get(":path"),
-    authority: pseudo.get(":authority"),
-    protocol: pseudo.get(":protocol"),
+    method: undefined,
+    scheme: undefined,
+    path: undefined,
+    authority: undefined,
+    protocol: undefined,
+    status: undefined,
   };
+}
+
+/** RFC 9113 8.2.2 lists the connection-specific ones. */
+function knownNames(): Map<string, "plain" | "host" | "te" | "connection-specific"> {
+  const names = new Map<string, "plain" | "host" | "te" | "connection-specific">();
+  for (const name of STATIC_INDEX_BY_NAME.keys()) if (!name.startsWith(":")) names.set(name, "plain");
+  for (const name of [
+    "connection",
+    "proxy-connection",
+    "keep-alive",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+  ])
+    names.set(name, "connection-specific");
+  return names.set("te", "te").set("host", "host");
 }
 
 function malformed(reason: string): Malformed {
   return { kind: "malformed", reason };
 }
 
+/** From here on the regular expression engine is faster than a loop (measured: 1.2 against 2 ns a character). */
+const LONG_VALUE = 16;
+// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+const FORBIDDEN_IN_VALUE = /[^\t\u0020-\u007e\u0080-\u00ff]/;
 const COLON = 0x3a;
 const TOKEN = 1;
 const LOWER_NAME = 2;

@@ -66,24 +66,22 @@ export function encodeHuffman(text: string, out: Uint8Array, offset: number): nu
   let at = offset;
   let pending = 0;
   let pendingBits = 0;
-  const put = (code: number, bits: number): void => {
-    pending = (pending << bits) | code;
-    pendingBits += bits;
-    while (pendingBits >= 8) {
-      pendingBits -= 8;
-      out[at++] = (pending >> pendingBits) & 0xff;
-    }
-    pending &= 0xff;
-  };
   for (let i = 0; i < text.length; i++) {
     const symbol = text.charCodeAt(i) & 0xff;
-    const code = CODES[symbol] as number;
-    const bits = LENGTHS[symbol] as number;
-    // In two parts, so that code and pending bits fit into 32.
-    if (bits > 16) put(code >>> 16, bits - 16);
-    put(bits > 16 ? code & 0xffff : code, Math.min(bits, 16));
+    let code = CODES[symbol] as number;
+    let bits = LENGTHS[symbol] as number;
+    while (bits > 0) {
+      // Long codes in two parts, so that code and pending bits fit into 32.
+      const taken = bits > 16 ? bits - 16 : bits;
+      bits -= taken;
+      pending = (pending << taken) | (code >>> bits);
+      code &= 0xffff;
+      pendingBits += taken;
+      while (pendingBits >= 8) out[at++] = pending >>> (pendingBits -= 8);
+      pending &= 0xff;
+    }
   }
-  if (pendingBits > 0) put(0xff >> pendingBits, 8 - pendingBits);
+  if (pendingBits > 0) out[at++] = (pending << (8 - pendingBits)) | (0xff >> pendingBits);
   return at;
 }
 
