@@ -1,5 +1,5 @@
 /** The one failure of this layer: a system call that said no. `errnoName` decides, `message` tells. */
-import { getSystemErrorName } from "node:util";
+import { constants } from "node:os";
 import { AmbitError } from "../runtime/errors.ts";
 
 export const LINUX_SYSCALL_FAILED = "LINUX_SYSCALL_FAILED";
@@ -28,10 +28,13 @@ export function isErrno(error: unknown, ...names: readonly string[]): boolean {
   return code !== undefined && names.includes(code);
 }
 
+const NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(constants.errno).map(([name, number]) => [number, name]),
+);
+/** Aliases that share a number: one name is used throughout. */
+const PREFERRED: Readonly<Record<number, string>> = { 11: "EAGAIN", 95: "EOPNOTSUPP" };
+
+/** Name of a Linux error number, for example 115 `EINPROGRESS`. */
 export function errnoName(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `errno ${errno}`;
-  }
+  return PREFERRED[errno] ?? NAMES.get(errno) ?? `errno ${errno}`;
 }

@@ -31,28 +31,31 @@ export function parseCniRequest(headers: Headers, body: string): Parsed<CniReque
   if (!COMMANDS.has(command)) return problem("CNI_COMMAND", "must be ADD, DEL, CHECK, GC or STATUS");
   const config = parseConfig(body);
   if (config === undefined) return problem("configuration", "is not a JSON object");
-  const perContainer = command === "ADD" || command === "DEL" || command === "CHECK";
   const containerId = header(headers, "cni-containerid");
   const ifName = header(headers, "cni-ifname");
-  if (perContainer && !CONTAINER_ID.test(containerId))
-    return problem("CNI_CONTAINERID", "is missing or not a container id");
-  if (perContainer && !IF_NAME.test(ifName))
-    return problem("CNI_IFNAME", "is missing or not an interface name");
   const netnsPath = header(headers, "cni-netns");
+  if (command !== "GC" && command !== "STATUS") {
+    if (!CONTAINER_ID.test(containerId))
+      return problem("CNI_CONTAINERID", "is missing or not a container id");
+    if (!IF_NAME.test(ifName)) return problem("CNI_IFNAME", "is missing or not an interface name");
+  }
   if (command === "ADD" && !netnsPath.startsWith("/"))
     return problem("CNI_NETNS", "must be an absolute path");
-  const cniVersion = config["cniVersion"];
   return parsed({
     command: command as CniRequest["command"],
     containerId,
     netnsPath,
     ifName,
     pod: parsePod(header(headers, "cni-args")),
-    cniVersion: typeof cniVersion === "string" && /^[0-9.]{1,16}$/.test(cniVersion) ? cniVersion : "1.0.0",
+    cniVersion: versionOf(config["cniVersion"]),
     prevResult: config["prevResult"],
     ips: resultIps(config["prevResult"]),
     validAttachments: attachments(config["cni.dev/valid-attachments"]),
   });
+}
+
+function versionOf(value: unknown): string {
+  return typeof value === "string" && /^[0-9.]{1,16}$/.test(value) ? value : "1.0.0";
 }
 
 /** CNI_ARGS is `key=value` pairs between semicolons, in any order. */

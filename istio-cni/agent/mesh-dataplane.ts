@@ -53,6 +53,13 @@ export class MeshDataplane {
     return this.#turns.run(pod.uid, () => this.#join(pod, netns, options));
   }
 
+  /** A pod that an earlier agent captured: served again as soon as a ztunnel is told of it. Takes over `netns`. */
+  takeOver(pod: PodRef, netns: Netns): void {
+    const target = { podUid: pod.uid, netns, ips: pod.ips };
+    const watch = this.#deps.capture.watchDevices(target, (event) => this.#deps.onDeviceEvent(pod, event));
+    this.pods.put({ pod, target, held: undefined, watch });
+  }
+
   /** Lets a running pod leave; its live connections end first, or at the drain deadline. */
   leave(uid: string): Promise<void> {
     return this.#turns.run(uid, () => this.#leave(uid));

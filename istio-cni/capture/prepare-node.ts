@@ -69,6 +69,7 @@ function exemptProbes(options: PrepareNodeOptions, probes: number): readonly str
 /** A pod keeps the attachment it was enrolled with until it is enrolled anew. */
 function nodeCapture(deps: VerifyDeps, probeExemption: NodeCapture["probeExemption"]): NodeCapture {
   const pinsOf = (target: CaptureTarget): PodPins => new PodPins(deps.bpffsDir, target.podUid);
+  const isLoaded = (target: CaptureTarget): boolean => pinsOf(target).isLoaded();
   const depsOf = (target: CaptureTarget): VerifyDeps => {
     const pins = pinsOf(target);
     return pins.exists() ? { ...deps, attacher: attacherOf(pins) } : deps;
@@ -83,8 +84,9 @@ function nodeCapture(deps: VerifyDeps, probeExemption: NodeCapture["probeExempti
     adoptListeners: (target, which) => adoptListeners(pinsOf(target), target, which),
     holdListeners: (target, ztunnelPid) => holdListeners(target, ztunnelPid),
     podCaptureState: (target) => podCaptureState(pinsOf(target), target),
-    listPreEnrolment: (target) => listPreEnrolment(pinsOf(target), target),
-    destroyPreEnrolment: (target, which = () => true) => destroyPreEnrolment(pinsOf(target), target, which),
+    listPreEnrolment: (target) => (isLoaded(target) ? listPreEnrolment(pinsOf(target), target) : []),
+    destroyPreEnrolment: (target, which = () => true) =>
+      isLoaded(target) ? destroyPreEnrolment(pinsOf(target), target, which) : 0,
     verifyAttachment: (target) => verifyAttachment(depsOf(target), target),
     selfTest: (target) => selfTest(pinsOf(target), target),
     watchDevices: (target, onEvent) => watchDevices(depsOf(target), target, onEvent),

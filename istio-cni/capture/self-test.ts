@@ -1,17 +1,17 @@
 /**
  * The proof that a pod is captured: an unmarked connection from its namespace to an address that nobody has
- * (RFC 5737, RFC 3849) must be accepted, and its socket must carry the flag. ztunnel sees one connection to
+ * (RFC 5737, RFC 3849) must be accepted, and counted as flagged and steered. ztunnel sees one connection to
  * 192.0.2.1:9 or 2001:db8::1:9 that is reset at once.
  */
-import { closeSync, fstatSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { systemClock, type Clock } from "#core/base/clock.ts";
-import { resetOnClose } from "#core/linux/socket-options.ts";
-import { listTcpSockets } from "#core/linux/sock-diag.ts";
-import { isErrno } from "#core/linux/system-call-error.ts";
+import { getSocketOption, resetOnClose } from "#core/linux/socket-options.ts";
+import { errnoName, isErrno } from "#core/linux/system-call-error.ts";
 import { remoteAddress, startConnect, tcpSocketFd } from "#core/linux/tcp-socket.ts";
 import { ip, type IpFamily } from "#core/net/ip.ts";
 import type { CaptureTarget, SelfTestOutcome } from "./capture.ts";
 import type { PodPins } from "./pins.ts";
+import { readCounters } from "./pod-maps.ts";
 
 const PROBE_ADDRESS = { 4: ip("192.0.2.1"), 6: ip("2001:db8::1") } as const;
 const PROBE_PORT = 9;
@@ -45,16 +45,14 @@ async function probe(
   family: IpFamily,
   clock: Clock,
 ): Promise<ProbeResult> {
+  const before = readCounters(pins);
   let fd: number | undefined;
   try {
     fd = tcpSocketFd({ netns: target.netns, family });
     startConnect(fd, { ip: PROBE_ADDRESS[family], port: PROBE_PORT });
-    const end = clock.monotonicMs() + DEADLINE_MS;
-    while (remoteAddress(fd) === undefined) {
-      if (clock.monotonicMs() > end) return "not-captured";
-      await clock.sleep(STEP_MS);
-    }
-    return isFlagged(pins, target, fd) ? "captured" : "not-captured";
+    if (!(await wasAccepted(fd, clock))) return "not-captured";
+    const after = readCounters(pins);
+    return after.flagged > before.flagged && after.outbound > before.outbound ? "captured" : "not-captured";
   } catch (error) {
     if (isErrno(error, "ENETUNREACH", "EAFNOSUPPORT", "EADDRNOTAVAIL")) return "no-route";
     if (isErrno(error, "ECONNREFUSED", "EHOSTUNREACH", "EACCES")) return "not-captured";
@@ -67,10 +65,14 @@ async function probe(
   }
 }
 
-function isFlagged(pins: PodPins, target: CaptureTarget, fd: number): boolean {
-  const inode = fstatSync(fd).ino;
-  const entries = pins.withMap("captured", (storageMap) =>
-    listTcpSockets({ netns: target.netns, storageMap }),
-  );
-  return entries.some((entry) => entry.inode === inode && entry.stored);
+/** ztunnel may accept and reset at once, for nobody has this address: ECONNRESET comes only after an acceptance. */
+async function wasAccepted(fd: number, clock: Clock): Promise<boolean> {
+  const end = clock.monotonicMs() + DEADLINE_MS;
+  while (clock.monotonicMs() < end) {
+    if (remoteAddress(fd) !== undefined) return true;
+    const failure = getSocketOption(fd, "SO_ERROR");
+    if (failure !== 0) return errnoName(failure) === "ECONNRESET";
+    await clock.sleep(STEP_MS);
+  }
+  return false;
 }

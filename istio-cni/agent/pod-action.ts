@@ -1,0 +1,31 @@
+/** Pure. What a change of a pod, or of its namespace, means for its capture. */
+import { decideEnrolment, type EnrolmentOptions } from "#core/authz/enrolment.ts";
+import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
+import { enrolmentNamespace, enrolmentPod } from "./pod-ref.ts";
+
+export type PodAction =
+  | { readonly kind: "nothing" }
+  | { readonly kind: "join" }
+  | { readonly kind: "leave" }
+  | { readonly kind: "ended" };
+
+export interface PodSituation {
+  /** Undefined when the API no longer has it. */
+  readonly pod: PodObject | undefined;
+  readonly namespace: NamespaceObject | undefined;
+  readonly captured: boolean;
+}
+
+/** A foreign annotation changes nothing: what is captured is known from the pins. */
+export function decidePodAction(situation: PodSituation, options: EnrolmentOptions): PodAction {
+  const { pod, namespace, captured } = situation;
+  if (pod === undefined || pod.phase === "Succeeded" || pod.phase === "Failed") {
+    return { kind: captured ? "ended" : "nothing" };
+  }
+  // A pod that is going keeps what it has until its processes are gone.
+  if (pod.metadata.deletionMs !== undefined) return { kind: "nothing" };
+  const wanted = decideEnrolment(enrolmentPod(pod), enrolmentNamespace(namespace), options).kind === "enrol";
+  if (wanted === captured) return { kind: "nothing" };
+  if (!wanted) return { kind: "leave" };
+  return pod.foreignProbeHosts.length > 0 ? { kind: "nothing" } : { kind: "join" };
+}
