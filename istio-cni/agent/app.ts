@@ -66,6 +66,8 @@ class Agent {
   readonly #dataplane: MeshDataplane;
   readonly #older: OlderConnections;
   readonly #reconciler: PodReconciler;
+  /** Pods are not touched before those of an earlier agent have been taken over. */
+  #recovered = false;
 
   constructor(config: AgentConfig, log: Logger) {
     this.#config = config;
@@ -132,6 +134,8 @@ class Agent {
     const handler = this.#cniHandler();
     const closeCni = await serveCni({ path: config.agentSocket, handler, judgePeer: judgeCniCaller, log });
     stops.push("cni socket", closeCni);
+    this.#recovered = true;
+    this.#touch(this.#view.pods().map((pod) => pod.metadata.uid));
     this.#zds.listen();
     stops.push("zds", () => this.#zds.close());
     const watchdog = new Watchdog({
@@ -219,6 +223,7 @@ class Agent {
   }
 
   #touch(uids: readonly string[]): void {
+    if (!this.#recovered) return;
     for (const uid of uids) this.#reconciler.touch(uid);
   }
 }
@@ -247,10 +252,6 @@ function ztunnelUids(view: ClusterView, config: AgentConfig): readonly string[] 
     .pods()
     .filter((pod) => pod.metadata.namespace === config.podNamespace && pod.metadata.labels[label] === value)
     .map((pod) => pod.metadata.uid);
-}
-
-function cgroupPrefix(): string {
-  return kubepodsPrefix(readFileSync("/proc/self/cgroup", "utf8"));
 }
 
 function installOptions(config: AgentConfig): Parameters<typeof uninstallPlugin>[0] {
