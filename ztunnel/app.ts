@@ -67,7 +67,8 @@ export async function startZtunnel(config: ZtunnelConfig, control: LogControl): 
     const deps = { target: pods, clock: systemClock, log: log.child("zds") };
     await runZdsClient(deps, config.inpodUds, controller.signal);
   });
-  log.info({ node: config.node, cluster: config.clusterId }, "ztunnel started");
+  const [admin, stats, ready] = endpoints.map((endpoint) => endpoint.port);
+  log.info({ node: config.node, cluster: config.clusterId, admin, stats, ready }, "ztunnel started");
   return { finished, stop: () => stop(parts, pods, stops) };
 }
 

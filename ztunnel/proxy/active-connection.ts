@@ -113,7 +113,6 @@ export class ActiveConnection {
 }
 
 function relayReason({ end, error }: RelayResult): Reason {
-  if (end === "closed-by-policy") return "policy-changed";
   if (error instanceof AmbitError) return tunnelReason(error);
   return end === "tunnel-lost" ? "tunnel-lost" : "reset";
 }

@@ -47,6 +47,9 @@ export type Reason =
   | "wrong-namespace"
   | "tunnel-refused"
   | "tunnel-failed"
+  | "tls-failed"
+  /** The HBONE port does not answer: a NetworkPolicy blocks it, most likely. */
+  | "network-policy"
   | "identity-mismatch"
   | "denied-by-peer"
   | "connect-failed"
@@ -61,7 +64,7 @@ export type Reason =
   | "draining"
   | "reset"
   | "tunnel-lost"
-  | "closed-by-operator";
+  | "closed";
 
 export interface ReasonFacts {
   readonly flag: ResponseFlag;
@@ -84,6 +87,8 @@ const REASONS: Readonly<Record<Reason, ReasonFacts>> = {
   "wrong-namespace": { flag: "CONNECT", stage: "O7", status: 503 },
   "tunnel-refused": { flag: "CONNECT", stage: "O9", status: 503 },
   "tunnel-failed": { flag: "CONNECT", stage: "O9", status: 503 },
+  "tls-failed": { flag: "TLS_FAILURE", stage: "O9", status: 503 },
+  "network-policy": { flag: "NETWORK_POLICY", stage: "O9", status: 503 },
   "identity-mismatch": { flag: "TLS_FAILURE", stage: "O9", status: 503 },
   "denied-by-peer": { flag: "DENY", stage: "O9", status: 401 },
   "connect-failed": { flag: "CONNECT", stage: "I7", status: 503 },
@@ -98,7 +103,7 @@ const REASONS: Readonly<Record<Reason, ReasonFacts>> = {
   draining: { flag: "CONNECT", stage: "O10", status: 503 },
   reset: { flag: "-", stage: "O10", status: 503 },
   "tunnel-lost": { flag: "CONNECT", stage: "O10", status: 503 },
-  "closed-by-operator": { flag: "-", stage: "O10", status: 503 },
+  closed: { flag: "-", stage: "O10", status: 503 },
 };
 
 export function reasonFacts(reason: Reason): ReasonFacts {

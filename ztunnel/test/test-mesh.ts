@@ -124,13 +124,19 @@ export class TestNode {
       name,
     });
     const sockets = new LoopbackPodSockets(this.mesh, workload.addresses[0] ?? ip("127.0.0.1"));
-    const { namespace, serviceAccount } = workload;
-    const proxy = new PodProxy(this.#deps, { uid: podUid(name), name, namespace, serviceAccount }, sockets);
+    const proxy = await this.start(workload, sockets);
+    if (announce) this.mesh.commit(workload);
     const pod: TestPod = { node: this, workload, proxy, sockets, address: sockets.address };
     this.pods.push(pod);
-    await proxy.start();
-    if (announce) this.mesh.commit(workload);
     return pod;
+  }
+
+  /** A proxy for the workload on sockets of the caller's choice. */
+  async start(workload: Workload, sockets: PodSockets): Promise<PodProxy> {
+    const { name, namespace, serviceAccount } = workload;
+    const proxy = new PodProxy(this.#deps, { uid: podUid(name), name, namespace, serviceAccount }, sockets);
+    await proxy.start();
+    return proxy;
   }
 
   async remove(pod: TestPod): Promise<void> {
