@@ -112,12 +112,12 @@ const CLUSTER: FakeCluster = {
   replies: {
     "GET istio-system/ztunnel-aaaaa:15000/config_dump": dumpOf("a", "10.9.9.1:1"),
     "GET istio-system/ztunnel-bbbbb:15000/config_dump": dumpOf("b", "10.9.9.2:2"),
-    "GET istio-system/istio-cni-node-11111:15018/connections": JSON.stringify({
+    "GET istio-system/istio-cni-node-11111:15030/connections": JSON.stringify({
       connections: [
         { namespace: "shop", name: "a", direction: "inbound", local: "10.1.1.1:80", remote: "10.9.9.3:3" },
       ],
     }),
-    "GET istio-system/istio-cni-node-22222:15018/connections": JSON.stringify({ connections: [] }),
+    "GET istio-system/istio-cni-node-22222:15030/connections": JSON.stringify({ connections: [] }),
     "POST istio-system/ztunnel-aaaaa:15000/logging": "current log level is info\n",
     "POST istio-system/ztunnel-bbbbb:15000/logging": "current log level is debug\n",
     "POST istio-system/ztunnel-bbbbb:15000/logging?level=debug": "current log level is debug\n",
@@ -163,7 +163,7 @@ test("older connections are in the JSON too", async () => {
 test("an agent that is silent is a sentence and a failure, never an empty list", async () => {
   const replies = {
     ...CLUSTER.replies,
-    "GET istio-system/istio-cni-node-22222:15018/connections": { status: 500, body: "" },
+    "GET istio-system/istio-cni-node-22222:15030/connections": { status: 500, body: "" },
   };
   const broken = await runAmbit("zc cons", { ...CLUSTER, replies });
   assert.equal(broken.exit, ExitCode.failed);
@@ -173,7 +173,7 @@ test("an agent that is silent is a sentence and a failure, never an empty list",
   );
   const without = { ...CLUSTER, pods: CLUSTER.pods.filter((pod) => pod.name !== "istio-cni-node-11111") };
   assert.match((await runAmbit("zc cons", without)).err, /no agent runs on node n1/);
-  const garbage = { ...CLUSTER.replies, "GET istio-system/istio-cni-node-11111:15018/connections": "[]" };
+  const garbage = { ...CLUSTER.replies, "GET istio-system/istio-cni-node-11111:15030/connections": "[]" };
   assert.match(
     (await runAmbit("zc cons", { ...CLUSTER, replies: garbage })).err,
     /connections: is not a list/,

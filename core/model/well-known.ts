@@ -11,7 +11,7 @@ export const CONTROLLER_METRICS_PORT = 15_014;
 /** Readiness and `/debug/*` of the controller. */
 export const CONTROLLER_DEBUG_PORT = 8_080;
 /** The node agent's admin port, on the loopback of its node (it runs with the node's network). */
-export const AGENT_ADMIN_PORT = 15_018;
+export const AGENT_ADMIN_PORT = 15_030;
 
 /** Ports inside a pod's namespace that belong to ztunnel; never dialled on behalf of anyone. */
 export const ZTUNNEL_OWN_PORTS: ReadonlySet<number> = new Set([

@@ -1,6 +1,6 @@
 /** Configuration of the node agent: environment variables, read once, every problem reported together. */
 import type { Parsed } from "#core/base/parse-result.ts";
-import { SYSTEM_NAMESPACE } from "#core/model/well-known.ts";
+import { AGENT_ADMIN_PORT, SYSTEM_NAMESPACE } from "#core/model/well-known.ts";
 import type { LogLevel } from "#core/runtime/log.ts";
 import type { EnvReader } from "#core/runtime/env.ts";
 import { DEFAULT_AGENT_SOCKET } from "../plugin/protocol.ts";
@@ -73,7 +73,7 @@ export function parseAgentConfig(env: EnvReader): Parsed<AgentConfig> {
       help: "connections wait this long for a ztunnel",
     }),
     adminPort: env.port("AMBIT_AGENT_ADMIN_PORT", {
-      default: 15_030,
+      default: AGENT_ADMIN_PORT,
       help: "loopback: connections older than enrolment",
     }),
     healthPort: env.port("AMBIT_AGENT_HEALTH_PORT", { default: 8_000, help: "healthz and readyz" }),

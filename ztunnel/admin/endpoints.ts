@@ -63,16 +63,17 @@ function quitReply({ quit }: EndpointDeps): EndpointReply {
   return { status: 200, body: "shutdown now\n" };
 }
 
-/** `level=debug`, `level=access:debug`, `reset`; without either, the levels are only shown. */
+/** `level=debug`, `level=access:debug,xds:trace`, `reset`; without either, the levels are only shown. */
 function loggingReply(control: LogControl, url: URL): EndpointReply {
+  const parts = url.searchParams.get("level")?.split(",") ?? [];
+  const wanted = parts.map((part) => {
+    const [first = "", second] = part.split(/[:=]/);
+    return { part, level: parseLogLevel(second ?? first), scope: second === undefined ? undefined : first };
+  });
+  const unknown = wanted.find((w) => w.level === undefined);
+  if (unknown !== undefined) return { status: 400, body: `unknown level "${unknown.part.slice(0, 40)}"\n` };
   if (url.searchParams.has("reset")) control.setLevel("info");
-  const wanted = url.searchParams.get("level");
-  if (wanted !== null) {
-    const [first = "", second] = wanted.split(/[:=]/);
-    const level = parseLogLevel(second ?? first);
-    if (level === undefined) return { status: 400, body: `unknown level "${wanted.slice(0, 40)}"\n` };
-    control.setLevel(level, second === undefined ? undefined : first);
-  }
+  for (const { level, scope } of wanted) if (level !== undefined) control.setLevel(level, scope);
   const levels = Object.entries(control.levels()).map(([scope, level]) => `${scope}=${level}`);
   return { status: 200, body: `current log level is ${levels.join(",")}\n` };
 }

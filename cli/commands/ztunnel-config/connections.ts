@@ -14,8 +14,8 @@ export const connectionsCommand = defineCommand({
   aliases: ["connection", "cons"],
   summary: "Open connections of the mesh's pods, older ones that bypass it included",
   description:
-    "PROTOCOL is HBONE (mutual TLS), TCP (plain), or pre-enrolment: older than the pod's enrolment, not encrypted, left\n" +
-    "alone until it ends or a policy covers the pod.\n" +
+    "PROTOCOL is HBONE (mutual TLS), LOCAL (between pods of one node, inside one ztunnel), TCP (plain), or\n" +
+    "pre-enrolment: older than the pod's enrolment, not encrypted, left alone until it ends or a policy covers the pod.\n" +
     "Every ztunnel is asked unless a pod, --node or --file is given.",
   args: [POD_ARGUMENT],
   flags: {
