@@ -27,7 +27,7 @@ export type Flag =
 export type Flags = Readonly<Record<string, Flag>>;
 
 /** What a flag gives to `run`: absent flags without a default are undefined. */
-export type FlagValue<F extends Flag> = F extends { readonly kind: "switch" }
+type FlagValue<F extends Flag> = F extends { readonly kind: "switch" }
   ? boolean
   : F extends { readonly kind: "integer" }
     ? number
@@ -45,7 +45,7 @@ export interface Argument {
   readonly repeated?: boolean;
 }
 
-export interface Example {
+interface Example {
   readonly command: string;
   readonly meaning: string;
 }

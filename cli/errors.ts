@@ -7,7 +7,7 @@ interface ErrorEntry {
   readonly next: string;
 }
 
-export const CLI_ERRORS: Readonly<Record<string, ErrorEntry>> = {
+const CLI_ERRORS: Readonly<Record<string, ErrorEntry>> = {
   CLI_USAGE: { exit: ExitCode.usage, next: "" },
   CLI_NO_CLUSTER: {
     exit: ExitCode.unreachable,

@@ -23,7 +23,7 @@ export interface Outcome {
 }
 
 /** What pods answer: `GET namespace/name:port/path` to a reply; everything else refuses the connection. */
-export type Replies = Readonly<Record<string, PodReply | string>>;
+type Replies = Readonly<Record<string, PodReply | string>>;
 
 export interface FakeCluster {
   readonly pods: readonly PodRef[];

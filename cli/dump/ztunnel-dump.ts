@@ -54,7 +54,7 @@ export interface CertificateFacts {
   readonly expirationTime: string;
 }
 
-export interface DumpedConnection {
+interface DumpedConnection {
   readonly source: string;
   readonly originalDestination: string;
   readonly actualDestination: string;

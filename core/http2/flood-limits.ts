@@ -20,7 +20,7 @@ export interface FloodLimits {
   readonly continuationFrames: number;
 }
 
-export const DEFAULT_FLOOD_LIMITS: FloodLimits = {
+const DEFAULT_FLOOD_LIMITS: FloodLimits = {
   resets: { capacity: 200, perSecond: 50 },
   controlFrames: { capacity: 10_000, perSecond: 1_000 },
   controlFramesPerKib: 1,

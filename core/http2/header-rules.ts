@@ -6,12 +6,12 @@
 import type { HeaderField } from "./hpack/header-field.ts";
 import { STATIC_INDEX_BY_NAME } from "./hpack/static-table.ts";
 
-export interface Malformed {
+interface Malformed {
   readonly kind: "malformed";
   readonly reason: string;
 }
 
-export interface PlainRequest {
+interface PlainRequest {
   readonly kind: "request";
   readonly method: string;
   readonly scheme: string;
@@ -21,13 +21,13 @@ export interface PlainRequest {
 }
 
 /** RFC 9113 8.5. The authority is not checked further: whoever connects does. */
-export interface ConnectHead {
+interface ConnectHead {
   readonly kind: "connect";
   readonly authority: string;
 }
 
 /** RFC 8441. Allowed only if we announced ENABLE_CONNECT_PROTOCOL: the caller refuses it otherwise. */
-export interface ExtendedConnect {
+interface ExtendedConnect {
   readonly kind: "extended-connect";
   readonly protocol: string;
   readonly scheme: string;
@@ -82,7 +82,7 @@ export function checkTrailers(fields: readonly HeaderField[]): Trailers {
 }
 
 /** RFC 9110 5.6.2, non-empty. */
-export function isToken(text: string): boolean {
+function isToken(text: string): boolean {
   if (text.length === 0) return false;
   for (let i = 0; i < text.length; i++)
     if (((CHARACTERS[text.charCodeAt(i)] as number) & TOKEN) === 0) return false;
@@ -90,7 +90,7 @@ export function isToken(text: string): boolean {
 }
 
 /** A field name as HTTP/2 carries it: a token without upper case. */
-export function isLowerCaseName(text: string): boolean {
+function isLowerCaseName(text: string): boolean {
   if (text.length === 0) return false;
   for (let i = 0; i < text.length; i++)
     if (((CHARACTERS[text.charCodeAt(i)] as number) & LOWER_NAME) === 0) return false;

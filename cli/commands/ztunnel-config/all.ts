@@ -32,7 +32,7 @@ export const allCommand = defineCommand({
   },
 });
 
-export function allTables(dump: ZtunnelDump, nowMs: number, withHeaders: boolean): string {
+function allTables(dump: ZtunnelDump, nowMs: number, withHeaders: boolean): string {
   const filter = { namespace: "", direction: "", raw: false } as const;
   const tables = [
     { title: "WORKLOAD", text: workloadTable(dump.workloads, dump.services) },

@@ -20,7 +20,7 @@ export type HeaderBlock =
 
 /** RFC 9113 6.5.2: the size of both tables before any SETTINGS. */
 export const INITIAL_TABLE_BYTES = 4_096;
-export const DEFAULT_MAX_LIST_BYTES = 65_536;
+const DEFAULT_MAX_LIST_BYTES = 65_536;
 
 export class HpackDecoder {
   readonly #table = new DynamicTable(INITIAL_TABLE_BYTES);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
 import { HpackDecoder } from "./decoder.ts";
-import { HpackEncoder } from "./encoder.ts";
+import { HpackEncoder, maxEncodedBytes } from "./encoder.ts";
 import { fieldSizeBytes, headerField, type HeaderField } from "./header-field.ts";
 import { decodeHuffman, encodeHuffman, huffmanLength, maxDecodedBytes } from "./huffman.ts";
 import { readInteger, writeInteger } from "./integer.ts";
@@ -159,6 +159,17 @@ test("integers: identity for every prefix", () => {
       const reader = { bytes: out, position: 0, end };
       assert.equal(readInteger(reader, bits), value);
       assert.equal(reader.position, end);
+    }),
+  );
+});
+
+test("a block never takes more than was said beforehand", () => {
+  fc.assert(
+    fc.property(fc.array(field, { maxLength: 10 }), fc.boolean(), (fields, huffman) => {
+      const encoder = new HpackEncoder({ huffman });
+      encoder.limitTable(0);
+      encoder.limitTable(4_096);
+      assert.ok(encoder.encode(fields).length <= maxEncodedBytes(fields));
     }),
   );
 });
