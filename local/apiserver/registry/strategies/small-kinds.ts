@@ -134,7 +134,13 @@ export const admissionPolicyBindingStrategy: Strategy = {
   },
 };
 
+/** Holds a deleted definition back until its objects are gone. */
+export const CRD_CLEANUP = "customresourcecleanup.apiextensions.k8s.io";
+
 export const crdStrategy: Strategy = {
+  onCreate: (object) => {
+    object.metadata.finalizers = [...new Set([...(object.metadata.finalizers ?? []), CRD_CLEANUP])];
+  },
   defaults: (object) => {
     const { spec } = object as unknown as V1CustomResourceDefinition;
     if (spec?.names === undefined) return;
