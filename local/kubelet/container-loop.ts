@@ -2,8 +2,8 @@
  * A container over its runs: image, environment, start, hooks, probes, restarts with CrashLoopBackOff, and the status of it all.
  */
 import { describeError } from "#core/runtime/errors.ts";
-import { describeProblems } from "#core/base/parse-result.ts";
-import { lookUpImage } from "../images.ts";
+import { describeProblems, type Parsed, problem } from "#core/base/parse-result.ts";
+import { type Image, lookUpImage } from "../images.ts";
 import { type ContainerExit, type RunningContainer, startContainer } from "./container.ts";
 import { refusal } from "./container-plan.ts";
 import type { PodEvent } from "./cluster-access.ts";
@@ -41,7 +41,6 @@ export class ContainerLoop {
   #ready = false;
   #started = false;
   #running: RunningContainer | undefined;
-  #exits = 0;
 
   constructor(deps: LoopDeps) {
     this.#deps = deps;
@@ -134,7 +133,6 @@ export class ContainerLoop {
     const exit = await running.exited;
     probing.abort();
     this.#running = undefined;
-    this.#exits++;
     const finishedAt = new Date(context.clock.nowMs()).toISOString();
     const terminated = {
       exitCode: exit.code,
@@ -149,8 +147,7 @@ export class ContainerLoop {
 
   /** Image and environment; waits and retries while they are not there. Undefined: stopped meanwhile. */
   async #prepare(): Promise<
-    | { readonly image: import("../images.ts").Image; readonly env: Readonly<Record<string, string>> }
-    | undefined
+    { readonly image: Image; readonly env: Readonly<Record<string, string>> } | undefined
   > {
     const { context, facts, container } = this.#deps;
     const image = lookUpImage(container.image);
@@ -158,13 +155,9 @@ export class ContainerLoop {
     const refused = refusal(facts.pod.spec, container, image.image);
     if (refused !== undefined) return this.#never("CreateContainerConfigError", refused);
     while (!this.#stopping.signal.aborted) {
-      const sources = await this.#sources().catch((error: unknown) => describeError(error));
-      const env =
-        typeof sources === "string"
-          ? undefined
-          : containerEnvironment(container, facts, sources, image.image.env);
-      if (env?.ok === true) return { image: image.image, env: env.value };
-      const message = env === undefined ? String(sources) : describeProblems(env.problems);
+      const env = await this.#environment(image.image);
+      if (env.ok) return { image: image.image, env: env.value };
+      const message = describeProblems(env.problems);
       this.#set(
         { waiting: { reason: "CreateContainerConfigError", message } },
         { ready: false, started: false },
@@ -172,6 +165,16 @@ export class ContainerLoop {
       await this.#sleep(Math.min(CONFIG_RETRY_MS, context.crashBackoffMs));
     }
     return undefined;
+  }
+
+  /** A source that cannot be fetched is a problem to wait for, as one that is missing. */
+  async #environment(image: Image): Promise<Parsed<Record<string, string>>> {
+    try {
+      const { container, facts } = this.#deps;
+      return containerEnvironment({ container, facts, sources: await this.#sources(), image });
+    } catch (error) {
+      return problem("", describeError(error));
+    }
   }
 
   async #sources(): Promise<EnvSources> {

@@ -52,13 +52,17 @@ const DEVICES = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /** Who the container runs as, by the container's security context, then the pod's, then the image. */
 export function userPlan(spec: PodSpec, container: ContainerSpec, image: Image): UserPlan {
-  const own = container.securityContext;
-  const pod = spec.securityContext;
-  const uid = own?.runAsUser ?? pod?.runAsUser ?? image.uid;
-  const gid = own?.runAsGroup ?? pod?.runAsGroup ?? (uid === image.uid ? image.gid : 0);
-  const groups = [...(pod?.supplementalGroups ?? []), ...(pod?.fsGroup === undefined ? [] : [pod.fsGroup])];
-  const noNewPrivileges = own?.privileged !== true && own?.allowPrivilegeEscalation !== true;
-  return { uid, gid, groups, capabilities: capabilityMask(container), noNewPrivileges };
+  const own = container.securityContext ?? {};
+  const pod = spec.securityContext ?? {};
+  const uid = own.runAsUser ?? pod.runAsUser ?? image.uid;
+  const gid = own.runAsGroup ?? pod.runAsGroup ?? (uid === image.uid ? image.gid : 0);
+  const noNewPrivileges = own.privileged !== true && own.allowPrivilegeEscalation !== true;
+  return { uid, gid, groups: groupsOf(spec), capabilities: capabilityMask(container), noNewPrivileges };
+}
+
+function groupsOf({ securityContext = {} }: PodSpec): readonly number[] {
+  const { supplementalGroups = [], fsGroup } = securityContext;
+  return fsGroup === undefined ? supplementalGroups : [...supplementalGroups, fsGroup];
 }
 
 function capabilityMask(container: ContainerSpec): string {

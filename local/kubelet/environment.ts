@@ -17,61 +17,76 @@ export interface PodFacts {
 /** Contents of ConfigMaps and Secrets that the container names, fetched before: `configMap/<name>` or `secret/<name>`. */
 export type EnvSources = ReadonlyMap<string, ReadonlyMap<string, Buffer>>;
 
-export function containerEnvironment(
-  container: ContainerSpec,
-  facts: PodFacts,
-  sources: EnvSources,
-  imageEnv: Readonly<Record<string, string>>,
-): Parsed<Record<string, string>> {
+export interface EnvironmentInput {
+  readonly container: ContainerSpec;
+  readonly facts: PodFacts;
+  readonly sources: EnvSources;
+  readonly image: { readonly env: Readonly<Record<string, string>> };
+}
+
+export function containerEnvironment(input: EnvironmentInput): Parsed<Record<string, string>> {
+  const { container, facts, sources, image } = input;
   const env: Record<string, string> = {
-    ...imageEnv,
+    ...image.env,
     HOSTNAME: hostnameOf(facts.pod),
     KUBERNETES_SERVICE_HOST: "10.96.0.1",
     KUBERNETES_SERVICE_PORT: "443",
     KUBERNETES_SERVICE_PORT_HTTPS: "443",
     KUBERNETES_PORT: "tcp://10.96.0.1:443",
   };
-  for (const { prefix = "", configMapRef, secretRef } of container.envFrom ?? []) {
-    const ref = configMapRef ?? secretRef;
-    const key = `${configMapRef === undefined ? "secret" : "configMap"}/${ref?.name ?? ""}`;
-    const data = sources.get(key);
-    if (data === undefined && ref?.optional !== true) return problem("envFrom", `${key} not found`);
-    for (const [name, value] of data ?? []) env[prefix + name] = value.toString("utf8");
+  for (const source of container.envFrom ?? []) {
+    const values = wholeSource(source, sources);
+    if (!values.ok) return values;
+    Object.assign(env, values.value);
   }
   for (const variable of container.env ?? []) {
-    const value = valueOf(variable, container, facts, { sources, env });
+    const value = valueOf(variable, input, env);
     if (!value.ok) return value;
     if (value.value !== undefined) env[variable.name] = value.value;
   }
   return parsed(env);
 }
 
+type EnvFrom = NonNullable<ContainerSpec["envFrom"]>[number];
+
+function wholeSource(
+  { prefix = "", configMapRef, secretRef }: EnvFrom,
+  sources: EnvSources,
+): Parsed<Record<string, string>> {
+  const ref = configMapRef ?? secretRef;
+  const key = `${configMapRef === undefined ? "secret" : "configMap"}/${ref?.name ?? ""}`;
+  const data = sources.get(key);
+  if (data === undefined && ref?.optional !== true) return problem("envFrom", `${key} not found`);
+  return parsed(
+    Object.fromEntries([...(data ?? [])].map(([name, value]) => [prefix + name, value.toString("utf8")])),
+  );
+}
+
 export function hostnameOf(pod: PodObject): string {
   return (pod.spec.hostname ?? pod.metadata.name).slice(0, 63).replace(/[-.]+$/, "");
 }
 
-interface Scope {
-  readonly sources: EnvSources;
-  readonly env: Readonly<Record<string, string>>;
-}
-
 function valueOf(
   variable: EnvVar,
-  container: ContainerSpec,
-  facts: PodFacts,
-  scope: Scope,
+  input: EnvironmentInput,
+  env: Readonly<Record<string, string>>,
 ): Parsed<string | undefined> {
   const from = variable.valueFrom;
-  if (from === undefined) return parsed(expandReferences(variable.value ?? "", scope.env));
-  if (from.fieldRef !== undefined) return fieldValue(from.fieldRef.fieldPath, facts);
-  if (from.resourceFieldRef !== undefined)
-    return parsed(resourceValue(from.resourceFieldRef, container, facts.pod));
-  const ref = from.configMapKeyRef ?? from.secretKeyRef;
-  if (ref === undefined) return problem(variable.name, "has no source that is known here");
-  const key = `${from.configMapKeyRef === undefined ? "secret" : "configMap"}/${ref.name ?? ""}`;
-  const value = scope.sources.get(key)?.get(ref.key);
+  if (from === undefined) return parsed(expandReferences(variable.value ?? "", env));
+  if (from.fieldRef !== undefined) return fieldValue(from.fieldRef.fieldPath, input.facts);
+  if (from.resourceFieldRef !== undefined) {
+    return parsed(resourceValue(from.resourceFieldRef, input.container, input.facts.pod));
+  }
+  return keyValue(variable, input.sources);
+}
+
+function keyValue({ name, valueFrom }: EnvVar, sources: EnvSources): Parsed<string | undefined> {
+  const ref = valueFrom?.configMapKeyRef ?? valueFrom?.secretKeyRef;
+  if (ref === undefined) return problem(name, "has no source that is known here");
+  const key = `${valueFrom?.configMapKeyRef === undefined ? "secret" : "configMap"}/${ref.name ?? ""}`;
+  const value = sources.get(key)?.get(ref.key);
   if (value === undefined && ref.optional !== true)
-    return problem(variable.name, `couldn't find key ${ref.key} in ${key}`);
+    return problem(name, `couldn't find key ${ref.key} in ${key}`);
   return parsed(value?.toString("utf8"));
 }
 

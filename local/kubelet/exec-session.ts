@@ -13,6 +13,10 @@ export interface ExecOptions {
   readonly tty: boolean;
 }
 
+/** The launcher's `terminal` step reads window sizes from descriptor 3. */
+const SIZE_FD = 3;
+const RESIZE = 4;
+
 const STDIN = 0;
 const STDOUT = 1;
 const STDERR = 2;
@@ -23,11 +27,10 @@ export function serveExec(ws: WebSocket, container: RunningContainer, options: E
   ws.on("error", () => ws.terminate());
   let child: ChildProcess;
   try {
-    child = container.exec(
-      options.command,
-      [options.stdin ? "pipe" : "ignore", "pipe", "pipe"],
-      options.tty ? [["terminal"]] : [],
-    );
+    const stdio = [options.stdin ? "pipe" : "ignore", "pipe", "pipe"] as const;
+    child = options.tty
+      ? container.exec(options.command, [...stdio, "pipe"], [["terminal"]])
+      : container.exec(options.command, stdio);
   } catch (error) {
     finish(ws, { status: "Failure", reason: "InternalError", message: describeError(error) });
     return;
@@ -55,7 +58,19 @@ function receive(data: RawData, child: ChildProcess): void {
     ? data
     : Buffer.concat(Array.isArray(data) ? data : [Buffer.from(data)]);
   if (bytes[0] === STDIN) child.stdin?.write(bytes.subarray(1));
+  else if (bytes[0] === RESIZE) resize(child, bytes.subarray(1));
   else if (bytes[0] === CLOSE && bytes[1] === STDIN) child.stdin?.end();
+}
+
+/** `{"Width":80,"Height":24}` */
+function resize(child: ChildProcess, message: Buffer): void {
+  const pipe = child.stdio[SIZE_FD];
+  const match = /"Width":(\d{1,5}),"Height":(\d{1,5})/.exec(message.toString("utf8"));
+  if (match === null || pipe === null || pipe === undefined || !("write" in pipe)) return;
+  const size = Buffer.alloc(4);
+  size.writeUInt16BE(Math.min(65_535, Number(match[2])), 0);
+  size.writeUInt16BE(Math.min(65_535, Number(match[1])), 2);
+  pipe.write(size);
 }
 
 /** The form in which kubectl reads an exit status. */

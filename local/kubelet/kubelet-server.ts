@@ -103,29 +103,37 @@ function upgrade(
   const [verb, ...names] = url.pathname.split("/").slice(1).map(decodeURIComponent);
   const target = findTarget(deps, verb === "portForward" ? names.slice(0, 2) : names);
   if (typeof target === "string") return refuse(socket, 404, target);
-  if (verb === "portForward") {
-    const ports = url.searchParams
-      .getAll("ports")
-      .flatMap((text) => text.split(","))
-      .map(Number);
-    const bad =
-      ports.length === 0 || ports.some((port) => !Number.isInteger(port) || port < 1 || port > 65_535);
-    if (bad) return refuse(socket, 400, "ports must be numbers from 1 to 65535");
-    return sockets.handleUpgrade(request, socket, head, (ws) =>
-      servePortForward(ws, ports, { context: deps.context, worker: target.worker }),
-    );
-  }
+  if (verb === "portForward")
+    return upgradeForward(deps, sockets, { request, socket, head }, { url, target });
   const running = target.worker.loop(target.container)?.running;
   if (verb !== "exec") return refuse(socket, 501, `${verb ?? ""} is not served by the local cluster`);
   if (running === undefined) return refuse(socket, 400, `container "${target.container}" is not running`);
+  if (!url.searchParams.has("command"))
+    return refuse(socket, 400, "you must specify at least 1 command for the container");
   const options = {
     command: url.searchParams.getAll("command"),
     stdin: isTrue(url.searchParams.get("stdin") ?? url.searchParams.get("input")),
     tty: isTrue(url.searchParams.get("tty")),
   };
-  if (options.command.length === 0)
-    return refuse(socket, 400, "you must specify at least 1 command for the container");
   sockets.handleUpgrade(request, socket, head, (ws) => serveExec(ws, running, options));
+}
+
+function upgradeForward(
+  deps: KubeletServerDeps,
+  sockets: WebSocketServer,
+  { request, socket, head }: Upgrade,
+  { url, target }: { readonly url: URL; readonly target: KubeletTarget },
+): void {
+  const ports = url.searchParams
+    .getAll("ports")
+    .flatMap((text) => text.split(","))
+    .map(Number);
+  const bad =
+    ports.length === 0 || ports.some((port) => !Number.isInteger(port) || port < 1 || port > 65_535);
+  if (bad) return refuse(socket, 400, "ports must be numbers from 1 to 65535");
+  sockets.handleUpgrade(request, socket, head, (ws) =>
+    servePortForward(ws, ports, { context: deps.context, worker: target.worker }),
+  );
 }
 
 /** `namespace/pod[/container]`; the only container when none is named. A text says what is missing. */

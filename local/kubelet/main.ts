@@ -18,12 +18,14 @@ import { CniRuntime } from "./cni/cni-runtime.ts";
 import { type KubeletConfig, readKubeletConfig } from "./config.ts";
 import { FileAccess } from "./file-access.ts";
 import { startKubeletServer } from "./kubelet-server.ts";
+import { removeLeftovers } from "./node-cleanup.ts";
 import type { NodeContext } from "./node-context.ts";
 import { keepNodeRegistered } from "./node-registration.ts";
 import { PodManager } from "./pod-manager.ts";
 import type { ClusterAccess } from "./cluster-access.ts";
 
 const KUBELET_DIRECTORY = "/var/lib/kubelet";
+const CNI_STATE_DIRECTORY = "/run/cni";
 const CNI_CONF_DIRECTORY = "/etc/cni/net.d";
 
 const config = readKubeletConfig(new EnvReader());
@@ -51,6 +53,8 @@ async function startKubelet(settings: KubeletConfig, logger: Logger): Promise<Da
       ? new FileAccess(settings.podFiles, systemClock, logger)
       : connect(settings, logger, stop.signal);
   const context = nodeContext(settings, access, logger);
+  const left = await removeLeftovers(context, CNI_STATE_DIRECTORY);
+  if (left > 0) logger.warn({ sandboxes: left }, "removed what an earlier kubelet left");
   for (const directory of [context.podRoot, context.logRoot]) mkdirSync(directory, { recursive: true });
   const pods = new PodManager(context);
   const server = await startKubeletServer({
@@ -113,7 +117,7 @@ function nodeContext(settings: KubeletConfig, access: ClusterAccess, logger: Log
     access,
     cni: new CniRuntime({
       pluginDirectories: ["/opt/cni/bin", "/usr/lib/cni"],
-      cacheDirectory: "/run/cni/results",
+      cacheDirectory: `${CNI_STATE_DIRECTORY}/results`,
       timeoutMs: settings.cniTimeoutMs,
       assertNamespace: () => assertNodeNamespace(settings),
     }),

@@ -76,14 +76,15 @@ async function connectPod(
 ): Promise<readonly string[]> {
   const list = currentConflist(context);
   mkdirSync(context.netnsDirectory, { recursive: true });
-  const lowPorts = "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start";
+  const settings =
+    "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad";
   runPlan(
     context.launcher,
     [
       ["unshare", "net"],
       ["pin-netns", names.netns],
     ],
-    ["/bin/sh", "-c", lowPorts],
+    ["/bin/sh", "-c", settings],
   );
   await context.cni.add(loopback(), attachment(pod, names, "lo"));
   return addressesOf(await context.cni.add(list, attachment(pod, names, "eth0")));

@@ -62,21 +62,14 @@ interface Content {
 }
 
 async function volumeContent(deps: VolumeDeps, volume: VolumeSpec): Promise<Content> {
-  const { secret, configMap, downwardAPI, projected } = volume;
-  const known = projected ?? secret ?? configMap ?? downwardAPI;
+  const known = volume.projected ?? volume.secret ?? volume.configMap ?? volume.downwardAPI;
   if (known === undefined) {
     throw new AmbitError(
       VOLUME_FAILED,
       `volume "${volume.name}" is of a kind that the local cluster does not have (see docs/limits.md)`,
     );
   }
-  const sources: readonly ProjectedSource[] = projected?.sources ?? [
-    {
-      ...(configMap === undefined ? {} : { configMap }),
-      ...(secret === undefined ? {} : { secret: { ...secret, name: secret.secretName ?? "" } }),
-      ...(downwardAPI === undefined ? {} : { downwardAPI }),
-    },
-  ];
+  const sources = volume.projected?.sources ?? [onlySource(volume)];
   const contents: Content[] = [];
   for (const source of sources) contents.push(await sourceContent(deps, source, known.defaultMode ?? 0o644));
   const files = contents.flatMap((content) => content.files);
@@ -86,40 +79,60 @@ async function volumeContent(deps: VolumeDeps, volume: VolumeSpec): Promise<Cont
   };
 }
 
+function onlySource({ configMap, secret, downwardAPI }: VolumeSpec): ProjectedSource {
+  if (configMap !== undefined) return { configMap };
+  if (secret !== undefined) return { secret: { ...secret, name: secret.secretName ?? "" } };
+  return downwardAPI === undefined ? {} : { downwardAPI };
+}
+
 async function sourceContent(deps: VolumeDeps, source: ProjectedSource, mode: number): Promise<Content> {
   const { configMap, secret, downwardAPI, serviceAccountToken } = source;
   if (serviceAccountToken !== undefined) return tokenContent(deps, serviceAccountToken, mode);
-  if (downwardAPI !== undefined) {
-    const files = (downwardAPI.items ?? []).map((item) => {
-      const value = fieldValue(item.fieldRef?.fieldPath ?? "", deps.facts);
-      if (!value.ok)
-        throw new AmbitError(
-          VOLUME_FAILED,
-          `downwardAPI item ${item.path}: ${item.fieldRef?.fieldPath ?? "no fieldRef"} is not served here`,
-        );
-      return file(deps, item.path, Buffer.from(value.value), item.mode ?? mode);
-    });
-    return { files, validMs: CONTENT_PERIOD_MS };
-  }
-  const ref = configMap ?? secret;
-  if (ref === undefined) return { files: [], validMs: CONTENT_PERIOD_MS };
-  const namespace = deps.facts.pod.metadata.namespace;
+  if (downwardAPI !== undefined) return downwardContent(deps, downwardAPI.items ?? [], mode);
+  if (configMap !== undefined) return keyedContent(deps, { kind: "configmap", ref: configMap, mode });
+  if (secret !== undefined) return keyedContent(deps, { kind: "secret", ref: secret, mode });
+  return { files: [], validMs: CONTENT_PERIOD_MS };
+}
+
+type DownwardItems = NonNullable<NonNullable<ProjectedSource["downwardAPI"]>["items"]>;
+
+function downwardContent(deps: VolumeDeps, items: DownwardItems, mode: number): Content {
+  const files = items.map((item) => {
+    const field = item.fieldRef?.fieldPath ?? "";
+    const value = fieldValue(field, deps.facts);
+    if (!value.ok) {
+      throw new AmbitError(
+        VOLUME_FAILED,
+        `downwardAPI item ${item.path}: field "${field}" is not served here`,
+      );
+    }
+    return file(deps, item.path, Buffer.from(value.value), item.mode ?? mode);
+  });
+  return { files, validMs: CONTENT_PERIOD_MS };
+}
+
+interface KeyedSource {
+  readonly kind: "configmap" | "secret";
+  readonly ref: NonNullable<ProjectedSource["configMap"]>;
+  readonly mode: number;
+}
+
+async function keyedContent(deps: VolumeDeps, { kind, ref, mode }: KeyedSource): Promise<Content> {
+  const { namespace } = deps.facts.pod.metadata;
   const name = ref.name ?? "";
-  const data = await (configMap === undefined
+  const data = await (kind === "secret"
     ? deps.access.secret(namespace, name)
     : deps.access.configMap(namespace, name));
   if (data === undefined && ref.optional !== true) {
-    const kind = configMap === undefined ? "secret" : "configmap";
     throw new AmbitError(
       VOLUME_FAILED,
       `references non-existent ${kind} "${name}" in namespace "${namespace}"`,
     );
   }
-  const items = ref.items ?? [...(data?.keys() ?? [])].map((key) => ({ key, path: key }));
+  const items = ref.items ?? [...(data?.keys() ?? [])].map((key) => ({ key, path: key, mode }));
   const files = items.flatMap((item) => {
     const value = data?.get(item.key);
-    const itemMode = "mode" in item ? item.mode : undefined;
-    return value === undefined ? [] : [file(deps, item.path, value, itemMode ?? mode)];
+    return value === undefined ? [] : [file(deps, item.path, value, item.mode ?? mode)];
   });
   return { files, validMs: CONTENT_PERIOD_MS };
 }

@@ -14,7 +14,7 @@ enum {
   MS_PRIVATE = 1 << 18, MS_SLAVE = 1 << 19, MS_SHARED = 1 << 20, MNT_DETACH = 2,
   NEW_NS = 0x20000, NEW_CGROUP = 0x02000000, NEW_UTS = 0x04000000, NEW_IPC = 0x08000000, NEW_PID = 0x20000000, NEW_NET = 0x40000000,
   SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGKILL = 9, SIGUSR1 = 10, SIGUSR2 = 12, SIGTERM = 15, SIGCHLD = 17, SIGWINCH = 28,
-  PR_SET_PDEATHSIG = 1, PR_CAPBSET_DROP = 24, PR_SET_NO_NEW_PRIVS = 38, EINTR = 4, EEXIST = 17, EINVAL = 22, TIOCSCTTY = 0x540E,
+  PR_SET_PDEATHSIG = 1, PR_CAPBSET_DROP = 24, PR_SET_NO_NEW_PRIVS = 38, EINTR = 4, EEXIST = 17, EINVAL = 22, TIOCSCTTY = 0x540E, TIOCSWINSZ = 0x5414, TIOCGPTN = 0x80045430, TIOCSPTLCK = 0x40045431, O_NOCTTY = 0400,
   RESOLVE_IN_ROOT = 0x10
 };
 #if defined(__x86_64__)
@@ -246,6 +246,46 @@ static __attribute__((noreturn)) void relay(const char *address, const char *por
   }
 }
 
+// A terminal for what follows: this process stays outside and copies between its own input and output and the master side.
+// Descriptor 3, when open, brings window sizes: pairs of 16-bit numbers (rows, columns) in network order.
+static void set_size(word master) {
+  unsigned char b[4];
+  unsigned short size[4] = {0, 0, 0, 0};
+  if (SYS3(SYS_read, 3, b, 4) != 4) return;
+  size[0] = (unsigned short)(b[0] << 8 | b[1]), size[1] = (unsigned short)(b[2] << 8 | b[3]);
+  SYS3(SYS_ioctl, master, TIOCSWINSZ, size);
+}
+static __attribute__((noreturn)) void serve_terminal(word master, word child) {
+  struct { int fd; short events, revents; } polled[3] = {{0, 1, 0}, {(int)master, 1, 0}, {3, 1, 0}};
+  for (;;) {
+    word ready = sys(SYS_ppoll, (word)polled, 3, 0, 0, 8);
+    if (ready == -EINTR) continue;
+    if (polled[0].revents && !copy(0, master)) SYS3(SYS_write, master, "\4", 1), polled[0].fd = -1;
+    if (polled[1].revents && !copy(master, 1)) break;
+    if (polled[2].revents & 1) set_size(master);
+    if (polled[2].revents & ~1) polled[2].fd = -1;
+  }
+  wait_for(child);
+}
+static void open_terminal(void) {
+  int zero = 0, index = 0;
+  char path[32] = "/dev/pts/";
+  word master = must(SYS4(SYS_openat, AT_CWD, "/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC, 0), "terminal", "/dev/ptmx");
+  must(SYS3(SYS_ioctl, master, TIOCSPTLCK, &zero), "terminal", "unlock");
+  must(SYS3(SYS_ioctl, master, TIOCGPTN, &index), "terminal", "number");
+  decimal(path + 9, (uword)index);
+  word slave = must(SYS4(SYS_openat, AT_CWD, path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0), "terminal", path);
+  uword mask = mask_of(passed_on, 8), none = 0;
+  SYS4(SYS_rt_sigprocmask, 2, &mask, 0, 8);
+  word child = must(sys(SYS_clone, SIGCHLD, 0, 0, 0, 0), "terminal", "fork");
+  if (child) SYS1(SYS_close, slave), serve_terminal(master, child);
+  SYS4(SYS_rt_sigprocmask, 2, &none, 0, 8);
+  for (word fd = 0; fd < 3; fd++) must(SYS3(SYS_dup3, slave, fd, 0), "terminal", "dup");
+  SYS1(SYS_close, 3);
+  must(SYS1(SYS_setsid, 0), "terminal", "session");
+  must(SYS3(SYS_ioctl, 0, TIOCSCTTY, 0), "terminal", "control");
+}
+
 static void apply_final(void) {
   if (final.limit_caps)
     for (uword cap = 0; cap < 64; cap++)
@@ -354,11 +394,11 @@ static void step(const char *name, char **a) {
   else if (same(name, "keep-caps")) final.keep_caps = number(a[0], 16), final.limit_caps = 1;
   else if (same(name, "no-new-privs")) final.no_new_privs = 1;
   else if (same(name, "cwd")) final.cwd = a[0];
-  else if (same(name, "session")) must(SYS1(SYS_setsid, 0), "session", ""), SYS3(SYS_ioctl, 0, TIOCSCTTY, 0);
+  else if (same(name, "terminal")) open_terminal();
   else fail("unknown step", name, -EINVAL);
 }
 static int arity(const char *name) {
-  static const char *none = "fork,pivot,no-new-privs,session", *two = "enter,link,tmpfs,sysfs,user", *three = "bind";
+  static const char *none = "fork,pivot,no-new-privs,terminal", *two = "enter,link,tmpfs,sysfs,user", *three = "bind";
   if (listed(none, name)) return 0;
   return listed(three, name) ? 3 : listed(two, name) ? 2 : 1;
 }

@@ -16,7 +16,8 @@ const NXDOMAIN = 3;
 const NOTIMP = 4;
 const PLAIN_UDP_BYTES = 512;
 const MAX_UDP_BYTES = 1232;
-const SEARCH_LIMIT_BYTES = 65_535;
+const MAX_TCP_BYTES = 65_535;
+const OPCODE_SHIFT = 11;
 
 /**
  * Answers names of the cluster domain and nothing else: other names get SERVFAIL at once, so that resolvers go on instead of waiting
@@ -26,21 +27,23 @@ export function answerQuery(query: Uint8Array, zone: Zone, transport: "udp" | "t
   const packet = decodeQuery(query);
   const question = packet?.questions?.[0];
   if (packet === undefined || question === undefined || packet.type !== "query") return undefined;
-  const limit = transport === "tcp" ? SEARCH_LIMIT_BYTES : udpLimit(packet);
-  const opcode = ((packet.flags ?? 0) >> 11) & 15;
-  const { code, records } =
-    opcode === 0 ? resolve(zone, question.name, question.type) : { code: NOTIMP, records: [] };
+  const flags = packet.flags ?? 0;
+  const { code, records } = resolve(zone, question, (flags >> OPCODE_SHIFT) & 15);
   const response = {
     type: "response" as const,
     ...(packet.id === undefined ? {} : { id: packet.id }),
-    flags: AUTHORITATIVE_ANSWER | ((packet.flags ?? 0) & RECURSION_DESIRED) | code,
+    flags: AUTHORITATIVE_ANSWER | (flags & RECURSION_DESIRED) | code,
     questions: [question],
     answers: [...records],
-    authorities: records.length === 0 && code !== SERVFAIL && code !== NOTIMP ? [startOfAuthority()] : [],
+    authorities: isNegative(code, records) ? [startOfAuthority()] : [],
   };
   const bytes = encode(response);
-  if (bytes.length <= limit) return bytes;
+  if (bytes.length <= (transport === "tcp" ? MAX_TCP_BYTES : udpLimit(packet))) return bytes;
   return encode({ ...response, flags: response.flags | TRUNCATED_RESPONSE, answers: [], authorities: [] });
+}
+
+function isNegative(code: number, records: readonly Answer[]): boolean {
+  return records.length === 0 && (code === 0 || code === NXDOMAIN);
 }
 
 function decodeQuery(query: Uint8Array): Packet | undefined {
@@ -51,12 +54,18 @@ function decodeQuery(query: Uint8Array): Packet | undefined {
   }
 }
 
+interface Resolution {
+  readonly code: number;
+  readonly records: readonly Answer[];
+}
+
 function resolve(
   zone: Zone,
-  name: string,
-  type: string,
-): { readonly code: number; readonly records: readonly Answer[] } {
-  const answer = zone.lookUp(name, type);
+  question: { readonly name: string; readonly type: string },
+  opcode: number,
+): Resolution {
+  if (opcode !== 0) return { code: NOTIMP, records: [] };
+  const answer = zone.lookUp(question.name, question.type);
   if (answer.kind === "not-ours") return { code: SERVFAIL, records: [] };
   return answer.kind === "absent" ? { code: NXDOMAIN, records: [] } : { code: 0, records: answer.records };
 }

@@ -10,7 +10,13 @@ const server = createServer((request, response) => {
   const url = URL.parse(request.url ?? "/", "http://echo");
   if (request.method === "POST" && url?.pathname === "/fail") failing = true;
   const status = url?.pathname === "/ready" && failing ? 503 : 200;
-  const seen = { hostname: hostname(), client: request.socket.remoteAddress, method: request.method, path: request.url, headers: request.headers };
+  const seen = {
+    hostname: hostname(),
+    client: request.socket.remoteAddress,
+    method: request.method,
+    path: request.url,
+    headers: request.headers,
+  };
   response.writeHead(status, { "content-type": "application/json" });
   response.end(`${JSON.stringify(seen)}\n`);
 });

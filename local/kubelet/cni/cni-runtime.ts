@@ -37,7 +37,6 @@ export class CniRuntime {
 
   constructor(options: CniRuntimeOptions) {
     this.#options = options;
-    mkdirSync(options.cacheDirectory, { recursive: true, mode: 0o700 });
   }
 
   /** The last plugin's result. Fails with CNI_FAILED and containerd's sentence; the caller then runs `del`. */
@@ -120,6 +119,7 @@ export class CniRuntime {
   }
 
   #store(list: Conflist, attachment: Attachment, result: JsonObject): void {
+    mkdirSync(this.#options.cacheDirectory, { recursive: true, mode: 0o700 });
     const file = this.#cacheFile(list, attachment);
     const { containerId, ifName, netns } = attachment;
     const config = Buffer.from(list.source).toString("base64");

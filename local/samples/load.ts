@@ -1,0 +1,69 @@
+/**
+ * A steady load: RATE requests a second to TARGET_URL, half over connections of their own, half over KEEPALIVE kept ones.
+ * Counts on PORT (`GET /stats`); a request that fails is counted with its reason and never repeated.
+ */
+import { Agent, createServer, get } from "node:http";
+import { EnvReader } from "#core/runtime/env.ts";
+
+const env = new EnvReader();
+const target = env.string("TARGET_URL", { default: "http://catalog:8080/products", help: "address to ask" });
+const rate = env.integer("RATE", { default: 200, min: 1, max: 10_000, help: "requests a second" });
+const kept = env.integer("KEEPALIVE", { default: 8, min: 1, max: 1_000, help: "connections that stay open" });
+const port = env.port("PORT", { default: 8080, help: "port of /stats and /ready" });
+
+const TICK_MS = 20;
+const REQUEST_TIMEOUT_MS = 10_000;
+
+interface Count {
+  tried: number;
+  ok: number;
+  failed: number;
+}
+const counts: Record<"fresh" | "kept", Count> = {
+  fresh: { tried: 0, ok: 0, failed: 0 },
+  kept: { tried: 0, ok: 0, failed: 0 },
+};
+const reasons = new Map<string, number>();
+const keptAgent = new Agent({ keepAlive: true, maxSockets: kept, maxFreeSockets: kept });
+
+function note(reason: string): void {
+  if (reasons.size < 100 || reasons.has(reason)) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+}
+
+function ask(kind: "fresh" | "kept"): void {
+  const count = counts[kind];
+  count.tried++;
+  let over = false;
+  const end = (failure: string | undefined): void => {
+    if (over) return;
+    over = true;
+    if (failure === undefined) count.ok++;
+    else count.failed++;
+    if (failure !== undefined) note(`${kind}: ${failure}`);
+  };
+  const agent = kind === "kept" ? keptAgent : false;
+  const request = get(target, { agent, timeout: REQUEST_TIMEOUT_MS }, (answer) => {
+    answer.resume();
+    answer.on("end", () => end(answer.statusCode === 200 ? undefined : `status ${answer.statusCode}`));
+    answer.on("error", (error) => end(error.message));
+  });
+  request.on("timeout", () => request.destroy(new Error("no answer in time")));
+  request.on("error", (error) => end(error.message));
+}
+
+const began = performance.now();
+let sent = 0;
+/** Sends what is due; after a pause the missed requests are made up for, so that `tried` tells the truth about the rate. */
+setInterval(() => {
+  const due = Math.floor(((performance.now() - began) / 1000) * rate);
+  for (; sent < due; sent++) ask(sent % 2 === 0 ? "fresh" : "kept");
+}, TICK_MS);
+
+const server = createServer((request, response) => {
+  response.writeHead(200, { "content-type": "application/json" });
+  const seconds = (performance.now() - began) / 1000;
+  const body = { ...counts, seconds, rate, reasons: Object.fromEntries(reasons) };
+  response.end(`${JSON.stringify(request.url === "/ready" ? { ready: true } : body)}\n`);
+});
+server.listen({ port, host: "::" });
+process.on("SIGTERM", () => process.exit(0));
