@@ -6,13 +6,12 @@
 import type { SocketAddress } from "../net/socket-address.ts";
 import type { Handle, HandleEvents, ReadBuffers, WriteResult } from "./handle.ts";
 import { callbackError, resetError, systemError } from "./handle-errors.ts";
+import { sharedReadBuffer } from "./shared-read-buffers.ts";
 import type { RawBindings, ShutdownRequest, StreamWrap, WriteRequest } from "./raw-bindings.ts";
 
 const EOF = -4095;
-const SCRATCH_BYTES = 128 * 1024;
-
-/** Shared by every handle without buffers of its own: what is read into it is consumed before `onData` returns. */
-const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+/** For every handle without buffers of its own. */
+const scratch = sharedReadBuffer;
 
 const OWNER = Symbol("raw stream");
 
@@ -55,6 +54,8 @@ export class RawStream implements Handle {
   #events: HandleEvents | undefined;
   #buffers: ReadBuffers | undefined;
   #buffer: Uint8Array = scratch;
+  /** An adopted wrap reads into the shared buffer until its first read after `start`. */
+  #readsIntoLent = false;
   /** What arrived before `start`, copied; empty for plain sockets, which do not read before. */
   #early: Uint8Array[] = [];
   #readEnded = false;
@@ -93,6 +94,7 @@ export class RawStream implements Handle {
     }
     if (this.#wrap.onread !== onRead) {
       this.#buffer = buffers?.next(0) ?? scratch;
+      this.#readsIntoLent = buffers !== undefined;
       this.#wrap.onread = onRead;
       this.#wrap.useUserBuffer(this.#buffer);
       this.#begin();
@@ -193,10 +195,11 @@ export class RawStream implements Handle {
       this.#early.push(Buffer.from(bytes));
       return undefined;
     }
-    const isLent = this.#buffers === undefined || this.#buffer !== scratch;
+    const isLent = this.#buffers === undefined || this.#readsIntoLent;
     this.#events.onData(isLent ? bytes : Buffer.from(bytes));
     if (this.#buffers === undefined || this.closed) return undefined;
-    const next = this.#buffers.next(this.#buffer === scratch ? 0 : byteCount);
+    const next = this.#buffers.next(this.#readsIntoLent ? byteCount : 0);
+    this.#readsIntoLent = true;
     if (next === this.#buffer) return undefined;
     this.#buffer = next;
     return next;

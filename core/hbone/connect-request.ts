@@ -3,7 +3,7 @@
  * Strict in what decides (method, authority), lenient in what only labels (baggage, forwarded, traceparent).
  */
 import { type Parsed, parsed, problem } from "../base/parse-result.ts";
-import { readRequestHead } from "../http2/header-rules.ts";
+import type { Request } from "../http2/session-options.ts";
 import { firstValue, headerField, type HeaderField } from "../http2/hpack/header-field.ts";
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from "../net/socket-address.ts";
 
@@ -33,11 +33,10 @@ export interface ReceivedConnect {
   readonly forwardedNetwork: string | undefined;
 }
 
-/** What a header list asks for: a tunnel, something to be answered with 400, or something malformed (PROTOCOL_ERROR). */
+/** What a well-formed request asks for: a tunnel, or something to be answered with 400. */
 export type ConnectOutcome =
   | { readonly kind: "connect"; readonly request: ReceivedConnect }
-  | { readonly kind: "bad-request"; readonly reason: string }
-  | { readonly kind: "malformed"; readonly reason: string };
+  | { readonly kind: "bad-request"; readonly reason: string };
 
 const METHOD = headerField(":method", "CONNECT");
 
@@ -50,9 +49,7 @@ export function connectHeaders(request: ConnectRequest): readonly HeaderField[] 
   return fields;
 }
 
-export function readConnect(fields: readonly HeaderField[]): ConnectOutcome {
-  const head = readRequestHead(fields);
-  if (head.kind === "malformed") return head;
+export function readConnect(head: Request, fields: readonly HeaderField[]): ConnectOutcome {
   if (head.kind !== "connect") return { kind: "bad-request", reason: "the method is not a plain CONNECT" };
   const target = parseTarget(head.authority);
   if (!target.ok) return { kind: "bad-request", reason: target.problems[0]?.message ?? "bad authority" };

@@ -1,19 +1,22 @@
 /**
- * Tunnels, shared by the connections of one source pod to one destination, never by two source pods: the destination
- * takes the source address from the tunnel. One dial per key at a time; a further tunnel at 100 streams.
+ * Step O9. Tunnels, shared by the connections of one source pod to one destination, never by two source pods: the
+ * destination takes the source address from the tunnel.
  */
+import { type Clock, systemClock } from "../base/clock.ts";
+import type { HandleBackend } from "../handle/handle-backend.ts";
+import type { ReceiveBudget } from "../http2/flow-control.ts";
+import type { SessionLimits } from "../http2/session-options.ts";
 import type { SpiffeId } from "../model/spiffe-id.ts";
 import type { IpAddress } from "../net/ip.ts";
-import type { SocketAddress } from "../net/socket-address.ts";
-import type { Clock } from "../base/clock.ts";
-import type { HandleBackend } from "../handle/choose-handle.ts";
-import type { Handle } from "../handle/handle.ts";
-import type { Logger } from "../runtime/log.ts";
-import type { SecureContext } from "node:tls";
-import type { X509Certificate } from "node:crypto";
-import type { ConnectRequest } from "./connect-request.ts";
-import type { PeerVerdict } from "./hbone-server.ts";
-import type { HboneStream } from "./hbone-stream.ts";
+import { formatSocketAddress, type SocketAddress } from "../net/socket-address.ts";
+import { ClientStream, type HboneClientStream, type OpenedOn } from "./client-stream.ts";
+import { connectHeaders, type ConnectRequest } from "./connect-request.ts";
+import { closedByPolicy } from "./hbone-errors.ts";
+import { PoolEntry } from "./pool-entry.ts";
+import { type HboneDialDeps, openTunnel, type Tunnel } from "./tunnel.ts";
+
+export type { HboneClientStream } from "./client-stream.ts";
+export type { HboneCredentials, HboneDialDeps } from "./tunnel.ts";
 
 export interface HbonePoolKey {
   readonly sourceIdentity: SpiffeId;
@@ -24,50 +27,153 @@ export interface HbonePoolKey {
   readonly destination: SocketAddress;
 }
 
-/** What a dial needs from the source pod; taken anew for each dial. */
-export interface HboneDialDeps {
-  /** A connected TCP handle to `key.destination`, made inside the source pod's namespace. */
-  connect(destination: SocketAddress, signal: AbortSignal): Promise<Handle>;
-  /** Context of the source identity's certificate now; its serial marks the tunnel. */
-  credentials(): HboneCredentials;
-}
-
-export interface HboneCredentials {
-  readonly context: SecureContext;
-  /** Changes with the certificate: tunnels of another serial take no new streams. */
-  readonly serial: string;
-  readonly notAfterMs: number;
-  readonly verifyPeer: (peer: X509Certificate) => PeerVerdict;
-}
-
 export interface HbonePoolOptions {
   readonly backend: HandleBackend;
   readonly clock?: Clock;
-  readonly log?: Logger;
+  readonly budget?: ReceiveBudget;
+  readonly limits?: SessionLimits;
+  /** TCP, TLS and the peer's SETTINGS together. Default 10 s. */
+  readonly dialTimeoutMs?: number;
+  /** From the CONNECT to its answer. Default 10 s. */
+  readonly answerTimeoutMs?: number;
+  /** Default 5 min. */
+  readonly idleReleaseMs?: number;
 }
 
-/** The client's end: the stream may be used at once; early bytes (16 KiB at most) are kept until the 200. */
-export interface HboneClientStream extends HboneStream {
+const TEN_SECONDS_MS = 10_000;
+const FIVE_MINUTES_MS = 300_000;
+
+interface KeyedEntry {
+  readonly key: HbonePoolKey;
+  readonly entry: PoolEntry;
+}
+
+/** One tunnel, for reports. */
+export interface TunnelReport {
+  readonly key: HbonePoolKey;
+  readonly streams: number;
+  readonly serial: string;
   readonly peerIdentity: SpiffeId;
-  readonly peerCertificateSerial: string;
-  /** Header `baggage` of the 200, once `onOpen` was called. */
-  readonly responseBaggage: string | undefined;
 }
 
-export declare class HbonePool {
-  constructor(options: HbonePoolOptions);
-  /** Resolves once the CONNECT was sent on a tunnel that is up. Rejects with AmbitError when no tunnel can be made. */
-  connect(
+export class HbonePool {
+  readonly #options: HbonePoolOptions;
+  readonly #clock: Clock;
+  readonly #entries: Map<string, KeyedEntry> = new Map();
+  #closed = false;
+
+  constructor(options: HbonePoolOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  /**
+   * Resolves once the CONNECT was sent on a tunnel that is up; its answer shows in the stream's events. Rejects with an
+   * AmbitError of `hbone-errors.ts` when no tunnel can be had, or with the signal's reason.
+   */
+  async connect(
     key: HbonePoolKey,
     request: ConnectRequest,
     deps: HboneDialDeps,
     signal: AbortSignal,
-  ): Promise<HboneClientStream>;
-  /** Tunnels of a source take no new streams; GOAWAY; they end with their last stream. */
-  retire(matches: (key: HbonePoolKey) => boolean): void;
-  /** Tunnels of a source end now; their streams report "closed-by-policy". */
-  abort(matches: (key: HbonePoolKey) => boolean, reason: string): void;
-  /** For reports. */
-  tunnels(): readonly { readonly key: HbonePoolKey; readonly streams: number; readonly serial: string }[];
-  close(): Promise<void>;
+  ): Promise<HboneClientStream> {
+    const stream = new ClientStream({
+      fields: connectHeaders(request),
+      clock: this.#clock,
+      answerTimeoutMs: this.#options.answerTimeoutMs ?? TEN_SECONDS_MS,
+      reopen: (again) => this.#open(key, deps, again, AbortSignal.timeout(TEN_SECONDS_MS)),
+    });
+    try {
+      stream.openedOn(await this.#open(key, deps, stream, signal));
+      return stream;
+    } catch (error) {
+      stream.reset();
+      throw error;
+    }
+  }
+
+  /** Tunnels of matching keys take no new streams and end with their last one. */
+  retire(matches: (key: HbonePoolKey) => boolean): void {
+    for (const { key, entry } of [...this.#entries.values()]) if (matches(key)) entry.retire();
+  }
+
+  /** Tunnels of matching keys end now; their streams report "closed-by-policy". */
+  abort(matches: (key: HbonePoolKey) => boolean, reason: string): void {
+    for (const { key, entry } of [...this.#entries.values()]) {
+      if (matches(key)) entry.destroy(closedByPolicy(reason));
+    }
+  }
+
+  tunnels(): readonly TunnelReport[] {
+    return [...this.#entries.values()].flatMap(({ key, entry }) =>
+      [...entry.tunnels].map(({ session, serial, peerIdentity }) => ({
+        key,
+        streams: session.streamCount,
+        serial,
+        peerIdentity,
+      })),
+    );
+  }
+
+  /** Ends every tunnel now; call it after the relays have ended. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.abort(() => true, "the proxy is shutting down");
+  }
+
+  async #open(
+    key: HbonePoolKey,
+    deps: HboneDialDeps,
+    stream: ClientStream,
+    signal: AbortSignal,
+  ): Promise<OpenedOn> {
+    if (this.#closed) throw closedByPolicy("the proxy is shutting down");
+    const { entry } = this.#entry(key);
+    for (;;) {
+      const { serial } = deps.credentials();
+      const tunnel =
+        entry.pick(serial) ?? (await entry.acquire(serial, () => this.#dial(key, entry, deps), signal));
+      const opened = tunnel.session.openStream(stream.fields, stream);
+      // Undefined: others were faster between the wait and now.
+      if (opened !== undefined) return openedOn(tunnel, opened);
+    }
+  }
+
+  #dial(key: HbonePoolKey, entry: PoolEntry, deps: HboneDialDeps): Promise<Tunnel> {
+    const { backend, dialTimeoutMs = TEN_SECONDS_MS, budget, limits } = this.#options;
+    const { destination, expectedIdentities } = key;
+    const clock = this.#clock;
+    return openTunnel(
+      { backend, clock, dialTimeoutMs, budget, limits, destination, expectedIdentities },
+      deps,
+      entry,
+    );
+  }
+
+  #entry(key: HbonePoolKey): KeyedEntry {
+    const text = keyText(key);
+    const known = this.#entries.get(text);
+    if (known !== undefined) return known;
+    const entry = new PoolEntry({
+      clock: this.#clock,
+      idleReleaseMs: this.#options.idleReleaseMs ?? FIVE_MINUTES_MS,
+      capacityTimeoutMs: TEN_SECONDS_MS,
+      onEmpty: () => this.#entries.delete(text),
+    });
+    const keyed = { key, entry };
+    this.#entries.set(text, keyed);
+    return keyed;
+  }
+}
+
+function openedOn(tunnel: Tunnel, stream: OpenedOn["stream"]): OpenedOn {
+  return {
+    stream,
+    peerIdentity: tunnel.peerIdentity,
+    peerCertificateSerial: tunnel.peerCertificateSerial,
+  };
+}
+
+function keyText({ sourceIdentity, sourceIp, expectedIdentities, destination }: HbonePoolKey): string {
+  return `${sourceIdentity} ${sourceIp} ${formatSocketAddress(destination)} ${expectedIdentities.join(" ")}`;
 }

@@ -1,51 +1,47 @@
 /**
- * The receiving end of HBONE: one mTLS connection, many CONNECT streams. Says who is asking and for what; whether
- * that is allowed is decided by `onConnect`, which must accept or refuse every request.
+ * Step I1 to I3. The receiving end of HBONE: one mTLS connection, many CONNECT streams. Says who is asking and for what;
+ * whether that is allowed is decided by `onConnect`, which must accept or refuse every request.
  */
+import type { X509Certificate } from "node:crypto";
+import type { SecureContext } from "node:tls";
+import { type Clock, systemClock } from "../base/clock.ts";
+import type { HandleBackend } from "../handle/handle-backend.ts";
+import type { Handle } from "../handle/handle.ts";
+import type { TlsHandle } from "../handle/tls-handle.ts";
+import { ErrorCode } from "../http2/error-codes.ts";
+import type { ReceiveBudget } from "../http2/flow-control.ts";
+import { Http2Session } from "../http2/session.ts";
+import type { Http2Stream } from "../http2/http2-stream.ts";
+import type { Request, SessionLimits } from "../http2/session-options.ts";
+import type { HeaderField } from "../http2/hpack/header-field.ts";
 import type { PeerVerdict } from "../identity/peer-verdict.ts";
-import type { Logger } from "../runtime/log.ts";
-import type { Clock } from "../base/clock.ts";
 import type { SpiffeId } from "../model/spiffe-id.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
-import type { HandleBackend } from "../handle/choose-handle.ts";
-import type { Handle } from "../handle/handle.ts";
-import type { ConnectTarget } from "./connect-request.ts";
-import type { HboneStream } from "./hbone-stream.ts";
-import type { SecureContext } from "node:tls";
-import type { X509Certificate } from "node:crypto";
+import { AmbitError } from "../runtime/errors.ts";
+import { type Logger, silentLogger } from "../runtime/log.ts";
+import { readConnect } from "./connect-request.ts";
+import { closedByPolicy, HBONE_PEER_REFUSED } from "./hbone-errors.ts";
+import type { HboneRequest } from "./hbone-request.ts";
+import { ServerStream, statusField } from "./server-stream.ts";
 
+export type { HboneRequest } from "./hbone-request.ts";
 export type { PeerVerdict } from "../identity/peer-verdict.ts";
 
-/** One CONNECT. Exactly one of `accept` and `refuse` must be called, unless `signal` fires first. */
-export interface HboneRequest {
-  readonly peerIdentity: SpiffeId;
-  /** Lower-case hex. */
-  readonly peerCertificateSerial: string;
-  readonly authority: ConnectTarget;
-  /** Raw header values; for labels and logs only, never for decisions. */
-  readonly forwarded: string | undefined;
-  readonly baggage: string | undefined;
-  readonly traceparent: string | undefined;
-  readonly forwardedNetwork: string | undefined;
-  /** TCP peer: the source pod. */
-  readonly source: SocketAddress;
-  /** The accepted socket's own address: the destination pod, port 15008. */
-  readonly local: SocketAddress;
-  /** Fires when the client gives up before the answer: cancel the dial. */
-  readonly signal: AbortSignal;
-  /** Answers 200. Call it after the application was reached. Early data is kept for `start`. */
-  accept(headers?: readonly (readonly [string, string])[]): HboneStream;
-  refuse(status: 400 | 401 | 503): void;
-}
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 export interface HboneServerOptions {
   readonly backend: HandleBackend;
   readonly context: SecureContext;
   readonly verifyPeer: (peer: X509Certificate) => PeerVerdict;
+  /** Called once per CONNECT; an exception refuses it with 503. */
   readonly onConnect: (request: HboneRequest) => void;
   readonly handshakeTimeoutMs?: number;
+  /** End of our own certificate: past it no new stream is taken. */
+  readonly notAfterMs?: number;
   readonly clock?: Clock;
   readonly log?: Logger;
+  readonly budget?: ReceiveBudget;
+  readonly limits?: SessionLimits;
 }
 
 export interface HboneServerConnection {
@@ -61,4 +57,114 @@ export interface HboneServerConnection {
 }
 
 /** Takes over an accepted, not started TCP handle. */
-export declare function serveHbone(handle: Handle, options: HboneServerOptions): HboneServerConnection;
+export function serveHbone(handle: Handle, options: HboneServerOptions): HboneServerConnection {
+  return new ServerConnection(handle, options);
+}
+
+class ServerConnection implements HboneServerConnection {
+  readonly source: SocketAddress;
+  readonly #options: HboneServerOptions;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #abort = new AbortController();
+  readonly #done = Promise.withResolvers<Error | undefined>();
+  #verdict: Extract<PeerVerdict, { kind: "accepted" }> | undefined;
+  #local: SocketAddress;
+  #session: Http2Session | undefined;
+
+  constructor(handle: Handle, options: HboneServerOptions) {
+    this.source = handle.remote;
+    this.#local = handle.local;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#log = options.log ?? silentLogger;
+    void this.#run(handle);
+  }
+
+  get peerIdentity(): SpiffeId | undefined {
+    return this.#verdict?.identity;
+  }
+
+  get done(): Promise<Error | undefined> {
+    return this.#done.promise;
+  }
+
+  drain(): void {
+    if (this.#session === undefined) this.#abort.abort(closedByPolicy("draining"));
+    else this.#session.drain();
+  }
+
+  close(reason: string): void {
+    const error = closedByPolicy(reason);
+    if (this.#session === undefined) this.#abort.abort(error);
+    else this.#session.destroy(error);
+  }
+
+  async #run(tcp: Handle): Promise<void> {
+    const { backend, context, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = this.#options;
+    try {
+      const tls = await backend.tlsServer(tcp, { context, handshakeTimeoutMs }, this.#abort.signal);
+      this.#verify(tls);
+      this.#serve(tls);
+    } catch (error) {
+      this.#done.resolve(error as Error);
+    }
+  }
+
+  #verify(tls: TlsHandle): void {
+    const verdict = this.#options.verifyPeer(tls.peerCertificate);
+    if (verdict.kind === "accepted") {
+      this.#verdict = verdict;
+      return;
+    }
+    tls.reset();
+    throw new AmbitError(HBONE_PEER_REFUSED, verdict.reason);
+  }
+
+  #serve(tls: TlsHandle): void {
+    const { budget, limits, clock } = this.#options;
+    this.#session = new Http2Session(tls, {
+      role: "server",
+      ...(clock === undefined ? {} : { clock }),
+      ...(budget === undefined ? {} : { budget }),
+      ...(limits === undefined ? {} : { limits }),
+      events: {
+        onRequest: (stream, head, fields) => this.#onRequest(stream, head, fields),
+        onClose: (error) => this.#done.resolve(error),
+      },
+    });
+  }
+
+  #onRequest(stream: Http2Stream, head: Request, fields: readonly HeaderField[]): void {
+    const verdict = this.#verdict;
+    if (verdict === undefined) return;
+    const endMs = Math.min(verdict.notAfterMs, this.#options.notAfterMs ?? Number.POSITIVE_INFINITY);
+    if (this.#clock.nowMs() > endMs) {
+      stream.reset(ErrorCode.REFUSED_STREAM);
+      this.#session?.drain();
+      return;
+    }
+    const outcome = readConnect(head, fields);
+    if (outcome.kind === "bad-request") {
+      this.#log.debug(
+        { peer: verdict.identity, reason: outcome.reason },
+        "refused a request that is no tunnel",
+      );
+      stream.sendHeaders([statusField(400)], true);
+      stream.reset(ErrorCode.NO_ERROR);
+      return;
+    }
+    const request = new ServerStream(stream, outcome.request, {
+      identity: verdict.identity,
+      serial: verdict.serial,
+      source: this.source,
+      local: this.#local,
+    });
+    try {
+      this.#options.onConnect(request);
+    } catch (error) {
+      this.#log.error({ error: String(error) }, "handling a tunnel request failed");
+      request.refuse(503);
+    }
+  }
+}

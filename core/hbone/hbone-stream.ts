@@ -1,4 +1,7 @@
 /** HOT PATH (types). One CONNECT tunnel stream as the relay sees it: bytes both ways, ends, and loss. */
+import type { DeliveryResult } from "../http2/http2-stream.ts";
+
+export type { DeliveryResult } from "../http2/http2-stream.ts";
 
 /** Why a stream ended other than by END_STREAM both ways. */
 export type StreamLoss =
@@ -11,25 +14,22 @@ export type StreamLoss =
   /** We closed it: policy, certificate, removal. */
   | { readonly kind: "closed-by-policy"; readonly reason: string };
 
-/**
- * What became of delivered bytes: "consumed" (gone; credit the sender now), "held" (memory still referenced,
- * `consumed` will be called) or "copied" (memory free, `consumed` will be called).
- */
-export type DeliveryResult = "consumed" | "held" | "copied";
-
+/** Named apart from `HandleEvents`, so that one object per connection can take both. */
 export interface HboneStreamEvents {
-  /** The CONNECT was answered with 200 (client) or accepted (server, never called). */
-  onOpen?(): void;
-  onData(pieces: readonly Uint8Array[], byteCount: number): DeliveryResult;
+  /** The CONNECT was answered with 200. On the server's side it never comes: such a stream is open from the start. */
+  onTunnelOpen?(): void;
+  onTunnelData(pieces: readonly Uint8Array[], byteCount: number): DeliveryResult;
   /** END_STREAM after all data. The other direction lives on. */
-  onEnd(): void;
+  onTunnelEnd(): void;
   /** May write again after `write` returned "pause". */
-  onWritable(): void;
+  onTunnelWritable(): void;
   /** Last event, unless both directions ended. */
-  onLoss(loss: StreamLoss): void;
+  onTunnelLoss(loss: StreamLoss): void;
 }
 
 export interface HboneStream {
+  /** False until the CONNECT was answered: only few bytes should be read from the application. */
+  readonly isOpen: boolean;
   start(events: HboneStreamEvents): void;
   /** Copies `bytes` at once. "pause": accepted, but stop reading until `onWritable`. */
   write(bytes: Uint8Array): "more" | "pause" | "closed";

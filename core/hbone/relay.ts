@@ -1,31 +1,132 @@
 /**
- * HOT PATH. Joins an application's TCP connection and a tunnel stream, or two TCP connections.
- * FIN travels as END_STREAM and back; RST as RST_STREAM and back; a lost tunnel resets the application and never
- * looks like a clean end.
+ * HOT PATH. Joins an application's TCP connection and a tunnel stream. FIN travels as END_STREAM and back; RST as
+ * RST_STREAM and back; a lost tunnel resets the application and never looks like a clean end.
  */
-import type { Handle } from "../handle/handle.ts";
-import type { HboneStream } from "./hbone-stream.ts";
+import type { Handle, HandleEvents, ReadBuffers } from "../handle/handle.ts";
+import { sharedReadBuffer, smallSharedReadBuffer } from "../handle/shared-read-buffers.ts";
+import type { DeliveryResult, HboneStream, HboneStreamEvents, StreamLoss } from "./hbone-stream.ts";
+import {
+  appReset,
+  type Ending,
+  lossEnding,
+  type Relay,
+  relayAborted,
+  type RelayResult,
+} from "./relay-result.ts";
 
-export type RelayEnd = "clean" | "reset-by-app" | "reset-by-peer" | "tunnel-lost" | "closed-by-policy";
+export type { Relay, RelayEnd, RelayResult } from "./relay-result.ts";
+export { relayPlain } from "./relay-plain.ts";
 
-export interface RelayResult {
-  /** Application to tunnel (or first to second handle), in bytes. */
-  readonly bytesSent: number;
-  readonly bytesReceived: number;
-  readonly end: RelayEnd;
-  /** Present unless `end` is "clean". */
-  readonly error?: Error;
+/** Takes over both; neither must have been started. */
+export function relay(tcp: Handle, stream: HboneStream): Relay {
+  return new TunnelRelay(tcp, stream);
 }
 
-export interface Relay {
-  /** Never rejects. */
-  readonly done: Promise<RelayResult>;
-  /** So far; for reports about open connections. */
-  readonly bytesSent: number;
-  readonly bytesReceived: number;
-  /** Resets both sides; `done` resolves with "closed-by-policy" and the reason. */
-  abort(reason: string): void;
-}
+class TunnelRelay implements Relay, HandleEvents, HboneStreamEvents, ReadBuffers {
+  readonly #tcp: Handle;
+  readonly #stream: HboneStream;
+  readonly #done = Promise.withResolvers<RelayResult>();
+  bytesSent = 0;
+  bytesReceived = 0;
+  #settled = false;
+  #appEnded = false;
+  #streamEnded = false;
+  /** The peer ended cleanly and then said that it takes nothing more: the application's next byte gets a RST. */
+  #peerGone: StreamLoss | undefined;
+  /** Given to the handle and not yet with the kernel. */
+  #outstanding = 0;
 
-export declare function relay(tcp: Handle, stream: HboneStream): Relay;
-export declare function relayPlain(a: Handle, b: Handle): Relay;
+  constructor(tcp: Handle, stream: HboneStream) {
+    this.#tcp = tcp;
+    this.#stream = stream;
+    tcp.start(this, this);
+    stream.start(this);
+  }
+
+  get done(): Promise<RelayResult> {
+    return this.#done.promise;
+  }
+
+  abort(reason: string): void {
+    this.#break(relayAborted(reason));
+  }
+
+  /** All reads share memory: what is read is copied into the tunnel's output before `onData` returns. */
+  next(): Uint8Array {
+    return this.#stream.isOpen ? sharedReadBuffer : smallSharedReadBuffer;
+  }
+
+  onData(bytes: Uint8Array): void {
+    if (this.#peerGone !== undefined) {
+      this.#break(lossEnding(this.#peerGone));
+      return;
+    }
+    this.bytesSent += bytes.length;
+    if (this.#stream.write(bytes) === "pause") this.#tcp.pause();
+  }
+
+  onEnd(): void {
+    this.#appEnded = true;
+    this.#stream.end();
+  }
+
+  onDrain(): void {
+    const byteCount = this.#outstanding;
+    if (byteCount === 0) return;
+    this.#outstanding = 0;
+    this.#stream.consumed(byteCount);
+  }
+
+  onClose(error: Error | undefined): void {
+    if (error === undefined && this.#appEnded && this.#streamEnded) this.#settle(undefined);
+    else this.#break(appReset(error));
+  }
+
+  onTunnelData(pieces: readonly Uint8Array[], byteCount: number): DeliveryResult {
+    const isCopied = this.#tcp.queuedBytes > 0;
+    const result = this.#tcp.writev(pieces);
+    if (result === "closed") return "consumed";
+    this.bytesReceived += byteCount;
+    if (result === "sent") return "consumed";
+    this.#outstanding += byteCount;
+    return isCopied || this.#tcp.copiesOnWrite ? "copied" : "held";
+  }
+
+  onTunnelEnd(): void {
+    this.#streamEnded = true;
+    this.#tcp.shutdown();
+  }
+
+  onTunnelWritable(): void {
+    this.#tcp.resume();
+  }
+
+  onTunnelLoss(loss: StreamLoss): void {
+    const hasEndedCleanly = this.#streamEnded && loss.kind === "reset-by-peer";
+    if (!hasEndedCleanly) {
+      this.#break(lossEnding(loss));
+      return;
+    }
+    this.#peerGone = loss;
+    this.#tcp.resume();
+  }
+
+  /** Ends both sides abnormally, once. */
+  #break(ending: Ending): void {
+    if (this.#settled) return;
+    this.#settle(ending);
+    this.#tcp.reset();
+    this.#stream.reset();
+  }
+
+  #settle(ending: Ending | undefined): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const { bytesSent, bytesReceived } = this;
+    this.#done.resolve(
+      ending === undefined
+        ? { bytesSent, bytesReceived, end: "clean" }
+        : { bytesSent, bytesReceived, ...ending },
+    );
+  }
+}

@@ -1,0 +1,344 @@
+/**
+ * One HTTP/2 connection (RFC 9113) on a handle, client or server. Owns the handle. Whatever ends it, every stream and
+ * the session itself end once, and a stream that had not ended both ways says so.
+ */
+import { systemClock, type Clock } from "../base/clock.ts";
+import type { Handle, HandleEvents } from "../handle/handle.ts";
+import { ReadRing } from "../handle/read-ring.ts";
+import { AmbitError } from "../runtime/errors.ts";
+import { Delivery } from "./delivery.ts";
+import { ErrorCode } from "./error-codes.ts";
+import { CONNECTION_WINDOW, ReceiveBudget } from "./flow-control.ts";
+import { FrameReader } from "./frame-reader.ts";
+import { FrameType } from "./frame-types.ts";
+import { goawayPayload } from "./goaway.ts";
+import type { HeaderField } from "./hpack/header-field.ts";
+import { brokeRules, connectionLost, HTTP2_CLOSED, peerSilent, sessionClosed } from "./http2-errors.ts";
+import type { Http2Stream, Http2StreamEvents } from "./http2-stream.ts";
+import { Keepalive } from "./keepalive.ts";
+import { SessionCore } from "./session-core.ts";
+import { type SessionControl, SessionInput } from "./session-input.ts";
+import { CLIENT_LIMITS, SERVER_LIMITS, type SessionOptions } from "./session-options.ts";
+import { encodeSettings } from "./settings.ts";
+
+/** A read shorter than this ended a burst: what was gathered goes to the application at once. */
+const SHORT_READ = 16_000;
+const MAX_STREAM_ID = 0x7fff_ffff;
+/** How long a peer may take to read our GOAWAY and close. */
+const LINGER_MS = 1_000;
+/** Bound of the wait for the answer to the first GOAWAY. */
+const DRAIN_NOTICE_MS = 1_000;
+const DRAIN_PING: Uint8Array = Buffer.from("drain...", "latin1");
+const DEFAULT_BUDGET = new ReceiveBudget();
+
+/** Each cancels its timer. */
+interface SessionTimers {
+  settings: () => void;
+  acknowledgement: () => void;
+  stall: () => void;
+  linger: () => void;
+  drain: () => void;
+}
+
+type Phase = "open" | "draining" | "closing" | "closed";
+
+export class Http2Session implements HandleEvents, SessionControl {
+  readonly #handle: Handle;
+  readonly #clock: Clock;
+  readonly #core: SessionCore;
+  readonly #reader: FrameReader;
+  readonly #delivery: Delivery;
+  readonly #ring: ReadRing;
+  readonly #keepalive: Keepalive;
+  readonly #timers: SessionTimers;
+  #phase: Phase = "open";
+  #ready = false;
+  #goawaySent = false;
+  #peerGoaway = false;
+  #readingStopped = false;
+  #error: Error | undefined;
+
+  /** Starts at once: `handle` must not have been started. */
+  constructor(handle: Handle, options: SessionOptions) {
+    const limits = options.limits ?? (options.role === "client" ? CLIENT_LIMITS : SERVER_LIMITS);
+    const clock = options.clock ?? systemClock;
+    const budget = options.budget ?? DEFAULT_BUDGET;
+    this.#handle = handle;
+    this.#clock = clock;
+    const core = new SessionCore({
+      handle,
+      options,
+      clock,
+      limits,
+      budget,
+      onWritten: () => this.#onWritten(),
+    });
+    this.#core = core;
+    core.onStreamGone = () => this.#onStreamGone();
+    this.#ring = new ReadRing(() => this.#delivery.flush());
+    this.#delivery = new Delivery(
+      () => this.#ring,
+      (stream, byteCount) => core.credit(stream, byteCount),
+    );
+    this.#reader = new FrameReader({
+      sink: new SessionInput(core, this, this.#delivery),
+      guard: core.guard,
+      expectPreface: options.role === "server",
+      maxFrameSize: limits.maxFrameSize,
+    });
+    this.#keepalive = new Keepalive({
+      clock,
+      pingAfterMs: limits.pingAfterMs,
+      pongTimeoutMs: limits.pongTimeoutMs,
+      ping: (payload) => core.writer.control(FrameType.PING, 0, 0, payload),
+      onSilent: () => this.destroy(peerSilent("no answer to PING: the peer or the way to it is gone")),
+    });
+    const silent = (): void => this.destroy(peerSilent("no SETTINGS from the peer"));
+    const unacknowledged = (): void =>
+      this.fail(ErrorCode.SETTINGS_TIMEOUT, "our SETTINGS were not acknowledged");
+    this.#timers = {
+      settings: clock.after(limits.settingsTimeoutMs, silent),
+      acknowledgement: clock.after(limits.stallTimeoutMs, unacknowledged),
+      stall: () => undefined,
+      linger: () => undefined,
+      drain: () => undefined,
+    };
+    this.#sendFirstFrames();
+    handle.start(this, this.#ring);
+    core.writer.release();
+    this.#keepalive.start();
+  }
+
+  get streamCount(): number {
+    return this.#core.streams.size;
+  }
+
+  /** No new streams here: draining, closing or closed. */
+  get isDraining(): boolean {
+    return this.#phase !== "open";
+  }
+
+  get isReady(): boolean {
+    return this.#ready;
+  }
+
+  /** The peer's MAX_CONCURRENT_STREAMS; Infinity when it set none. */
+  get peerStreamLimit(): number {
+    return this.#core.peerSettings.maxConcurrentStreams;
+  }
+
+  /** Client: whether `openStream` would succeed. */
+  get canOpen(): boolean {
+    const { streams, nextStream } = this.#core;
+    return (
+      this.#phase === "open" &&
+      this.#ready &&
+      streams.size < this.peerStreamLimit &&
+      nextStream < MAX_STREAM_ID
+    );
+  }
+
+  /** For how long the connection's send window has been nearly used up. */
+  congestedMs(): number {
+    return this.#core.queue.congestedMs();
+  }
+
+  /** Client: sends a request. Undefined when the peer takes no more streams. */
+  openStream(fields: readonly HeaderField[], events: Http2StreamEvents): Http2Stream | undefined {
+    if (!this.canOpen) return undefined;
+    const stream = this.#core.newStream(this.#core.nextStream);
+    this.#core.nextStream += 2;
+    stream.events = events;
+    stream.sendHeaders(fields);
+    return stream;
+  }
+
+  /**
+   * No new streams; open ones may finish, then the connection closes. A server first says so, and names its last
+   * stream only when the peer must have heard it, so that requests under way are served (RFC 9113 6.8).
+   */
+  drain(): void {
+    if (this.#phase !== "open") return;
+    this.#phase = "draining";
+    const { role, writer } = this.#core;
+    if (role === "client") {
+      this.#endDrainNotice();
+      return;
+    }
+    writer.control(FrameType.GOAWAY, 0, 0, goawayPayload(MAX_STREAM_ID, ErrorCode.NO_ERROR, ""));
+    writer.control(FrameType.PING, 0, 0, DRAIN_PING);
+    this.#timers.drain = this.#clock.after(DRAIN_NOTICE_MS, () => this.#endDrainNotice());
+  }
+
+  /** Ends now: streams report `error`, the peer sees a reset. */
+  destroy(error: Error): void {
+    if (this.#phase === "closed") return;
+    this.#end(error);
+    this.#handle.reset();
+  }
+
+  /** The peer broke a rule: GOAWAY, then close. */
+  fail(code: ErrorCode, reason: string): void {
+    if (this.#phase === "closing" || this.#phase === "closed") return;
+    this.#sendGoaway(code, reason);
+    this.#end(brokeRules(code, reason));
+    this.#linger();
+  }
+
+  onData(bytes: Uint8Array): void {
+    const { writer } = this.#core;
+    writer.hold();
+    this.#reader.push(bytes);
+    if (bytes.length < SHORT_READ) this.#delivery.flush();
+    this.#ring.isDelivered = this.#delivery.isEmpty;
+    writer.release();
+    if (writer.pendingControlBytes > this.#core.limits.controlOutputBytes) this.#stopReading();
+  }
+
+  onEnd(): void {
+    this.#delivery.flush();
+    const isLoss = this.#core.streams.size > 0;
+    this.#end(isLoss ? connectionLost(undefined) : undefined);
+    this.#linger();
+  }
+
+  onDrain(): void {
+    this.#core.writer.onDrain();
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#delivery.flush();
+    const isLoss = this.#core.streams.size > 0;
+    this.#end(isLoss ? connectionLost(error) : undefined);
+    this.#phase = "closed";
+    this.#timers.linger();
+    this.#core.writer.close();
+    this.#ring.release();
+    this.#core.events.onClose(this.#error);
+  }
+
+  onPeerSettings(): void {
+    this.#timers.settings();
+    if (this.#ready) {
+      this.#core.events.onCapacity?.();
+      return;
+    }
+    this.#ready = true;
+    this.#core.events.onReady?.();
+  }
+
+  onSettingsAcknowledged(): void {
+    this.#timers.acknowledgement();
+  }
+
+  onPong(payload: Uint8Array): void {
+    if (DRAIN_PING.every((octet, i) => octet === payload[i])) this.#endDrainNotice();
+    else this.#keepalive.onPong(payload);
+  }
+
+  onPeerGoaway(lastStream: number, code: number): void {
+    for (const stream of this.#core.streams.values()) {
+      const isOurs = (stream.id & 1) === (this.#core.nextStream & 1);
+      if (isOurs && stream.id > lastStream) this.#core.endStream(stream, { kind: "refused" });
+    }
+    const isFirst = this.#phase === "open";
+    if (isFirst) {
+      this.#phase = "draining";
+      this.#peerGoaway = true;
+    }
+    if (code !== ErrorCode.NO_ERROR) this.#error ??= brokeRules(code, "GOAWAY from the peer");
+    if (isFirst) this.#core.events.onGoaway?.();
+    this.#closeWhenDone();
+  }
+
+  #sendFirstFrames(): void {
+    const { writer, limits, role, floor } = this.#core;
+    const isServer = role === "server";
+    const settings = encodeSettings({
+      ...(isServer ? { maxConcurrentStreams: limits.announcedStreams } : { enablePush: false }),
+      initialWindowSize: floor,
+      maxFrameSize: limits.maxFrameSize,
+      maxHeaderListSize: limits.maxHeaderListBytes,
+    });
+    writer.hold();
+    if (!isServer) writer.preface();
+    writer.control(FrameType.SETTINGS, 0, 0, settings);
+    writer.number(FrameType.WINDOW_UPDATE, 0, CONNECTION_WINDOW - 65_535);
+  }
+
+  #sendGoaway(code: ErrorCode, reason = ""): void {
+    if (this.#goawaySent && code === ErrorCode.NO_ERROR) return;
+    this.#goawaySent = true;
+    const payload = goawayPayload(this.#core.lastPeerStream, code, reason);
+    this.#core.writer.control(FrameType.GOAWAY, 0, 0, payload);
+  }
+
+  #endDrainNotice(): void {
+    this.#timers.drain();
+    if (this.#phase !== "draining" || this.#goawaySent) return;
+    this.#core.acceptsStreams = false;
+    this.#sendGoaway(ErrorCode.NO_ERROR);
+    this.#closeWhenDone();
+  }
+
+  #onStreamGone(): void {
+    if (this.#phase === "draining") this.#closeWhenDone();
+    else if (this.#phase === "open") this.#core.events.onCapacity?.();
+  }
+
+  #closeWhenDone(): void {
+    if (this.#phase !== "draining" || this.#core.streams.size > 0 || this.#isNoticeOut()) return;
+    this.#sendGoaway(ErrorCode.NO_ERROR);
+    this.#end(undefined);
+    this.#linger();
+  }
+
+  /** A server's first GOAWAY is out and the second is not: streams may still come. */
+  #isNoticeOut(): boolean {
+    return this.#core.role === "server" && !this.#goawaySent && !this.#peerGoaway;
+  }
+
+  /** Sends what is queued and a FIN; a peer that does not close in time is reset. */
+  #linger(): void {
+    this.#core.writer.finish(() => this.#handle.shutdown());
+    this.#timers.linger();
+    this.#timers.linger = this.#clock.after(LINGER_MS, () => this.#handle.reset());
+  }
+
+  /** Streams end, timers stop, input is ignored. The handle remains to be ended by the caller. */
+  #end(error: Error | undefined): void {
+    if (this.#phase === "closing" || this.#phase === "closed") return;
+    this.#phase = "closing";
+    this.#error ??= error;
+    this.#reader.stop();
+    this.#keepalive.stop();
+    this.#timers.settings();
+    this.#timers.acknowledgement();
+    this.#timers.stall();
+    this.#timers.drain();
+    const lost = this.#error ?? new AmbitError(HTTP2_CLOSED, "the session was closed");
+    for (const stream of [...this.#core.streams.values()]) {
+      this.#core.endStream(stream, { kind: "session-lost", error: lost });
+    }
+  }
+
+  #onWritten(): void {
+    if (this.#readingStopped && this.#core.writer.pendingControlBytes === 0) {
+      this.#readingStopped = false;
+      this.#timers.stall();
+      this.#handle.resume();
+    }
+    this.#core.queue.onWritten();
+  }
+
+  /** The peer makes us answer and does not read the answers: take nothing more from it. */
+  #stopReading(): void {
+    if (this.#readingStopped || this.#phase === "closed") return;
+    this.#readingStopped = true;
+    this.#handle.pause();
+    const { stallTimeoutMs } = this.#core.limits;
+    this.#timers.stall = this.#clock.after(stallTimeoutMs, () =>
+      this.destroy(sessionClosed("the peer does not read our answers")),
+    );
+  }
+}
