@@ -9,6 +9,7 @@ import { reportError } from "./errors.ts";
 import { ExitCode } from "./exit-codes.ts";
 import { helpText } from "./help.ts";
 import { parseCommandLine } from "./parse-command-line.ts";
+import { printableLines } from "./render/printable.ts";
 
 const MAX_INPUT_BYTES = 256 * 1_048_576;
 
@@ -34,7 +35,7 @@ async function main(words: readonly string[]): Promise<ExitCode> {
       } catch (error) {
         if (interrupt.signal.aborted) return ExitCode.interrupted;
         const report = reportError(error);
-        process.stderr.write(`${report.text}\n`);
+        process.stderr.write(`${printableLines(report.text)}\n`);
         return report.exit;
       }
   }
@@ -47,7 +48,7 @@ function worldContext(options: GlobalOptions, signal: AbortSignal): CommandConte
     clock: systemClock,
     signal,
     out: (text) => void process.stdout.write(text),
-    note: (text) => void process.stderr.write(`${text}\n`),
+    note: (text) => void process.stderr.write(`${printableLines(text)}\n`),
     readText,
     // The Kubernetes client is large: commands that need no cluster start without it.
     cluster: () =>

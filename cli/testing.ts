@@ -12,6 +12,7 @@ import type { CommandContext, GlobalOptions } from "./context.ts";
 import { reportError } from "./errors.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import { parseCommandLine } from "./parse-command-line.ts";
+import { printableLines } from "./render/printable.ts";
 
 const TESTDATA = join(import.meta.dirname, "testdata");
 const NOON_MS = Date.parse("2026-01-01T12:00:00Z");
@@ -94,7 +95,7 @@ function testContext(
     clock,
     signal: new AbortController().signal,
     out: (text) => (printed.out += text),
-    note: (text) => (printed.err += `${text}\n`),
+    note: (text) => (printed.err += `${printableLines(text)}\n`),
     readText: (path) => (path === "-" ? Promise.resolve(input) : readFile(path, "utf8")),
     cluster: () => Promise.resolve(access()),
   };

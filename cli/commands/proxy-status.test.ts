@@ -26,7 +26,7 @@ for (const { file, words } of [
     const { exit, out, err } = await runAmbit(`${words} -f ${SYNCZ}`);
     assert.equal(out, golden(file, out));
     assert.equal(exit, ExitCode.failed);
-    assert.equal(err, "ztunnel-x9w4d.istio-system refused its WADS configuration; its log says why.\n");
+    assert.equal(err, "ztunnel-x9w4d.istio-system refused its WADS configuration: its log says why\n");
   });
 }
 
@@ -87,4 +87,19 @@ test("version names the proxies' versions, and survives without a cluster", asyn
   assert.equal(alone.exit, ExitCode.ok);
   assert.match(alone.out, /data plane version: unknown \(no Kubernetes cluster is configured\)/);
   assert.match((await runAmbit("version --client")).out, /^client version: [^\n]*\n$/);
+});
+
+test("the proxy's own words say why it refused, without steering the terminal", async () => {
+  const refusing = JSON.parse(HEALTHY) as Record<string, unknown>[];
+  const config = {
+    typeUrl: "type.googleapis.com/istio.security.Authorization",
+    configStatus: "ERROR",
+    errorState: { details: "shop/p: bad rule\u001b[2J" },
+  };
+  const { exit, err } = await runAmbit(
+    "ps",
+    cluster(JSON.stringify([{ ...refusing[0], genericXdsConfigs: [config] }])),
+  );
+  assert.equal(exit, ExitCode.failed);
+  assert.equal(err, "ztunnel-1.istio-system refused its WADS configuration: shop/p: bad rule?[2J\n");
 });

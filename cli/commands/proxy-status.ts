@@ -64,11 +64,11 @@ export const proxyStatusCommand = defineCommand({
       return ExitCode.failed;
     }
     context.out(render(shown, flags.output as OutputFormat, flags.verbosity, context.clock.nowMs()));
-    const refused = clients.filter((c) => unhealthyTypes(c).length > 0);
-    for (const client of refused) {
-      const types = unhealthyTypes(client).map((type) => shortName(type.typeUrl));
-      context.note(`${client.proxy} refused its ${types.join(" and ")} configuration; its log says why.`);
-    }
+    const refused = clients.flatMap((c) => unhealthyTypes(c).map((type) => ({ proxy: c.proxy, ...type })));
+    for (const { proxy, typeUrl, error } of refused)
+      context.note(
+        `${proxy} refused its ${shortName(typeUrl)} configuration: ${error || "its log says why"}`,
+      );
     return refused.length === 0 ? ExitCode.ok : ExitCode.failed;
   },
 });

@@ -17,6 +17,8 @@ export interface TypeStatus {
   readonly status: string;
   /** RFC 3339; empty if never. */
   readonly lastUpdated: string;
+  /** What the proxy answered when it refused; empty otherwise. */
+  readonly error: string;
 }
 
 export interface ClientStatus {
@@ -55,6 +57,9 @@ function clientStatus(raw: JsonObject): ClientStatus {
         "UNKNOWN"
       ).replaceAll("_", " "),
       lastUpdated: textField(config, "lastUpdated") || textField(config, "last_updated"),
+      error:
+        textField(objectField(config, "errorState"), "details") ||
+        textField(objectField(config, "error_state"), "details"),
     })),
   };
 }

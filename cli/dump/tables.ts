@@ -106,9 +106,11 @@ function isValid(facts: CertificateFacts, nowMs: number): boolean {
   return Date.parse(facts.validFrom) < nowMs && nowMs < Date.parse(facts.expirationTime);
 }
 
-/** As Go prints a big integer in hexadecimal. */
+/** Whole octets, as in the access log's `cert_serial`: istioctl would drop a leading zero. */
 function serialHex(decimal: string): string {
-  return /^\d{1,60}$/.test(decimal) ? BigInt(decimal).toString(16) : "NA";
+  if (!/^\d{1,60}$/.test(decimal)) return "NA";
+  const hex = BigInt(decimal).toString(16);
+  return hex.length % 2 === 0 ? hex : `0${hex}`;
 }
 
 function compare(a: string, b: string): number {

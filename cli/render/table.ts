@@ -3,6 +3,8 @@
  * plus the padding, and the last cell of a line is not padded.
  */
 
+import { printable } from "./printable.ts";
+
 export interface TableOptions {
   /** Blanks between columns; istioctl uses 1, and 5 for certificates. */
   readonly padding?: number;
@@ -35,10 +37,4 @@ function widthOf(text: string): number {
 
 function pad(text: string, width: number): string {
   return text + " ".repeat(width - widthOf(text));
-}
-
-/** Nothing that came from elsewhere may steer the terminal. */
-function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, "?");
 }

@@ -4,6 +4,7 @@ import { AmbitError } from "#core/runtime/errors.ts";
 import { defineCommand } from "../../command.ts";
 import { usageError } from "../../errors.ts";
 import { ExitCode } from "../../exit-codes.ts";
+import { printableLines } from "../../render/printable.ts";
 import { chooseZtunnels, SOURCE_FLAGS } from "./dump-source.ts";
 
 const LOG_TIMEOUT_MS = 10_000;
@@ -44,7 +45,7 @@ export const logCommand = defineCommand({
       const name = `${pod.name}.${pod.namespace}`;
       if (reply.status !== 200)
         throw new AmbitError("CLI_BAD_REPLY", `${name} refused: ${reply.status} ${reply.body.trim()}`);
-      context.out(`${name}:\n${reply.body.trimEnd()}\n`);
+      context.out(`${name}:\n${printableLines(reply.body.trimEnd())}\n`);
     }
     return ExitCode.ok;
   },
