@@ -16,7 +16,7 @@ import {
   int32,
 } from "./socket-encoding.ts";
 import { getSocketOption, readSocketOption, setSocketOption, SOL_SOCKET } from "./socket-options.ts";
-import { isErrno } from "./system-call-error.ts";
+import { isErrno, SystemCallError } from "./system-call-error.ts";
 
 export interface TcpListenerOptions {
   readonly netns?: Netns;
@@ -33,7 +33,7 @@ export interface TcpSocketOptions {
   readonly netns?: Netns;
   readonly family: IpFamily;
   readonly mark?: number;
-  /** Source address, local or not: transparent and freebind, port 10240-32767 chosen at connect. */
+  /** Source address, local or not: transparent and freebind, a port of 10240-32767. */
   readonly bindIp?: string;
 }
 
@@ -44,6 +44,9 @@ const SO_NETNS_COOKIE = 71;
 /** Below the usual ephemeral range, so that it cannot meet the client's own live connection to the same port. */
 const FIRST_SOURCE_PORT = 10_240;
 const LAST_SOURCE_PORT = 32_767;
+const SOURCE_PORTS = LAST_SOURCE_PORT - FIRST_SOURCE_PORT + 1;
+const EXCLUSIVE_TRIES = 64;
+const SHARED_TRIES = 64;
 
 /**
  * A listening dual-stack socket. SO_REUSEPORT lets a new ztunnel bind beside the old one; SO_REUSEADDR, inherited by
@@ -123,39 +126,38 @@ function listenOn(options: TcpListenerOptions, address: IpAddress): number {
   });
 }
 
+/**
+ * Ports are taken in turn, so that one comes round again as late as possible. First choice: a port that no socket has
+ * with this address, not even one in TIME_WAIT. When many in a row are taken: any that the kernel lets us share; the
+ * connect then fails with EADDRNOTAVAIL if the same connection exists.
+ * IP_LOCAL_PORT_RANGE cannot do this: it is ignored outside the namespace's own range.
+ */
 function bindSource(fd: number, source: IpAddress, family: IpFamily): void {
   makeTransparent(fd, family);
   setSocketOption(fd, family === 4 ? "IP_FREEBIND" : "IPV6_FREEBIND", 1);
-  if (limitPortRange(fd)) {
-    setSocketOption(fd, "IP_BIND_ADDRESS_NO_PORT", 1);
-    bindTo(fd, { ip: source, port: 0 });
-    return;
+  if (!bindToNextPort(fd, source, EXCLUSIVE_TRIES)) {
+    setSocketOption(fd, "SO_REUSEADDR", 1);
+    if (!bindToNextPort(fd, source, SHARED_TRIES))
+      throw new SystemCallError("bind", 98, `${source}: no free port`);
   }
-  bindToRandomPort(fd, source);
-}
-
-/** False before Linux 6.3. */
-function limitPortRange(fd: number): boolean {
-  try {
-    setSocketOption(fd, "IP_LOCAL_PORT_RANGE", (LAST_SOURCE_PORT << 16) | FIRST_SOURCE_PORT);
-    return true;
-  } catch (error) {
-    if (isErrno(error, "ENOPROTOOPT")) return false;
-    throw error;
-  }
-}
-
-function bindToRandomPort(fd: number, source: IpAddress): void {
-  const span = LAST_SOURCE_PORT - FIRST_SOURCE_PORT + 1;
+  // The application must be able to bind a port that this socket happens to use.
   setSocketOption(fd, "SO_REUSEADDR", 1);
-  for (let attempt = 0; ; attempt++) {
+}
+
+let nextSourcePort = FIRST_SOURCE_PORT + Math.floor(Math.random() * SOURCE_PORTS);
+
+function bindToNextPort(fd: number, source: IpAddress, tries: number): boolean {
+  for (let i = 0; i < tries; i++) {
+    const port = nextSourcePort;
+    nextSourcePort = port === LAST_SOURCE_PORT ? FIRST_SOURCE_PORT : port + 1;
     try {
-      bindTo(fd, { ip: source, port: FIRST_SOURCE_PORT + Math.floor(Math.random() * span) });
-      return;
+      bindTo(fd, { ip: source, port });
+      return true;
     } catch (error) {
-      if (attempt >= 64 || !isErrno(error, "EADDRINUSE")) throw error;
+      if (!isErrno(error, "EADDRINUSE")) throw error;
     }
   }
+  return false;
 }
 
 function makeTransparent(fd: number, family: IpFamily): void {

@@ -68,8 +68,18 @@ export function mayHaveCaptured(step: EnrolStep): boolean {
 
 export type DrainVerdict = "removable" | "wait" | "destroy";
 
-/** What to do while a pod is released: `captured` sockets are alive, `remainingMs` are left for them to end. */
-export function drainVerdict(captured: number, remainingMs: number): DrainVerdict {
-  if (captured === 0) return "removable";
-  return remainingMs > 0 ? "wait" : "destroy";
+export interface DrainState {
+  /** Captured sockets alive. */
+  readonly captured: number;
+  readonly remainingMs: number;
+  /** For how long there has been none. */
+  readonly quietMs: number;
+}
+
+/** A connection between ztunnel's accept and its dial shows in no census for a moment. */
+export const QUIET_MS = 400;
+
+export function drainVerdict(state: DrainState): DrainVerdict {
+  if (state.captured === 0 && state.quietMs >= QUIET_MS) return "removable";
+  return state.remainingMs > 0 || state.captured === 0 ? "wait" : "destroy";
 }

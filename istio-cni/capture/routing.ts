@@ -31,7 +31,8 @@ export function removeRouting(netns: Netns): void {
     }
   });
   inNetns(netns, () => {
-    for (const { path } of SYSCTLS) if (existsSync(join(SYSCTL_ROOT, path))) writeSysctl(path, "0");
+    for (const { path, initial } of SYSCTLS)
+      if (existsSync(join(SYSCTL_ROOT, path))) writeSysctl(path, initial);
   });
 }
 
@@ -58,10 +59,10 @@ function ensureRules(netns: Netns): readonly AttachmentProblem[] {
 
 function ensureSysctls(netns: Netns): readonly AttachmentProblem[] {
   return inNetns(netns, () =>
-    SYSCTLS.flatMap(({ path, optional }) => {
+    SYSCTLS.flatMap(({ path, value, optional }) => {
       const current = readSysctl(path);
-      if (current === "1" || (current === undefined && optional)) return [];
-      writeSysctl(path, "1");
+      if (current === value || (current === undefined && optional)) return [];
+      writeSysctl(path, value);
       return { kind: "missing-sysctl" as const, message: `net/${path} was ${current ?? "absent"}` };
     }),
   );

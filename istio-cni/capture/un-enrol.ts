@@ -51,10 +51,19 @@ export async function unEnrolPod(
   return { kind: "removed", destroyedConnections: destroyed };
 }
 
+/**
+ * Waits for captured connections to end, and a quiet moment more: ztunnel may have accepted a connection that it has
+ * not yet dialled to the application.
+ */
 async function drain(pod: PodContext, options: UnEnrolOptions, clock: Clock): Promise<void> {
   const end = clock.monotonicMs() + options.drainMs;
-  while (drainVerdict(countCaptured(pod), end - clock.monotonicMs()) === "wait") {
-    if (options.signal?.aborted === true) return;
+  let quietSince = clock.monotonicMs();
+  while (options.signal?.aborted !== true) {
+    const now = clock.monotonicMs();
+    const captured = countCaptured(pod);
+    if (captured > 0) quietSince = now;
+    const verdict = drainVerdict({ captured, remainingMs: end - now, quietMs: now - quietSince });
+    if (verdict !== "wait") return;
     await clock.sleep(POLL_MS);
   }
 }

@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
+import { decidePodAction } from "./pod-action.ts";
+import { aNamespace, aPod } from "./test/objects.ts";
+
+interface Case {
+  readonly name: string;
+  readonly pod: PodObject | undefined;
+  readonly namespace?: NamespaceObject;
+  readonly captured: boolean;
+  readonly expect: string;
+}
+
+const ambient = aNamespace("ambient");
+const plain = aNamespace(undefined);
+const labelled = (mode: string): Partial<PodObject> => ({
+  metadata: aPod({ metadata: { labels: { "istio.io/dataplane-mode": mode } } }).metadata,
+});
+
+const CASES: readonly Case[] = [
+  {
+    name: "a running pod in a labelled namespace joins",
+    pod: aPod(),
+    namespace: ambient,
+    captured: false,
+    expect: "join",
+  },
+  { name: "a captured pod there stays", pod: aPod(), namespace: ambient, captured: true, expect: "nothing" },
+  {
+    name: "a label that went away lets it leave",
+    pod: aPod(),
+    namespace: plain,
+    captured: true,
+    expect: "leave",
+  },
+  {
+    name: "an unlabelled pod is left alone",
+    pod: aPod(),
+    namespace: plain,
+    captured: false,
+    expect: "nothing",
+  },
+  {
+    name: "its own label joins it",
+    pod: aPod(labelled("ambient")),
+    namespace: plain,
+    captured: false,
+    expect: "join",
+  },
+  {
+    name: "its own opt-out lets it leave",
+    pod: aPod(labelled("none")),
+    namespace: ambient,
+    captured: true,
+    expect: "leave",
+  },
+  { name: "an unknown namespace joins nobody", pod: aPod(), captured: false, expect: "nothing" },
+  {
+    name: "a mirror pod has no identity",
+    pod: aPod({ serviceAccount: "" }),
+    namespace: ambient,
+    captured: false,
+    expect: "nothing",
+  },
+  {
+    name: "a mirror annotation keeps it out",
+    pod: aPod({ metadata: { annotations: { "kubernetes.io/config.mirror": "x" } } }),
+    namespace: ambient,
+    captured: false,
+    expect: "nothing",
+  },
+  {
+    name: "a foreign redirection annotation does not count as captured",
+    pod: aPod({ metadata: { annotations: { "ambient.istio.io/redirection": "enabled" } } }),
+    namespace: ambient,
+    captured: false,
+    expect: "join",
+  },
+  {
+    name: "hostNetwork never joins",
+    pod: aPod({ hostNetwork: true }),
+    namespace: ambient,
+    captured: false,
+    expect: "nothing",
+  },
+  {
+    name: "a foreign probe host keeps it out",
+    pod: aPod({ foreignProbeHosts: ["10.0.0.9"] }),
+    namespace: ambient,
+    captured: false,
+    expect: "nothing",
+  },
+  {
+    name: "a terminating pod keeps what it has",
+    pod: aPod({ metadata: { deletionMs: 1 } }),
+    namespace: plain,
+    captured: true,
+    expect: "nothing",
+  },
+  {
+    name: "a terminating pod does not join",
+    pod: aPod({ metadata: { deletionMs: 1 } }),
+    namespace: ambient,
+    captured: false,
+    expect: "nothing",
+  },
+  {
+    name: "a finished pod has ended",
+    pod: aPod({ phase: "Succeeded" }),
+    namespace: ambient,
+    captured: true,
+    expect: "ended",
+  },
+  { name: "a deleted pod has ended", pod: undefined, captured: true, expect: "ended" },
+  {
+    name: "a deleted pod that was not captured is nothing",
+    pod: undefined,
+    captured: false,
+    expect: "nothing",
+  },
+];
+
+for (const c of CASES) {
+  test(c.name, () => {
+    const action = decidePodAction(
+      { pod: c.pod, namespace: c.namespace, captured: c.captured },
+      { excludedNamespaces: ["kube-system"] },
+    );
+    assert.equal(action.kind, c.expect);
+  });
+}
+
+test("an excluded namespace joins nobody, whatever its label", () => {
+  const pod = aPod({ metadata: { namespace: "kube-system" } });
+  const situation = { pod, namespace: aNamespace("ambient", "kube-system"), captured: false };
+  assert.equal(decidePodAction(situation, { excludedNamespaces: ["kube-system"] }).kind, "nothing");
+});
