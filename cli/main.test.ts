@@ -54,3 +54,12 @@ test("a dump through a pipe, and a reader that stops early, end without noise", 
   assert.deepEqual([code, err], [0, ""]);
   assert.match(out, /^NAMESPACE +POD NAME/);
 });
+
+test("a clone without the pinned Node says what to run", async () => {
+  const { code, err } = await run("sh", [
+    "-c",
+    `d=$(mktemp -d) && cp ${LAUNCHER} $d/ && $d/ambit version; rc=$?; rm -r $d; exit $rc`,
+  ]);
+  assert.equal(code, 1);
+  assert.match(err, /pinned Node is not installed[^]*npm start/);
+});
