@@ -81,6 +81,9 @@ export class InboundProxy {
     const connection = serveHbone(handle, {
       backend: deps.backend,
       context: serverContext(certificate),
+      notAfterMs: certificate.notAfterMs,
+      clock: deps.clock,
+      log: deps.log,
       verifyPeer: (peer) => {
         handshakeOver();
         const verdict: PeerVerdict = verifyClient(peer, deps.options.trustDomains);

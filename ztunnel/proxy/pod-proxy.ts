@@ -20,7 +20,7 @@ export class PodProxy {
   readonly #listeners: Listener[] = [];
 
   constructor(deps: ProxyDeps, pod: LocalPod, sockets: PodSockets) {
-    const pool = new HbonePool({ backend: deps.backend, clock: deps.clock, log: deps.log });
+    const pool = new HbonePool({ backend: deps.backend, clock: deps.clock });
     this.context = { pod, sockets, pool, signal: this.#controller.signal, deps };
     this.#inbound = new InboundProxy(this.context);
   }

@@ -7,7 +7,8 @@ import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known
 import { decodeAddress } from "#core/wire/address-codec.ts";
 import { decodeAuthorization } from "#core/wire/authorization-codec.ts";
 import type { XdsResource } from "#core/wire/xds-codec.ts";
-import type { XdsRejection, XdsUpdate } from "#core/xds/delta-client.ts";
+import type { XdsUpdate } from "#core/xds/delta-client.ts";
+import type { XdsRejection } from "#core/xds/delta-state.ts";
 import type { MeshResource, MeshState, Removal } from "./mesh-state.ts";
 
 /** Resources that are not among the results are in force, open connections already judged again, when this returns. */
