@@ -69,6 +69,6 @@ function ruleHolds(rule: AuthorizationRule, subject: MatchSubject): boolean {
 }
 
 /** A clause without matches holds; one whose matches are all empty does not. */
-export function clauseHolds(clause: AuthorizationClause, subject: MatchSubject): boolean {
+function clauseHolds(clause: AuthorizationClause, subject: MatchSubject): boolean {
   return clause.matches.length === 0 || clause.matches.some((match) => matchHolds(match, subject));
 }

@@ -5,7 +5,7 @@ import type { SpiffeId } from "../model/spiffe-id.ts";
 import { DER, der, derBits, DerError, derOid, DerReader, derSequence } from "./der.ts";
 import { decodePem, encodePem } from "./pem.ts";
 
-export const MAX_CSR_BYTES = 16_384;
+const MAX_CSR_BYTES = 16_384;
 
 const ECDSA_SHA256 = derSequence(derOid("1.2.840.10045.4.3.2"));
 const VERSION_1 = Uint8Array.of(DER.integer, 1, 0);

@@ -5,7 +5,7 @@
 import { type Parsed, parsed, problem } from "../base/parse-result.ts";
 import { DER, DerError, DerReader } from "./der.ts";
 
-export const MAX_CERTIFICATE_BYTES = 64 * 1024;
+const MAX_CERTIFICATE_BYTES = 64 * 1024;
 
 export interface CertificateFields {
   /** Lower-case hex, no sign byte. */

@@ -18,19 +18,19 @@ export function record<T extends object>(fields: { [K in keyof T]: fc.Arbitrary<
 
 const name: fc.Arbitrary<string> = fc.constantFrom("a", "b", "web", "db-1", "x".repeat(70), "zürich");
 const text: fc.Arbitrary<string> = fc.oneof(fc.constant(""), name);
-export const arbitraryPort: fc.Arbitrary<number> = fc.constantFrom(0, 1, 80, 8080, 443, 65_535);
+const arbitraryPort: fc.Arbitrary<number> = fc.constantFrom(0, 1, 80, 8080, 443, 65_535);
 
-export const arbitraryIp: fc.Arbitrary<IpAddress> = fc.oneof(
+const arbitraryIp: fc.Arbitrary<IpAddress> = fc.oneof(
   fc.constantFrom(0, 1, 5, 255).map((last) => formatIp(Uint8Array.of(10, 0, 0, last))),
   fc.uint8Array({ minLength: 4, maxLength: 4 }).map(formatIp),
   fc.uint8Array({ minLength: 16, maxLength: 16 }).map(formatIp),
 );
 
-export const arbitraryCidr: fc.Arbitrary<Cidr> = fc
+const arbitraryCidr: fc.Arbitrary<Cidr> = fc
   .tuple(arbitraryIp, fc.nat(128))
   .map(([address, length]) => cidr(address, Math.min(length, address.includes(":") ? 128 : 32)));
 
-export const arbitraryIdentity: fc.Arbitrary<SpiffeId> = fc
+const arbitraryIdentity: fc.Arbitrary<SpiffeId> = fc
   .record({
     trustDomain: fc.constantFrom("cluster.local", "td2"),
     namespace: fc.constantFrom("a", "b", "web"),
@@ -165,7 +165,7 @@ function matchList<T>(item: fc.Arbitrary<T>): fc.Arbitrary<MatchList<T>> {
   return fc.oneof({ arbitrary: nothing, weight: 2 }, record({ any: list, none: list }));
 }
 
-export const arbitraryMatch: fc.Arbitrary<AuthorizationMatch> = record({
+const arbitraryMatch: fc.Arbitrary<AuthorizationMatch> = record({
   namespaces: matchList(namespaceMatch),
   principals: matchList(principalMatch),
   serviceAccounts: matchList(

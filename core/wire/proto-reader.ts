@@ -13,9 +13,9 @@ const FIXED32 = 5;
 const MAX_DEPTH = 48;
 
 /** Names, hosts, identities: nothing legitimate is longer. */
-export const MAX_STRING_BYTES = 4096;
+const MAX_STRING_BYTES = 4096;
 /** Elements of one repeated field inside a resource. */
-export const MAX_ELEMENTS = 16_384;
+const MAX_ELEMENTS = 16_384;
 /** One encoded resource; a Kubernetes object cannot be larger than 1.5 MiB. */
 export const MAX_RESOURCE_BYTES = 2 * 1024 * 1024;
 
