@@ -31,9 +31,14 @@ export function findPodNetns(tree: CgroupTree, podUid: string): FoundNetns {
   return openOf(sandbox);
 }
 
-/** Inodes of namespaces that are nobody's pod: the host's and our own. */
+/** Inodes of namespaces that are nobody's pod: our own (the agent runs in the node's), and the first process's if visible. */
 export function reservedNetnsInodes(): ReadonlySet<bigint> {
-  return new Set(["/proc/1/ns/net", "/proc/self/ns/net"].map((path) => statSync(path, { bigint: true }).ino));
+  const own = statSync("/proc/self/ns/net", { bigint: true }).ino;
+  try {
+    return new Set([own, statSync("/proc/1/ns/net", { bigint: true }).ino]);
+  } catch {
+    return new Set([own]); // looking into process 1 takes more than this process may do
+  }
 }
 
 function openOf(sandbox: Candidate): FoundNetns {
