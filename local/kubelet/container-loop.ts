@@ -110,7 +110,7 @@ export class ContainerLoop {
 
   async #runOnce(): Promise<ContainerExit | undefined> {
     const prepared = await this.#prepare();
-    if (prepared === undefined) return undefined;
+    if (prepared === undefined || this.#stopping.signal.aborted) return undefined;
     const { context, facts, sandbox, volumes, container } = this.#deps;
     const running = startContainer({
       context,

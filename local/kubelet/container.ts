@@ -130,12 +130,12 @@ function spawnWithLog(start: ContainerStart, plan: LaunchPlan): ChildProcess {
 
 function writeEtc({ context, pod, sandbox }: ContainerStart, directory: string): void {
   const name = sandbox.netns === "" ? context.nodeName : hostnameOf(pod);
-  const search = ["svc.cluster.local", "cluster.local"];
+  const search = [`${pod.metadata.namespace}.svc.cluster.local`, "svc.cluster.local", "cluster.local"];
   const clusterFirst =
     pod.spec.dnsPolicy !== "Default" &&
     (sandbox.netns !== "" || pod.spec.dnsPolicy === "ClusterFirstWithHostNet");
   const servers = context.dnsServers.map((server) => `nameserver ${server}\n`).join("");
-  const options = `search ${pod.metadata.namespace}.${search.join(" ")}\noptions ndots:5\n`;
+  const options = `search ${search.join(" ")}\noptions ndots:5\n`;
   writeFileSync(
     join(directory, "resolv.conf"),
     clusterFirst ? `${servers}${options}` : readFileSync("/etc/resolv.conf"),

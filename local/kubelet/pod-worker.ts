@@ -64,7 +64,9 @@ export class PodWorker {
   async run(): Promise<void> {
     this.#report();
     try {
-      await this.#live();
+      const sandbox = await this.#makeSandbox();
+      // The end does not wait for containers: it is the end that stops them.
+      await Promise.race([this.#live(sandbox), aborted(this.#ending.signal)]);
     } catch (error) {
       if (!this.#ending.signal.aborted)
         this.#context.log.error({ pod: this.#pod.metadata.name, error: describeError(error) }, "pod failed");
@@ -77,7 +79,7 @@ export class PodWorker {
     await this.#die();
   }
 
-  async #live(): Promise<void> {
+  async #makeSandbox(): Promise<Sandbox> {
     const sandbox = await this.#untilDone(
       "FailedCreatePodSandBox",
       this.#context.sandboxRetryMs,
@@ -87,6 +89,10 @@ export class PodWorker {
     this.#sandbox = sandbox;
     this.#watchSandbox(sandbox);
     this.#report();
+    return sandbox;
+  }
+
+  async #live(sandbox: Sandbox): Promise<void> {
     const facts: PodFacts = {
       pod: this.#pod,
       nodeName: this.#context.nodeName,

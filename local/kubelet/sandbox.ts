@@ -185,5 +185,5 @@ export function untilReady(child: ChildProcess, timeoutMs: number): Promise<void
 }
 
 export function removeSandboxDirectory(context: NodeContext, pod: PodObject): void {
-  rmSync(join(context.podRoot, pod.metadata.uid), { recursive: true, force: true });
+  rmSync(join(context.podRoot, pod.metadata.uid), { recursive: true, force: true, maxRetries: 3 });
 }
