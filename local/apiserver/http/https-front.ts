@@ -131,7 +131,8 @@ export class HttpsFront {
     const { registry, rbac } = this.#options.deps;
     const { group, version, plural, name, subresource, verb } = info;
     const namespace = plural === "namespaces" && group === "" ? name : info.namespace;
-    if (!rbac.allows(user, { verb, group, resource: plural, subresource, namespace, name })) throw denied(user, info);
+    const access = { verb, group, resource: plural, subresource, namespace, name: info.authorizedName };
+    if (!rbac.allows(user, access)) throw denied(user, info);
     const resource = registry.find(group, version, plural);
     if (resource === undefined || (subresource !== "" && !resource.subresources.includes(subresource))) throw unknownPath();
     if (resource.namespaced && info.namespace === "" && verb !== "list" && verb !== "watch") throw name === "" ? methodNotAllowed() : unknownPath();

@@ -7,6 +7,8 @@ export interface ResourceRequest {
   readonly plural: string;
   readonly namespace: string;
   readonly name: string;
+  /** What authorization sees: a collection narrowed to one object by its field selector counts as that object. */
+  readonly authorizedName: string;
   readonly subresource: string;
   /** As RBAC names it. */
   readonly verb: string;
@@ -39,7 +41,9 @@ export function requestInfo(method: string, path: string, query: URLSearchParams
   const { namespace, parts: inside } = namespaceOf(place);
   const [plural = "", name = "", subresource = "", ...more] = inside;
   if (more.length > 0) return { kind: "malformed" };
-  return { kind: "resource", group, version, plural, namespace, name, subresource, verb: verbOf(method, name, query) };
+  const verb = verbOf(method, name, query);
+  const authorizedName = name === "" ? selectedName(query) : name;
+  return { kind: "resource", group, version, plural, namespace, name, authorizedName, subresource, verb };
 }
 
 /** `namespaces/x/pods` is about pods; `namespaces/x` and `namespaces/x/status` are about the namespace. */
@@ -68,6 +72,10 @@ function verbOf(method: string, name: string, query: URLSearchParams): string {
     default:
       return method.toLowerCase();
   }
+}
+
+function selectedName(query: URLSearchParams): string {
+  return /^metadata\.name={1,2}([^,!=]+)$/.exec(query.get("fieldSelector") ?? "")?.[1] ?? "";
 }
 
 export function isTrue(value: string | null): boolean {
