@@ -31,6 +31,7 @@ const CNI_CONF_DIRECTORY = "/etc/cni/net.d";
 const config = readKubeletConfig(new EnvReader());
 const level = config.ok ? (config.value.logLevel as LogLevel) : "info";
 const log = createLog("kubelet", { level }).root;
+process.title = "kubelet"; // the name by which node agents find it
 await runMain(log, () => {
   if (!config.ok) throw new AmbitError("KUBELET_CONFIG", describeProblems(config.problems));
   return startKubelet(config.value, log);
