@@ -94,8 +94,10 @@ export class ConnectionLog {
         const counts = { sent: end.bytesSent ?? 0, received: end.bytesReceived ?? 0 };
         for (const subject of subjects) metrics.closed(subject, responseFlag(end.reason), counts);
         const fields = accessFields(record, end, { id, durationMs: monotonicMs() - openedMs });
-        if (end.reason === undefined) log.info(fields, "connection complete");
-        else log.warn(fields, subjects.length > 0 ? "connection complete" : "connection failed");
+        const message = subjects.length > 0 ? "connection complete" : "connection failed";
+        // An application that resets its own connection is no concern of an operator.
+        if (responseFlag(end.reason) === "-") log.info(fields, message);
+        else log.warn(fields, message);
       },
     };
   }

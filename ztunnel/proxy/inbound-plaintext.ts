@@ -47,7 +47,7 @@ async function steps(context: PodContext, downstream: Handle, active: ActiveConn
   const facts: ConnectionFacts = { source, destination, sourceIdentity: undefined };
   const watch = policyWatch(context, found.workload, facts);
   active.track(watch); // I6
-  const signal = AbortSignal.any([context.signal, active.signal]);
+  const { signal } = active;
   const verdict = await settleVerdict(context, watch, signal); // I5
   active.record.trace = verdict.trace;
   if (verdict.kind === "deny") return active.fail(verdict.reason, verdict.trace.explanation);

@@ -2,7 +2,6 @@
  * Steps I1 to I10 of a connection that arrives in a tunnel at a pod's port 15008. Steps only: the destination is decided
  * in `inbound-route.ts`, the permission in `authorize.ts`. 200 is answered only when the application has been reached.
  */
-import { isAbort } from "#core/base/abort.ts";
 import type { Handle } from "#core/handle/handle.ts";
 import type { ConnectOptions } from "#core/handle/socket-factory.ts";
 import { formatBaggage } from "#core/hbone/baggage.ts";
@@ -188,19 +187,20 @@ async function connectSteps(
   const facts: ConnectionFacts = { source, destination: route.destination, sourceIdentity: peerIdentity };
   const watch = policyWatch(context, workload, facts);
   active.track(watch); // I6, before the first check: a change during it is not missed
-  const signal = AbortSignal.any([context.signal, active.signal, request.signal]);
-  const verdict = await settleVerdict(context, watch, signal); // I5
+  const giveUp = (): void => active.abort("reset", "the client gave up before the application was reached");
+  request.signal.addEventListener("abort", giveUp, { once: true });
+  const verdict = await settleVerdict(context, watch, active.signal); // I5
   active.record.trace = verdict.trace;
   if (verdict.kind === "deny") return refuse(active, verdict.reason, verdict.trace.explanation);
   const timeoutMs = deps.options.connectTimeoutMs;
   const dial = { destination: route.destination, sourceIp: source.ip, timeoutMs };
-  const upstream = await dialApplication(context, active, dial, signal); // I7
-  if (request.signal.aborted) {
-    upstream?.reset();
-    active.fail("reset", "the client gave up before the application was reached", "I7");
-    return undefined;
-  }
+  const upstream = await dialApplication(context, active, dial); // I7
+  request.signal.removeEventListener("abort", giveUp);
   if (upstream === undefined) return active.abortReason ?? "connect-failed";
+  if (request.signal.aborted) {
+    upstream.reset();
+    return refuse(active, "reset");
+  }
   const stream = request.accept([["baggage", formatBaggage(workloadBaggage(workload))]]); // I8
   await active.relay(relay(upstream, stream), "server"); // I9
   return undefined;
@@ -216,12 +216,11 @@ async function dialApplication(
   context: PodContext,
   active: ActiveConnection,
   dial: ConnectOptions,
-  signal: AbortSignal,
 ): Promise<Handle | undefined> {
   try {
-    return await context.sockets.connect(dial, signal);
+    return await context.sockets.connect(dial, active.signal);
   } catch (error) {
-    if (!isAbort(error) || active.abortReason !== undefined) active.failWith("connect-failed", error);
+    active.failWith("connect-failed", error);
     return undefined;
   }
 }

@@ -4,7 +4,6 @@
  * a clean end of something that did not work.
  */
 import { unreachable } from "#core/base/invariant.ts";
-import { deadline } from "#core/base/abort.ts";
 import type { Handle } from "#core/handle/handle.ts";
 import { formatBaggage } from "#core/hbone/baggage.ts";
 import { type ConnectRequest, formatForwarded } from "#core/hbone/connect-request.ts";
@@ -109,8 +108,7 @@ async function serveThroughTunnel(connection: OutboundConnection, route: HboneRo
 async function ownCertificate(connection: OutboundConnection): Promise<WorkloadCertificate | undefined> {
   const { context, active, source } = connection;
   try {
-    const signal = AbortSignal.any([context.signal, active.signal]);
-    const certificate = await certificateFor(context.deps, source.identity, signal);
+    const certificate = await certificateFor(context.deps, source.identity, active.signal);
     active.record.sourceSerial = certificate.serial;
     return certificate;
   } catch (error) {
@@ -140,12 +138,19 @@ async function openTunnel(
     credentials: () =>
       clientCredentials(deps.certificates.current(source.identity) ?? certificate, expectedIdentities),
   };
+  const cancelDeadline = deps.clock.after(tunnelTimeoutMs, () =>
+    active.abort(
+      "tunnel-failed",
+      `no tunnel to ${formatSocketAddress(route.hop)} within ${tunnelTimeoutMs} ms`,
+    ),
+  );
   try {
-    const signal = deadline(tunnelTimeoutMs, AbortSignal.any([context.signal, active.signal]));
-    return await pool.connect(key, connectRequest(connection, route), dial, signal);
+    return await pool.connect(key, connectRequest(connection, route), dial, active.signal);
   } catch (error) {
     active.failWith(tunnelReason(error), error);
     return undefined;
+  } finally {
+    cancelDeadline();
   }
 }
 
@@ -164,9 +169,11 @@ async function servePassthrough(connection: OutboundConnection, route: Passthrou
   const { connectTimeoutMs: timeoutMs } = context.deps.options;
   active.record.destination = route.destination;
   active.track();
-  const signal = AbortSignal.any([context.signal, active.signal]);
   try {
-    const upstream = await context.sockets.connect({ destination: route.destination, timeoutMs }, signal);
+    const upstream = await context.sockets.connect(
+      { destination: route.destination, timeoutMs },
+      active.signal,
+    );
     await active.relay(relayPlain(downstream, upstream));
   } catch (error) {
     active.failWith("connect-failed", error, "O9");

@@ -7,6 +7,7 @@ import { relayPlain } from "#core/hbone/relay.ts";
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import { ZTUNNEL_OWN_PORTS } from "#core/model/well-known.ts";
 import { workloadIdentity } from "#core/model/workload.ts";
+import type { PolicyWatch } from "./connection-registry.ts";
 import { certificateFor } from "./credentials.ts";
 import type { OutboundConnection } from "./outbound-connection.ts";
 import type { HboneRoute, LocalRoute } from "./outbound-route.ts";
@@ -34,7 +35,7 @@ async function serveHere(
   route: LocalRoute,
   target: PodContext,
 ): Promise<void> {
-  const { context, downstream, active, source } = connection;
+  const { downstream, active, source } = connection;
   const { record } = active;
   record.protocol = "local";
   record.destination = route.destination;
@@ -48,30 +49,39 @@ async function serveHere(
   const watch = policyWatch(target, route.workload, facts);
   active.track(watch); // O7 and I6, before the first check: a change during it is not missed
   if (ZTUNNEL_OWN_PORTS.has(route.destination.port)) return active.fail("own-port");
-  const signal = AbortSignal.any([context.signal, target.signal, active.signal]);
-  try {
-    record.sourceSerial = (await certificateFor(context.deps, source.identity, signal)).serial; // O8: no identity without the CA's word
-  } catch (error) {
-    return active.failWith("no-certificate", error);
-  }
-  const verdict = await settleVerdict(target, watch, signal); // I5
-  record.trace = verdict.trace;
-  if (verdict.kind === "deny") return active.fail(verdict.reason, verdict.trace.explanation);
+  // The connection is listed under the source pod; the end of the destination pod must end it as well.
   const onRemoved = (): void => active.abort("draining", "destination pod removed");
   target.signal.addEventListener("abort", onRemoved, { once: true });
   try {
-    const upstream = await target.sockets.connect(
-      {
-        destination: route.destination,
-        sourceIp: downstream.remote.ip,
-        timeoutMs: context.deps.options.connectTimeoutMs,
-      },
-      signal,
-    ); // I7
-    await active.relay(relayPlain(downstream, upstream));
+    await dialHere(connection, route, target, watch);
   } catch (error) {
     active.failWith("connect-failed", error);
   } finally {
     target.signal.removeEventListener("abort", onRemoved);
   }
+}
+
+async function dialHere(
+  connection: OutboundConnection,
+  route: LocalRoute,
+  target: PodContext,
+  watch: PolicyWatch,
+): Promise<void> {
+  const { context, downstream, active, source } = connection;
+  const { deps } = context;
+  try {
+    // O8: an identity that the CA does not (any longer) grant is not spoken for, with or without TLS.
+    const certificate = await certificateFor(deps, source.identity, active.signal);
+    active.record.sourceSerial = certificate.serial;
+  } catch (error) {
+    return active.failWith("no-certificate", error);
+  }
+  const verdict = await settleVerdict(target, watch, active.signal); // I5
+  active.record.trace = verdict.trace;
+  if (verdict.kind === "deny") return active.fail(verdict.reason, verdict.trace.explanation);
+  const { destination } = route;
+  const timeoutMs = deps.options.connectTimeoutMs;
+  const sourceIp = downstream.remote.ip;
+  const upstream = await target.sockets.connect({ destination, sourceIp, timeoutMs }, active.signal); // I7
+  await active.relay(relayPlain(downstream, upstream)); // O10
 }

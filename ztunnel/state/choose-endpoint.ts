@@ -52,7 +52,7 @@ function candidates(view: MeshView, query: EndpointQuery): readonly Candidate[] 
     const port = targetPort(query, endpoint, workload);
     if (port > 0) result.push({ workload, port });
   }
-  return result.toSorted((a, b) => (a.workload.uid < b.workload.uid ? -1 : 1));
+  return result;
 }
 
 function isReachable(workload: Workload): boolean {
