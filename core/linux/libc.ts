@@ -25,6 +25,15 @@ export interface Libc {
   readonly recvmsg: (fd: number, header: Memory, flags: number) => number;
   readonly send: (fd: number, bytes: Memory, length: number, flags: number) => number;
   readonly recv: (fd: number, bytes: Memory, length: number, flags: number) => number;
+  readonly sendto: (
+    fd: number,
+    bytes: Memory,
+    length: number,
+    flags: number,
+    address: Memory,
+    addressLength: number,
+  ) => number;
+  readonly shutdown: (fd: number, how: number) => number;
   readonly setns: (fd: number, kind: number) => number;
   readonly unshare: (flags: number) => number;
   readonly ioctl: (fd: number, request: number, argument: Memory) => number;
@@ -71,6 +80,8 @@ const DECLARATIONS: Readonly<Record<keyof Libc, string>> = {
   recvmsg: "long recvmsg(int, void*, int)",
   send: "long send(int, void*, size_t, int)",
   recv: "long recv(int, void*, size_t, int)",
+  sendto: "long sendto(int, void*, size_t, int, void*, int)",
+  shutdown: "int shutdown(int, int)",
   setns: "int setns(int, int)",
   unshare: "int unshare(int)",
   ioctl: "int ioctl(int, ulong, void*)",

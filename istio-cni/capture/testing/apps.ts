@@ -32,12 +32,19 @@ export function startEcho(netns: Netns, port: number): EchoServer {
   };
 }
 
+export interface CallOptions {
+  readonly timeoutMs?: number;
+  /** A socket made by the test instead of a plain one. */
+  readonly fd?: number;
+  readonly text?: string;
+}
+
 /** A connected client socket; rejects with the system's error code. */
 export async function connect(
   netns: Netns,
   host: string,
   port: number,
-  options: { readonly timeoutMs?: number; readonly fd?: number } = {},
+  options: CallOptions = {},
 ): Promise<net.Socket> {
   const fd = options.fd ?? tcpSocketFd({ netns, family: host.includes(":") ? 6 : 4 });
   const socket = new net.Socket({ fd, manualStart: true } as net.SocketConstructorOpts);
@@ -62,13 +69,12 @@ export async function call(
   netns: Netns,
   host: string,
   port: number,
-  text = "HELLO-CLEAR",
-  options: { readonly timeoutMs?: number; readonly fd?: number } = {},
+  options: CallOptions = {},
 ): Promise<CallResult> {
   let socket: net.Socket | undefined;
   try {
     socket = await connect(netns, host, port, options);
-    const reply = await ask(socket, text, options.timeoutMs);
+    const reply = await ask(socket, options.text ?? "HELLO-CLEAR", options.timeoutMs);
     return { kind: "ok", reply, local: socket.localAddress ?? "", remote: socket.remoteAddress ?? "" };
   } catch (error) {
     return { kind: "failed", code: codeOf(error) };
@@ -137,7 +143,7 @@ export function startLoad(netns: Netns, host: string, port: number, longConnecti
   };
   const fresh = async (): Promise<void> => {
     while (running) {
-      const result = await call(netns, host, port, "N-CLEAR");
+      const result = await call(netns, host, port, { text: "N-CLEAR" });
       if (result.kind === "failed") report.errors.push(`new ${host}: ${result.code}`);
       else report.newConnections++;
       await sleep(5);
