@@ -89,7 +89,8 @@ export class RootStore {
     if (this.#creating) return;
     this.#creating = true;
     const { client, clock, log, namespace, trustDomain } = this.#deps;
-    const { name, resourceVersion, labels } = secret.metadata;
+    const { type, metadata } = secret;
+    const { name, resourceVersion, labels } = metadata;
     const files = makeSelfSignedRoot(trustDomain(), clock.nowMs());
     client
       .json({
@@ -98,6 +99,7 @@ export class RootStore {
         body: {
           apiVersion: apiVersion(SECRET),
           kind: SECRET.kind,
+          type,
           metadata: { name, namespace, resourceVersion, labels },
           data: encode(files),
         },

@@ -106,6 +106,8 @@ export interface ConfigMapObject extends KubeObject {
 }
 
 export interface SecretObject extends KubeObject {
+  /** Cannot be changed: every update repeats it. */
+  readonly type: string;
   /** Base64 text as served. Secret: never logged. */
   readonly data: Readonly<Record<string, string>>;
 }

@@ -136,7 +136,8 @@ export function projectConfigMap(raw: unknown): ConfigMapObject {
 }
 
 export function projectSecret(raw: unknown): SecretObject {
-  return { metadata: projectMeta(raw), data: jsonTextRecord(jsonObject(raw)["data"]) };
+  const { type, data } = jsonObject(raw);
+  return { metadata: projectMeta(raw), type: jsonText(type), data: jsonTextRecord(data) };
 }
 
 function controllingOwner(raw: unknown): PodObject["owner"] {
