@@ -89,9 +89,12 @@ export class KubeClient {
     }
     const options = await this.#options(url, request);
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
+    // Said explicitly: Node sends the body of a DELETE without any length.
+    const length = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
+    const headers = { ...(options.headers as Record<string, string>), ...length };
     return new Promise<IncomingMessage>((resolve, reject) => {
       const send = url.protocol === "https:" ? httpsRequest : httpRequest;
-      const outgoing = send(url, { ...options, signal }, resolve);
+      const outgoing = send(url, { ...options, headers, signal }, resolve);
       outgoing.on("error", (cause: Error) => reject(unreachable(request, url.host, cause)));
       outgoing.end(body);
     });
