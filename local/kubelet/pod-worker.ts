@@ -17,6 +17,7 @@ import { createSandbox, removeNetwork, removeSandboxDirectory, type Sandbox } fr
 import { mountVolumes, type PodVolumes } from "./volumes.ts";
 
 const RETRY_MS = 1_000;
+const CONFIRM_ATTEMPTS = 600;
 const STATUS_DELAY_MS = 20;
 
 export class PodWorker {
@@ -230,14 +231,23 @@ export class PodWorker {
     await this.#removeNetwork();
     removeCgroup(this.#context.host.cgroups, group);
     removeSandboxDirectory(this.#context, this.#pod);
-    await this.#context.access
-      .confirmDeleted(this.#pod)
-      .catch((error: unknown) =>
+    await this.#confirm();
+  }
+
+  /** Until the API has heard it: a pod that is never confirmed stays Terminating for ever. */
+  async #confirm(): Promise<void> {
+    for (let attempt = 1; attempt <= CONFIRM_ATTEMPTS; attempt++) {
+      try {
+        await this.#context.access.confirmDeleted(this.#pod);
+        return;
+      } catch (error) {
         this.#context.log.warn(
-          { pod: this.#pod.metadata.name, error: describeError(error) },
+          { pod: this.#pod.metadata.name, attempt, error: describeError(error) },
           "confirming the end failed",
-        ),
-      );
+        );
+        await this.#context.clock.sleep(RETRY_MS);
+      }
+    }
   }
 
   async #removeNetwork(): Promise<void> {

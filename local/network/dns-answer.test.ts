@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decode, encode, type Packet, RECURSION_DESIRED, type RecordType } from "dns-packet";
+import {
+  decode,
+  encode,
+  type Packet,
+  RECURSION_DESIRED,
+  type RecordType,
+  TRUNCATED_RESPONSE,
+} from "dns-packet";
 import fc from "fast-check";
 import { answerQuery } from "./dns-answer.ts";
 import { buildZone } from "./dns-zone.ts";
@@ -116,7 +123,7 @@ test("negative answers carry an SOA, positive ones do not", () => {
 
 test("what does not fit into UDP is cut with the TC bit; TCP and EDNS get it whole", () => {
   const cut = ask(`big.${S}`, "A");
-  assert.equal(cut.flag_tc, true);
+  assert.ok(((cut.flags ?? 0) & TRUNCATED_RESPONSE) !== 0);
   assert.equal(cut.answers?.length, 0);
   assert.equal(ask(`big.${S}`, "A", {}, "tcp").answers?.length, 100);
   const opt = {
@@ -129,10 +136,9 @@ test("what does not fit into UDP is cut with the TC bit; TCP and EDNS get it who
     flag_do: false,
     options: [],
   };
-  assert.equal(
-    ask(`big.${S}`, "A", { additionals: [opt] }).flag_tc,
-    true,
-    "1232 bytes is the most that is sent",
+  assert.ok(
+    ((ask(`big.${S}`, "A", { additionals: [opt] }).flags ?? 0) & TRUNCATED_RESPONSE) !== 0,
+    "1232 bytes is the most",
   );
 });
 
