@@ -305,6 +305,32 @@ test("an expired root beside the valid one does no harm", async () => {
   assert.equal((await handshake(both, ca.issueNow(DB))).server, `accepted ${DB}`);
 });
 
+test("no session is resumed, so that every connection proves its key", async () => {
+  const { port } = server.address() as net.AddressInfo;
+  const dial = (session: Buffer | undefined): Promise<{ reused: boolean; session: Buffer | undefined }> =>
+    new Promise((resolve, reject) => {
+      nextServer = (tcp) => void judgeClient(tcp, web);
+      const socket = tls.connect({
+        host: "127.0.0.1",
+        port,
+        secureContext: clientContext(web),
+        checkServerIdentity: () => undefined,
+        ...(session === undefined ? {} : { session }),
+      });
+      let ticket: Buffer | undefined;
+      let reused = true;
+      socket.on("secureConnect", () => (reused = socket.isSessionReused()));
+      socket.on("session", (next: Buffer) => (ticket = next));
+      socket.on("error", reject);
+      socket.on("close", () => resolve({ reused, session: ticket }));
+      socket.resume();
+    });
+  const first = await dial(undefined);
+  const second = await dial(first.session);
+  assert.ok(first.session !== undefined, "OpenSSL hands out sessions; they must not work");
+  assert.deepEqual([first.reused, second.reused], [false, false]);
+});
+
 test("a revoked certificate is refused by issuer and serial", async () => {
   const { port } = server.address() as net.AddressInfo;
   const db = ca.issueNow(DB);
