@@ -122,10 +122,10 @@ export class ProxyMetrics {
   }
 
   #find(subject: MetricSubject, flag: ResponseFlag): Series {
-    const labels = labelsOf(subject, flag);
-    const key = Object.values(labels).join("\u0000");
+    const key = seriesKey(subject, flag);
     const known = this.#series.get(key);
     if (known !== undefined) return known;
+    const labels = labelsOf(subject, flag);
     const series: Series = { labels, opened: 0, closed: 0, failed: 0, sent: 0, received: 0 };
     this.#series.set(key, series);
     if (this.#series.size > MAX_SERIES) this.#forgetOldest();
@@ -152,6 +152,27 @@ function gauge(
     registers: [registry],
     collect: () => collect((value, labels) => metric.set(labels, value)),
   });
+}
+
+/** HOT PATH: twice per connection. Equal keys give equal labels; the labels themselves are made once per series. */
+function seriesKey(subject: MetricSubject, flag: ResponseFlag): string {
+  const { reporter, service, mutualTls } = subject;
+  const from = `${workloadKey(subject.source)}${subject.sourceIdentity ?? ""}`;
+  const to = `${workloadKey(subject.destination)}${subject.destinationIdentity ?? ""}`;
+  const serviceText = service === undefined ? "" : `${service.namespace}/${service.hostname}/${service.name}`;
+  return `${reporter}|${flag}|${mutualTls}|${from}|${to}|${serviceText}`;
+}
+
+const workloadKeys = new WeakMap<Workload, string>();
+
+function workloadKey(workload: Workload | undefined): string {
+  if (workload === undefined) return "";
+  let key = workloadKeys.get(workload);
+  if (key === undefined) {
+    key = `${Object.values(sideLabels("source", workload, undefined)).join("/")} `;
+    workloadKeys.set(workload, key);
+  }
+  return key;
 }
 
 function labelsOf(subject: MetricSubject, flag: ResponseFlag): Readonly<Record<string, string>> {
