@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { connect, createServer, type Socket } from "node:net";
 import { after, describe, it } from "node:test";
 import { connect as tlsConnect, type ConnectionOptions, type SecureContext } from "node:tls";
+import { createFileCa } from "../identity/file-ca.ts";
 import { ip } from "../net/ip.ts";
-import { testCa, testContext } from "../testing/tls-identities.ts";
+import { clientContext, serverContext } from "../identity/tls-options.ts";
+import { contextOf, testCa, testIdentity } from "../testing/tls-identities.ts";
 import { chooseBackend } from "./choose-handle.ts";
 import { handleConformance } from "./conformance.ts";
 import type { HandleBackend } from "./handle-backend.ts";
@@ -12,9 +14,18 @@ import type { TlsHandle } from "./tls-handle.ts";
 
 const ca = testCa();
 const foreignCa = testCa();
-const server = testContext(ca.issue("spiffe://cluster.local/ns/a/sa/server"), ca.rootPem);
-const clientLeaf = ca.issue("spiffe://cluster.local/ns/a/sa/client");
-const client = testContext(clientLeaf, ca.rootPem);
+const DAY_MS = 86_400_000;
+const pastCa = createFileCa({
+  trustDomain: "cluster.local",
+  rootPem: ca.rootPem,
+  rootKeyPem: ca.rootKeyPem,
+  ttlMs: DAY_MS / 2,
+  nowMs: () => Date.now() - DAY_MS,
+});
+const server = serverContext(ca.issueNow(testIdentity("server")));
+const clientLeaf = ca.issueNow(testIdentity("client"));
+const client = clientContext(clientLeaf);
+const clientPem = { cert: clientLeaf.chainPem, key: clientLeaf.keyPem, ca: [ca.rootPem] };
 
 for (const wanted of ["public", "raw"] as const) {
   const backend = chooseBackend({ wanted });
@@ -108,27 +119,18 @@ function tlsEdges(backend: HandleBackend): void {
     });
 
     const refused: readonly (readonly [string, ConnectionOptions])[] = [
-      ["a client without certificate", { secureContext: testContext(undefined, ca.rootPem) }],
+      ["a client without certificate", { secureContext: contextOf(undefined, ca.rootPem) }],
       [
         "a client of a foreign CA",
-        { secureContext: testContext(foreignCa.issue("spiffe://cluster.local/ns/a/sa/client"), ca.rootPem) },
+        { secureContext: contextOf(foreignCa.issueNow(testIdentity("client")), ca.rootPem) },
       ],
       [
         "an expired client",
-        { secureContext: testContext(ca.issue("spiffe://cluster.local/ns/a/sa/old", "", -1), ca.rootPem) },
+        { secureContext: contextOf(pastCa.issueNow(testIdentity("client")), ca.rootPem) },
       ],
-      ["TLS 1.2", { cert: clientLeaf.cert, key: clientLeaf.key, ca: [ca.rootPem], maxVersion: "TLSv1.2" }],
+      ["TLS 1.2", { ...clientPem, maxVersion: "TLSv1.2" }],
       ["ALPN http/1.1", { secureContext: client, ALPNProtocols: ["http/1.1"] }],
-      [
-        "ChaCha20",
-        {
-          cert: clientLeaf.cert,
-          key: clientLeaf.key,
-          ca: [ca.rootPem],
-          ciphers: "TLS_CHACHA20_POLY1305_SHA256",
-          minVersion: "TLSv1.3",
-        },
-      ],
+      ["ChaCha20", { ...clientPem, ciphers: "TLS_CHACHA20_POLY1305_SHA256", minVersion: "TLSv1.3" }],
     ];
     for (const [name, options] of refused) {
       it(`refuses ${name}`, async () => {
@@ -178,7 +180,7 @@ function tlsEdges(backend: HandleBackend): void {
     });
 
     it("as a client refuses a server of a foreign CA and one without h2", async () => {
-      const foreign = testContext(foreignCa.issue("spiffe://cluster.local/ns/a/sa/server"), ca.rootPem);
+      const foreign = contextOf(foreignCa.issueNow(testIdentity("server")), ca.rootPem);
       await assert.rejects(dialTlsServer(foreign, ["h2"]), { code: "HANDLE_TLS_FAILED" });
       await assert.rejects(dialTlsServer(server, ["http/1.1"]), { code: "HANDLE_TLS_FAILED" });
     });

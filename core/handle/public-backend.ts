@@ -132,8 +132,9 @@ function publicTls(
       new AmbitError(HANDLE_TLS_FAILED, "TLS needs an open plain handle of the same backend"),
     );
   }
-  return handshake(tcp.socket, role, options, (tls, facts) => {
+  const socket = tcp.handOver();
+  return handshake(socket, role, options, (tls, facts) => {
     tls.pause();
-    return new PublicTlsHandle(tls, tcp.socket, facts);
+    return new PublicTlsHandle(tls, socket, facts);
   });
 }

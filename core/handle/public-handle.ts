@@ -42,6 +42,12 @@ export class PublicHandle implements Handle {
     socket.once("close", () => this.#onClosed());
   }
 
+  /** Another object ends and reads this connection from now on (TLS on top): this one is dead. */
+  handOver(): Socket {
+    this.closed = true;
+    return this.socket;
+  }
+
   get queuedBytes(): number {
     return this.#socketClosed ? 0 : this.socket.writableLength;
   }

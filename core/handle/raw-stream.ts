@@ -58,6 +58,7 @@ export class RawStream implements Handle {
   #readsIntoLent = false;
   /** What arrived before `start`, copied; empty for plain sockets, which do not read before. */
   #early: Uint8Array[] = [];
+  #reading = false;
   #readEnded = false;
   #endReported = false;
   #write: "open" | "ending" | "shutting" | "ended" = "open";
@@ -83,6 +84,12 @@ export class RawStream implements Handle {
     this.#wrap.onread = onRead;
     this.#wrap.useUserBuffer(this.#buffer);
     this.#wrap.readStart();
+    this.#reading = true;
+  }
+
+  /** Another object ends and reads this connection from now on (TLS on top): this one is dead. */
+  handOver(): void {
+    this.closed = true;
   }
 
   start(events: HandleEvents, buffers?: ReadBuffers): void {
@@ -130,7 +137,9 @@ export class RawStream implements Handle {
   }
 
   pause(): void {
-    if (!this.closed && !this.#readEnded) this.#wrap.readStop();
+    if (!this.#reading || this.closed || this.#readEnded) return;
+    this.#reading = false;
+    this.#wrap.readStop();
   }
 
   resume(): void {
@@ -185,6 +194,8 @@ export class RawStream implements Handle {
   }
 
   #begin(): void {
+    if (this.#reading) return;
+    this.#reading = true;
     const status = this.#wrap.readStart();
     if (status < 0) this.fail(systemError(status, "read"));
   }

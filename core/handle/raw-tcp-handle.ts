@@ -12,9 +12,12 @@ import { wrapAddress } from "./wrap-address.ts";
 /** The wrap of each plain handle, for TLS to be put on it. */
 const wraps = new WeakMap<Handle, TcpWrap>();
 
-/** The wrap under a plain raw handle; undefined for any other. */
-export function tcpWrapOf(handle: Handle): TcpWrap | undefined {
-  return wraps.get(handle);
+/** Takes the wrap out of an open plain raw handle, which is dead afterwards; undefined for any other handle. */
+export function takeTcpWrap(handle: Handle): TcpWrap | undefined {
+  const wrap = wraps.get(handle);
+  if (wrap === undefined || !(handle instanceof RawStream) || handle.closed) return undefined;
+  handle.handOver();
+  return wrap;
 }
 
 export function rawTcpHandle(bindings: RawBindings, wrap: TcpWrap): Handle {

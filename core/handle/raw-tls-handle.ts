@@ -10,7 +10,7 @@ import type { Handle } from "./handle.ts";
 import { HANDLE_RAW_UNAVAILABLE, HANDLE_TLS_FAILED } from "./handle-errors.ts";
 import { isStreamWrap, type RawBindings } from "./raw-bindings.ts";
 import { RawStream, type RawStreamParts, type RawTerminator } from "./raw-stream.ts";
-import { tcpWrapOf } from "./raw-tcp-handle.ts";
+import { takeTcpWrap } from "./raw-tcp-handle.ts";
 import type { TlsHandle, TlsOptions } from "./tls-handle.ts";
 import { handshake, type TlsFacts, type TlsRole } from "./tls-setup.ts";
 
@@ -34,7 +34,7 @@ export function rawTls(
   role: TlsRole,
   options: TlsOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<TlsHandle> {
-  const wrap = tcpWrapOf(tcp);
+  const wrap = takeTcpWrap(tcp);
   if (wrap === undefined) {
     return Promise.reject(new AmbitError(HANDLE_TLS_FAILED, "TLS needs a plain handle of the same backend"));
   }
