@@ -49,7 +49,7 @@ export interface ZtunnelConfig {
 }
 
 const CONTROLLER = `https://istiod.${SYSTEM_NAMESPACE}.svc:15012`;
-const ROOT_CERT = "./var/run/secrets/istio/root-cert.pem";
+const ROOT_CERT = "/var/run/secrets/istio/root-cert.pem";
 
 export function parseConfig(env: EnvReader): Parsed<ZtunnelConfig> {
   const value = {
@@ -114,7 +114,7 @@ function readControlPlane(env: EnvReader): Pick<ZtunnelConfig, ControlPlaneKeys>
     xdsRootPath: env.string("XDS_ROOT_CA", { default: ROOT_CERT, help: "PEM file of the server's roots" }),
     caRootPath: env.string("CA_ROOT_CA", { default: ROOT_CERT, help: "PEM file of the CA server's roots" }),
     authTokenPath: env.string("AUTH_TOKEN", {
-      default: "./var/run/secrets/tokens/istio-token",
+      default: "/var/run/secrets/tokens/istio-token",
       help: "file of the bearer token for both",
     }),
     secretTtlMs: env.durationMs("SECRET_TTL", { default: 86_400_000, help: "life of certificates, as 24h" }),

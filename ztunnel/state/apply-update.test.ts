@@ -8,11 +8,7 @@ import type { XdsResource } from "#core/wire/xds-codec.ts";
 import { applyUpdate } from "./apply-update.ts";
 import { MeshState } from "./mesh-state.ts";
 
-const resource = (
-  name: string,
-  body: Uint8Array,
-  typeUrl: string | undefined = TYPE_URL_ADDRESS,
-): XdsResource => ({
+const resource = (name: string, body: Uint8Array, typeUrl: string = TYPE_URL_ADDRESS): XdsResource => ({
   name,
   version: "1",
   aliases: [],
@@ -44,7 +40,7 @@ test("a bad resource rejects only itself, by name, and what it would replace sta
 test("a resource without a body is rejected", () => {
   const update = {
     typeUrl: TYPE_URL_ADDRESS,
-    resources: [{ ...resource("x", new Uint8Array()), typeUrl: undefined }],
+    resources: [{ ...resource("x", new Uint8Array()), typeUrl: "" }],
     removed: [],
   };
   assert.equal(applyUpdate(new MeshState(), update).length, 1);

@@ -32,7 +32,7 @@ function removalType(typeUrl: string): Removal["type"] | undefined {
 }
 
 function decodeResource(type: Removal["type"], resource: XdsResource): Parsed<MeshResource> {
-  if (resource.typeUrl === undefined) return problem("", "the resource has no body");
+  if (resource.typeUrl === "") return problem("", "the resource has no body");
   if (type === "address") return decodeAddress(resource.body);
   const policy = decodeAuthorization(resource.body);
   return policy.ok ? parsed({ kind: "authorization", policy: policy.value }) : policy;
