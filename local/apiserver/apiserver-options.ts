@@ -38,8 +38,8 @@ export interface ApiServerOptions {
   /** What the Service `kubernetes` forwards to; without it the Service has no endpoints. */
   readonly endpoints?: readonly ListenAddress[];
   readonly kubelets?: KubeletConnector;
-  /** Controllers run unless this is false (recorded exchanges are replayed without some of them). */
-  readonly controllers?: boolean;
+  /** `storage` leaves out those that make pods (workloads, scheduler): for tests of the API alone. */
+  readonly controllers?: "all" | "storage";
   readonly log: Logger;
 }
 

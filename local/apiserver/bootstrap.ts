@@ -24,24 +24,36 @@ async function ensure(deps: RestDeps, place: Target, body: JsonMap): Promise<voi
   const live = deps.store.get(place.resource.id, key);
   if (live === undefined) await createObject(deps, { ...place, name: "" }, body, CONTEXT);
   else {
-    const build = (current: ApiObject): JsonMap => ({ ...current, ...body, metadata: { ...current.metadata, ...(body["metadata"] as JsonMap) } });
+    const build = (current: ApiObject): JsonMap => ({
+      ...current,
+      ...body,
+      metadata: { ...current.metadata, ...(body["metadata"] as JsonMap) },
+    });
     await modifyObject(deps, place, { build, operation: "Update", retry: true }, CONTEXT);
   }
 }
 
 export async function bootstrap(deps: RestDeps): Promise<void> {
   for (const name of NAMESPACES) {
-    if (deps.store.get("namespaces", name) === undefined) await ensure(deps, target(deps, "namespaces", "", name), { metadata: { name } });
+    if (deps.store.get("namespaces", name) === undefined)
+      await ensure(deps, target(deps, "namespaces", "", name), { metadata: { name } });
   }
   for (const role of BOOTSTRAP_ROLES) {
     const { name, aggregates, labels = {}, groups = [] } = role;
     const metadata = { name, labels: { "kubernetes.io/bootstrapping": "rbac-defaults", ...labels } };
-    const rule = aggregates === undefined ? { rules: role.rules } : { aggregationRule: { clusterRoleSelectors: [{ matchLabels: { [aggregates]: "true" } }] } };
+    const rule =
+      aggregates === undefined
+        ? { rules: role.rules }
+        : { aggregationRule: { clusterRoleSelectors: [{ matchLabels: { [aggregates]: "true" } }] } };
     await ensure(deps, target(deps, CLUSTER_ROLES, "", name), { metadata, ...rule });
     if (groups.length === 0) continue;
     const subjects = groups.map((group) => ({ kind: "Group", apiGroup: RBAC, name: group }));
     const roleRef = { apiGroup: RBAC, kind: "ClusterRole", name };
-    await ensure(deps, target(deps, CLUSTER_ROLE_BINDINGS, "", name), { metadata: { ...metadata, labels: { "kubernetes.io/bootstrapping": "rbac-defaults" } }, roleRef, subjects });
+    await ensure(deps, target(deps, CLUSTER_ROLE_BINDINGS, "", name), {
+      metadata: { ...metadata, labels: { "kubernetes.io/bootstrapping": "rbac-defaults" } },
+      roleRef,
+      subjects,
+    });
   }
 }
 
@@ -55,17 +67,34 @@ export function firstServiceAddress(serviceCidr: string): string {
 }
 
 /** The Service `kubernetes` with the addresses that really serve it. */
-export async function publishApi(deps: RestDeps, serviceCidr: string, endpoints: readonly ListenAddress[]): Promise<void> {
+export async function publishApi(
+  deps: RestDeps,
+  serviceCidr: string,
+  endpoints: readonly ListenAddress[],
+): Promise<void> {
   const port = endpoints[0]?.port ?? 6443;
   const labels = { component: "apiserver", provider: "kubernetes" };
-  const spec = { type: "ClusterIP", clusterIP: firstServiceAddress(serviceCidr), ipFamilies: ["IPv4"], ipFamilyPolicy: "SingleStack", ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port }] };
+  const spec = {
+    type: "ClusterIP",
+    clusterIP: firstServiceAddress(serviceCidr),
+    ipFamilies: ["IPv4"],
+    ipFamilyPolicy: "SingleStack",
+    ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port }],
+  };
   const place = target(deps, "services", "default", "kubernetes");
   const live = deps.store.get("services", "default/kubernetes");
-  if (live === undefined || !deepEqual((live.spec as { ports?: unknown }).ports, spec.ports)) await ensure(deps, place, { metadata: { name: "kubernetes", labels }, spec: live === undefined ? spec : { ...(live.spec as object), ports: spec.ports } });
+  if (live === undefined || !deepEqual((live.spec as { ports?: unknown }).ports, spec.ports))
+    await ensure(deps, place, {
+      metadata: { name: "kubernetes", labels },
+      spec: live === undefined ? spec : { ...(live.spec as object), ports: spec.ports },
+    });
   await ensure(deps, target(deps, "endpointslices.discovery.k8s.io", "default", "kubernetes"), {
     metadata: { name: "kubernetes", labels: { "kubernetes.io/service-name": "kubernetes" } },
     addressType: "IPv4",
-    endpoints: endpoints.map(({ host }) => ({ addresses: [host], conditions: { ready: true, serving: true, terminating: false } })),
+    endpoints: endpoints.map(({ host }) => ({
+      addresses: [host],
+      conditions: { ready: true, serving: true, terminating: false },
+    })),
     ports: [{ name: "https", port, protocol: "TCP" }],
   });
 }

@@ -18,10 +18,23 @@ import { ObjectStore } from "./store/object-store.ts";
 import { PageSnapshots } from "./store/page-snapshots.ts";
 import { SqliteFile } from "./store/sqlite-file.ts";
 
-export type { ApiServerOptions, KubeletConnector, ListenAddress, RunningApiServer } from "./apiserver-options.ts";
+export type {
+  ApiServerOptions,
+  KubeletConnector,
+  ListenAddress,
+  RunningApiServer,
+} from "./apiserver-options.ts";
 
 const CRDS = "customresourcedefinitions.apiextensions.k8s.io";
-const NAMES = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "127.0.0.1", "::1"];
+const NAMES = [
+  "localhost",
+  "kubernetes",
+  "kubernetes.default",
+  "kubernetes.default.svc",
+  "kubernetes.default.svc.cluster.local",
+  "127.0.0.1",
+  "::1",
+];
 
 /** Starts the server; resolves when it answers on every address and its first controllers have run. */
 export async function startApiServer(options: ApiServerOptions): Promise<RunningApiServer> {
@@ -33,14 +46,21 @@ export async function startApiServer(options: ApiServerOptions): Promise<Running
   let port = 0;
   const host = options.listen[0]?.host ?? "127.0.0.1";
   const server = (): string => `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const front = new HttpsFront({ deps, serving: pki.serving, caPem: pki.authority.certificatePem, kubelets: options.kubelets, address: server });
+  const front = new HttpsFront({
+    deps,
+    serving: pki.serving,
+    caPem: pki.authority.certificatePem,
+    kubelets: options.kubelets,
+    address: server,
+  });
   for (const address of options.listen) {
     const bound = await front.listen({ host: address.host, port: address.port === 0 ? port : address.port });
     if (port === 0) port = bound;
   }
   for (const fd of options.listenFds ?? []) await front.listenFd(fd);
-  const stopControllers = options.controllers === false ? () => undefined : startControllers(deps, pki.authority.certificatePem);
-  const publish = (endpoints: ApiServerOptions["endpoints"]): Promise<void> => publishApi(deps, options.serviceCidr, endpoints ?? []);
+  const stopControllers = startControllers(deps, pki.authority.certificatePem, options.controllers ?? "all");
+  const publish = (endpoints: ApiServerOptions["endpoints"]): Promise<void> =>
+    publishApi(deps, options.serviceCidr, endpoints ?? []);
   await publish(options.endpoints);
   options.log.info({ port, objects: deps.store.resources().length }, "api server is listening");
   return {
@@ -48,7 +68,13 @@ export async function startApiServer(options: ApiServerOptions): Promise<Running
     caPem: pki.authority.certificatePem,
     adminKubeconfig: kubeconfigText(server(), pki.authority.certificatePem, pki.admin),
     issueClientKubeconfig: (user, groups, address) => {
-      const client = issueLeaf(pki.authority, { commonName: user, organizations: groups, usage: "client", hosts: [], nowMs: systemClock.nowMs() });
+      const client = issueLeaf(pki.authority, {
+        commonName: user,
+        organizations: groups,
+        usage: "client",
+        hosts: [],
+        nowMs: systemClock.nowMs(),
+      });
       return kubeconfigText(address ?? server(), pki.authority.certificatePem, client);
     },
     serveFd: (fd) => front.listenFd(fd),
@@ -62,17 +88,25 @@ export async function startApiServer(options: ApiServerOptions): Promise<Running
 }
 
 function servingNames(options: ApiServerOptions): string[] {
-  const hosts = options.listen.map((address) => address.host).filter((host) => host !== "0.0.0.0" && host !== "::");
+  const hosts = options.listen
+    .map((address) => address.host)
+    .filter((host) => host !== "0.0.0.0" && host !== "::");
   return [...new Set([...NAMES, firstServiceAddress(options.serviceCidr), ...hosts, ...options.advertise])];
 }
 
 /** Everything below the HTTP front; kinds of stored CRDs are served from the first request on. */
-export function makeDeps(options: Pick<ApiServerOptions, "dataDir" | "serviceCidr" | "serviceCidrV6" | "log">, pki: Pki): RestDeps {
+export function makeDeps(
+  options: Pick<ApiServerOptions, "dataDir" | "serviceCidr" | "serviceCidrV6" | "log">,
+  pki: Pki,
+): RestDeps {
   const store = new ObjectStore({ file: new SqliteFile(join(options.dataDir, "objects.sqlite")) });
   const registry = new ResourceRegistry();
   for (const crd of store.list(CRDS)) registry.setCustom(crd.metadata.name, crdResources(crd));
   store.subscribe(CRDS, (event) => {
-    registry.setCustom(event.current.object.metadata.name, event.type === "DELETED" ? [] : crdResources(event.current.object));
+    registry.setCustom(
+      event.current.object.metadata.name,
+      event.type === "DELETED" ? [] : crdResources(event.current.object),
+    );
   });
   const rbac = new Rbac(store);
   return {

@@ -12,7 +12,10 @@ export interface AdmissionDeps {
 }
 
 /** Labels of the namespace an object is in; of the namespace itself when it is one. Undefined for cluster-wide kinds. */
-export function namespaceLabels(store: ObjectStore, request: AdmissionRequest): Record<string, string> | undefined {
+export function namespaceLabels(
+  store: ObjectStore,
+  request: AdmissionRequest,
+): Record<string, string> | undefined {
   const { resource, namespace } = request.target;
   if (resource.id === "namespaces") return (request.object ?? request.old)?.metadata.labels ?? {};
   return resource.namespaced ? (namespaceOf(store, namespace)?.metadata.labels ?? {}) : undefined;

@@ -12,14 +12,16 @@ export function checkNodeRestriction(store: ObjectStore, request: AdmissionReque
   const node = nodeOf(request.context.user);
   if (node === undefined) return;
   const why = reason(store, request, node);
-  if (why !== undefined) throw forbidden(request.target.resource, request.target.name, `node "${node}" ${why}`);
+  if (why !== undefined)
+    throw forbidden(request.target.resource, request.target.name, `node "${node}" ${why}`);
 }
 
 function reason(store: ObjectStore, request: AdmissionRequest, node: string): string | undefined {
   const { id } = request.target.resource;
   if (id === "nodes") return nodeReason(request, node);
   if (id === "pods") return podReason(request, node);
-  if (id === "serviceaccounts" && request.target.subresource === "token") return tokenReason(store, request, node);
+  if (id === "serviceaccounts" && request.target.subresource === "token")
+    return tokenReason(store, request, node);
   if (id === "leases.coordination.k8s.io") {
     const own = request.target.namespace === "kube-node-lease" && request.target.name === node;
     return own ? undefined : "can only access node lease with the same name as the requesting node";
@@ -30,28 +32,48 @@ function reason(store: ObjectStore, request: AdmissionRequest, node: string): st
 function nodeReason({ target, object, old }: AdmissionRequest, node: string): string | undefined {
   if (target.name !== node) return `is not allowed to modify node "${target.name}"`;
   const restricted = (of: ApiObject | undefined): unknown =>
-    Object.fromEntries(Object.entries(of?.metadata.labels ?? {}).filter(([label]) => label.includes(RESTRICTED_LABELS)));
-  if (object !== undefined && !deepEqual(restricted(object), restricted(old))) return "is not allowed to modify labels with the node-restriction.kubernetes.io/ prefix";
-  if (object !== undefined && old !== undefined && !deepEqual(dig(object.spec, "taints"), dig(old.spec, "taints"))) return "is not allowed to modify taints";
+    Object.fromEntries(
+      Object.entries(of?.metadata.labels ?? {}).filter(([label]) => label.includes(RESTRICTED_LABELS)),
+    );
+  if (object !== undefined && !deepEqual(restricted(object), restricted(old)))
+    return "is not allowed to modify labels with the node-restriction.kubernetes.io/ prefix";
+  if (
+    object !== undefined &&
+    old !== undefined &&
+    !deepEqual(dig(object.spec, "taints"), dig(old.spec, "taints"))
+  )
+    return "is not allowed to modify taints";
   return undefined;
 }
 
 function podReason({ target, operation, object, old }: AdmissionRequest, node: string): string | undefined {
   const pod = old ?? object;
-  if (digString(pod?.spec, "nodeName") !== node) return "can only act on pods with spec.nodeName set to itself";
+  if (digString(pod?.spec, "nodeName") !== node)
+    return "can only act on pods with spec.nodeName set to itself";
   if (operation === "CREATE") {
-    if (object?.metadata.annotations?.[MIRROR] === undefined) return `pod does not have "${MIRROR}" annotation, node can only create mirror pods`;
-    return digString(object.spec, "serviceAccountName") === undefined ? undefined : "can not create pods that reference a service account";
+    if (object?.metadata.annotations?.[MIRROR] === undefined)
+      return `pod does not have "${MIRROR}" annotation, node can only create mirror pods`;
+    return digString(object.spec, "serviceAccountName") === undefined
+      ? undefined
+      : "can not create pods that reference a service account";
   }
   if (operation === "DELETE") return undefined;
   if (target.subresource !== "status") return "can only update pod status";
-  return deepEqual(object?.metadata.labels, old?.metadata.labels) ? undefined : "cannot update labels through pod status";
+  return deepEqual(object?.metadata.labels, old?.metadata.labels)
+    ? undefined
+    : "cannot update labels through pod status";
 }
 
-function tokenReason(store: ObjectStore, { target, object }: AdmissionRequest, node: string): string | undefined {
+function tokenReason(
+  store: ObjectStore,
+  { target, object }: AdmissionRequest,
+  node: string,
+): string | undefined {
   const reference = dig(object?.spec, "boundObjectRef");
   if (digString(reference, "kind") !== "Pod") return "requested token not bound to a pod";
   if (digString(reference, "uid") === undefined) return "requested token with a pod binding without a uid";
   const pod = store.get("pods", `${target.namespace}/${digString(reference, "name") ?? ""}`);
-  return digString(pod?.spec, "nodeName") === node ? undefined : "requested token bound to a pod scheduled on a different node";
+  return digString(pod?.spec, "nodeName") === node
+    ? undefined
+    : "requested token bound to a pod scheduled on a different node";
 }

@@ -11,12 +11,21 @@ const MIRROR = "kubernetes.io/config.mirror";
 const TOKEN_SECONDS = 3607;
 const FILE_MODE = 0o644;
 const SUFFIX_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789";
-const PRIORITIES: Readonly<Record<string, number>> = { "system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000 };
+const PRIORITIES: Readonly<Record<string, number>> = {
+  "system-node-critical": 2_000_001_000,
+  "system-cluster-critical": 2_000_000_000,
+};
 
 /** The changed copy of a new pod; undefined for every other request. */
 export function admitPod(store: ObjectStore, request: AdmissionRequest): ApiObject | undefined {
   const { target, operation, object } = request;
-  if (target.resource.id !== "pods" || target.subresource !== "" || operation !== "CREATE" || object === undefined) return undefined;
+  if (
+    target.resource.id !== "pods" ||
+    target.subresource !== "" ||
+    operation !== "CREATE" ||
+    object === undefined
+  )
+    return undefined;
   const next = clone(object);
   const { spec } = next as unknown as V1Pod;
   if (spec === undefined) return next;
@@ -30,8 +39,11 @@ export function admitPod(store: ObjectStore, request: AdmissionRequest): ApiObje
 function addTolerations(spec: V1PodSpec): void {
   spec.tolerations ??= [];
   for (const key of ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]) {
-    const tolerated = spec.tolerations.some((own) => (own.key === key || own.key === undefined) && (own.effect ?? "NoExecute") === "NoExecute");
-    if (!tolerated) spec.tolerations.push({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds: 300 });
+    const tolerated = spec.tolerations.some(
+      (own) => (own.key === key || own.key === undefined) && (own.effect ?? "NoExecute") === "NoExecute",
+    );
+    if (!tolerated)
+      spec.tolerations.push({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds: 300 });
   }
 }
 
@@ -39,24 +51,32 @@ function useAccount(store: ObjectStore, request: AdmissionRequest, spec: V1PodSp
   const { namespace, resource } = request.target;
   spec.serviceAccountName ??= "default";
   spec.serviceAccount = spec.serviceAccountName;
-  const account = store.get("serviceaccounts", `${namespace}/${spec.serviceAccountName}`) as unknown as V1ServiceAccount | undefined;
+  const account = store.get("serviceaccounts", `${namespace}/${spec.serviceAccountName}`) as unknown as
+    | V1ServiceAccount
+    | undefined;
   if (account === undefined) {
     const why = `error looking up service account ${namespace}/${spec.serviceAccountName}: serviceaccount "${spec.serviceAccountName}" not found`;
     throw forbidden(resource, request.object?.metadata.name ?? "", why);
   }
-  if (spec.imagePullSecrets === undefined && (account.imagePullSecrets?.length ?? 0) > 0) spec.imagePullSecrets = [...(account.imagePullSecrets ?? [])];
+  if (spec.imagePullSecrets === undefined && (account.imagePullSecrets?.length ?? 0) > 0)
+    spec.imagePullSecrets = [...(account.imagePullSecrets ?? [])];
   const wanted = spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true;
   if (wanted) mountToken(spec);
 }
 
 function mountToken(spec: V1PodSpec): void {
   const existing = (spec.volumes ?? []).find((volume) => volume.name.startsWith("kube-api-access-"))?.name;
-  const suffix = Array.from({ length: 5 }, () => SUFFIX_CHARACTERS[randomInt(SUFFIX_CHARACTERS.length)]).join("");
+  const suffix = Array.from({ length: 5 }, () => SUFFIX_CHARACTERS[randomInt(SUFFIX_CHARACTERS.length)]).join(
+    "",
+  );
   const name = existing ?? `kube-api-access-${suffix}`;
   let used = false;
   for (const container of [...(spec.initContainers ?? []), ...spec.containers]) {
     if ((container.volumeMounts ?? []).some((mount) => mount.mountPath === MOUNT_PATH)) continue;
-    container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath: MOUNT_PATH }];
+    container.volumeMounts = [
+      ...(container.volumeMounts ?? []),
+      { name, readOnly: true, mountPath: MOUNT_PATH },
+    ];
     used = true;
   }
   if (used && existing === undefined) spec.volumes = [...(spec.volumes ?? []), tokenVolume(name)];
@@ -70,7 +90,11 @@ function tokenVolume(name: string): V1Volume {
       sources: [
         { serviceAccountToken: { expirationSeconds: TOKEN_SECONDS, path: "token" } },
         { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
-        { downwardAPI: { items: [{ path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } }] } },
+        {
+          downwardAPI: {
+            items: [{ path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } }],
+          },
+        },
       ],
     },
   };

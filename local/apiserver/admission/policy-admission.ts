@@ -1,5 +1,11 @@
 /** ValidatingAdmissionPolicy: CEL over object, oldObject, request, namespaceObject and the policy's variables. */
-import type { V1MatchResources, V1ValidatingAdmissionPolicy, V1ValidatingAdmissionPolicyBinding, V1ValidatingAdmissionPolicySpec, V1Validation } from "@kubernetes/client-node";
+import type {
+  V1MatchResources,
+  V1ValidatingAdmissionPolicy,
+  V1ValidatingAdmissionPolicyBinding,
+  V1ValidatingAdmissionPolicySpec,
+  V1Validation,
+} from "@kubernetes/client-node";
 import type { CelInput } from "@bufbuild/cel";
 import { StatusError } from "../http/status-error.ts";
 import type { AdmissionRequest } from "../rest/context.ts";
@@ -23,10 +29,16 @@ export function checkPolicies(deps: AdmissionDeps, request: AdmissionRequest): v
   if (bindings.length === 0) return;
   const labels = namespaceLabels(deps.store, request);
   for (const binding of bindings) {
-    const policy = deps.store.get(POLICIES, binding.spec?.policyName ?? "") as unknown as V1ValidatingAdmissionPolicy | undefined;
+    const policy = deps.store.get(POLICIES, binding.spec?.policyName ?? "") as unknown as
+      | V1ValidatingAdmissionPolicy
+      | undefined;
     const spec = policy?.spec;
     if (spec === undefined || !constrains(spec.matchConstraints, request, labels)) continue;
-    if (binding.spec?.matchResources !== undefined && !constrains(binding.spec.matchResources, request, labels)) continue;
+    if (
+      binding.spec?.matchResources !== undefined &&
+      !constrains(binding.spec.matchResources, request, labels)
+    )
+      continue;
     const failure = evaluate(deps, request, spec);
     if (failure === undefined) continue;
     const by = `ValidatingAdmissionPolicy '${policy?.metadata?.name}' with binding '${binding.metadata?.name}' denied request: ${failure.message}`;
@@ -36,31 +48,52 @@ export function checkPolicies(deps: AdmissionDeps, request: AdmissionRequest): v
   }
 }
 
-const CODES: Readonly<Record<string, number>> = { Unauthorized: 401, Forbidden: 403, Invalid: 422, RequestEntityTooLarge: 413 };
+const CODES: Readonly<Record<string, number>> = {
+  Unauthorized: 401,
+  Forbidden: 403,
+  Invalid: 422,
+  RequestEntityTooLarge: 413,
+};
 
 function denial({ target }: AdmissionRequest, message: string, reason: string): StatusError {
   const { id, group, plural } = target.resource;
   return new StatusError(CODES[reason] ?? 422, `${id} "${target.name}" is forbidden: ${message}`, {
     reason,
-    details: { name: target.name, group: group || undefined, kind: plural, causes: [{ reason: "", message }] },
+    details: { name: target.name, group: group || undefined, kind: plural, causes: [{ message }] },
   });
 }
 
-function constrains(match: V1MatchResources | undefined, request: AdmissionRequest, labels: Record<string, string> | undefined): boolean {
+function constrains(
+  match: V1MatchResources | undefined,
+  request: AdmissionRequest,
+  labels: Record<string, string> | undefined,
+): boolean {
   if (match === undefined) return false;
   const exactVersions = match.matchPolicy === "Exact";
-  if ((match.excludeResourceRules ?? []).some((rule) => ruleMatches(rule, request, exactVersions))) return false;
+  if ((match.excludeResourceRules ?? []).some((rule) => ruleMatches(rule, request, exactVersions)))
+    return false;
   const any = [{ operations: ["*"], apiGroups: ["*"], apiVersions: ["*"], resources: ["*/*"] }];
-  const criteria = { rules: match.resourceRules ?? any, namespaceSelector: match.namespaceSelector, objectSelector: match.objectSelector, exactVersions };
+  const criteria = {
+    rules: match.resourceRules ?? any,
+    namespaceSelector: match.namespaceSelector,
+    objectSelector: match.objectSelector,
+    exactVersions,
+  };
   return matchesRequest(criteria, request, labels);
 }
 
 /** The first validation that fails; an error in an expression counts as one unless the policy says Ignore. */
-function evaluate(deps: AdmissionDeps, request: AdmissionRequest, spec: V1ValidatingAdmissionPolicySpec): Failure | undefined {
+function evaluate(
+  deps: AdmissionDeps,
+  request: AdmissionRequest,
+  spec: V1ValidatingAdmissionPolicySpec,
+): Failure | undefined {
   const ignoreErrors = spec.failurePolicy === "Ignore";
   const variables = inputs(deps, request);
   const broken = (expression: string, message: string): Failure | undefined =>
-    ignoreErrors ? undefined : { message: `expression '${expression}' resulted in error: ${message}`, reason: "Invalid" };
+    ignoreErrors
+      ? undefined
+      : { message: `expression '${expression}' resulted in error: ${message}`, reason: "Invalid" };
   for (const condition of spec.matchConditions ?? []) {
     const outcome = compileCel(condition.expression).run(variables);
     if (outcome.kind === "error") return broken(condition.expression, outcome.message);
@@ -70,7 +103,8 @@ function evaluate(deps: AdmissionDeps, request: AdmissionRequest, spec: V1Valida
   for (const validation of spec.validations ?? []) {
     const outcome = compileCel(validation.expression).run(variables);
     if (outcome.kind === "value" && outcome.value === true) continue;
-    if (outcome.kind === "value") return { message: messageOf(validation, variables), reason: validation.reason ?? "Invalid" };
+    if (outcome.kind === "value")
+      return { message: messageOf(validation, variables), reason: validation.reason ?? "Invalid" };
     const failure = broken(validation.expression, outcome.message);
     if (failure !== undefined) return failure;
   }
@@ -119,7 +153,8 @@ function addVariables(variables: Variables, spec: V1ValidatingAdmissionPolicySpe
 function messageOf(validation: V1Validation, variables: Variables): string {
   if (validation.messageExpression !== undefined) {
     const outcome = compileCel(validation.messageExpression).run(variables);
-    if (outcome.kind === "value" && typeof outcome.value === "string" && outcome.value !== "") return outcome.value;
+    if (outcome.kind === "value" && typeof outcome.value === "string" && outcome.value !== "")
+      return outcome.value;
   }
   return validation.message ?? `failed expression: ${validation.expression}`;
 }

@@ -11,24 +11,37 @@ export interface MatchCriteria {
   readonly exactVersions: boolean;
 }
 
-export function matchesRequest(criteria: MatchCriteria, request: AdmissionRequest, namespaceLabels: Record<string, string> | undefined): boolean {
+export function matchesRequest(
+  criteria: MatchCriteria,
+  request: AdmissionRequest,
+  namespaceLabels: Record<string, string> | undefined,
+): boolean {
   if (!criteria.rules.some((rule) => ruleMatches(rule, request, criteria.exactVersions))) return false;
-  if (namespaceLabels !== undefined && !selectorMatches(criteria.namespaceSelector, namespaceLabels)) return false;
+  if (namespaceLabels !== undefined && !selectorMatches(criteria.namespaceSelector, namespaceLabels))
+    return false;
   const { object, old } = request;
   if (object === undefined && old === undefined) return true;
-  return [object, old].some((candidate) => candidate !== undefined && selectorMatches(criteria.objectSelector, candidate.metadata.labels));
+  return [object, old].some(
+    (candidate) =>
+      candidate !== undefined && selectorMatches(criteria.objectSelector, candidate.metadata.labels),
+  );
 }
 
 function listed(list: readonly string[] | undefined, value: string): boolean {
   return list === undefined || list.includes("*") || list.includes(value);
 }
 
-export function ruleMatches(rule: MatchCriteria["rules"][number], request: AdmissionRequest, exactVersions: boolean): boolean {
+export function ruleMatches(
+  rule: MatchCriteria["rules"][number],
+  request: AdmissionRequest,
+  exactVersions: boolean,
+): boolean {
   const { resource, name } = request.target;
   if (!listed(rule.operations, request.operation) || !listed(rule.apiGroups, resource.group)) return false;
   const versions = exactVersions ? [resource.version] : resource.servedVersions;
   if (!versions.some((version) => listed(rule.apiVersions, version))) return false;
-  if (rule.resourceNames !== undefined && rule.resourceNames.length > 0 && !rule.resourceNames.includes(name)) return false;
+  if (rule.resourceNames !== undefined && rule.resourceNames.length > 0 && !rule.resourceNames.includes(name))
+    return false;
   const scope = rule.scope ?? "*";
   if (scope !== "*" && (scope === "Namespaced") !== resource.namespaced) return false;
   return resourceListed(rule.resources ?? [], resource.plural, request.target.subresource);
@@ -37,5 +50,9 @@ export function ruleMatches(rule: MatchCriteria["rules"][number], request: Admis
 function resourceListed(resources: readonly string[], plural: string, subresource: string): boolean {
   if (resources.includes("*/*")) return true;
   if (subresource === "") return resources.includes("*") || resources.includes(plural);
-  return resources.includes(`${plural}/${subresource}`) || resources.includes(`*/${subresource}`) || resources.includes(`${plural}/*`);
+  return (
+    resources.includes(`${plural}/${subresource}`) ||
+    resources.includes(`*/${subresource}`) ||
+    resources.includes(`${plural}/*`)
+  );
 }

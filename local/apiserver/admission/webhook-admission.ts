@@ -1,6 +1,12 @@
 /** Admission webhooks: mutating ones one after the other by configuration name, validating ones together. */
 import { randomUUID } from "node:crypto";
-import type { AdmissionregistrationV1WebhookClientConfig, V1LabelSelector, V1MatchCondition, V1RuleWithOperations, V1ValidatingWebhookConfiguration } from "@kubernetes/client-node";
+import type {
+  AdmissionregistrationV1WebhookClientConfig,
+  V1LabelSelector,
+  V1MatchCondition,
+  V1RuleWithOperations,
+  V1ValidatingWebhookConfiguration,
+} from "@kubernetes/client-node";
 import { StatusError } from "../http/status-error.ts";
 import { type ApiObject, digNumber, digString, isRecord, type JsonMap } from "../object.ts";
 import { jsonPatch } from "../patch/json-patch.ts";
@@ -24,7 +30,10 @@ interface Webhook {
 
 const DEFAULT_SECONDS = 10;
 
-export async function callMutatingWebhooks(deps: AdmissionDeps, request: AdmissionRequest): Promise<ApiObject | undefined> {
+export async function callMutatingWebhooks(
+  deps: AdmissionDeps,
+  request: AdmissionRequest,
+): Promise<ApiObject | undefined> {
   let { object } = request;
   for (const webhook of interested(deps, request, "mutating")) {
     const response = await review(deps, { ...request, object }, webhook);
@@ -40,7 +49,11 @@ export async function callValidatingWebhooks(deps: AdmissionDeps, request: Admis
   await Promise.all(interested(deps, request, "validating").map((webhook) => review(deps, request, webhook)));
 }
 
-function interested(deps: AdmissionDeps, request: AdmissionRequest, kind: "mutating" | "validating"): Webhook[] {
+function interested(
+  deps: AdmissionDeps,
+  request: AdmissionRequest,
+  kind: "mutating" | "validating",
+): Webhook[] {
   const configurations = deps.store.list(`${kind}webhookconfigurations.admissionregistration.k8s.io`);
   if (configurations.length === 0) return [];
   const labels = namespaceLabels(deps.store, request);
@@ -49,7 +62,11 @@ function interested(deps: AdmissionDeps, request: AdmissionRequest, kind: "mutat
     .flatMap((configuration) => (configuration as unknown as V1ValidatingWebhookConfiguration).webhooks ?? [])
     .filter((webhook: Webhook) => {
       const { rules = [], namespaceSelector, objectSelector, matchPolicy } = webhook;
-      return matchesRequest({ rules, namespaceSelector, objectSelector, exactVersions: matchPolicy === "Exact" }, request, labels);
+      return matchesRequest(
+        { rules, namespaceSelector, objectSelector, exactVersions: matchPolicy === "Exact" },
+        request,
+        labels,
+      );
     });
 }
 
@@ -60,14 +77,23 @@ async function review(deps: AdmissionDeps, request: AdmissionRequest, webhook: W
   let response: JsonMap;
   try {
     const message = { kind: "AdmissionReview", apiVersion: "admission.k8s.io/v1", request: body };
-    response = await callWebhook(deps.store, webhook.clientConfig, message, webhook.timeoutSeconds ?? DEFAULT_SECONDS);
-    if (response["uid"] !== body["uid"]) throw new Error(`expected response.uid="${String(body["uid"])}", got "${String(response["uid"])}"`);
+    response = await callWebhook(
+      deps.store,
+      webhook.clientConfig,
+      message,
+      webhook.timeoutSeconds ?? DEFAULT_SECONDS,
+    );
+    if (response["uid"] !== body["uid"])
+      throw new Error(`expected response.uid="${String(body["uid"])}", got "${String(response["uid"])}"`);
   } catch (error) {
     if (webhook.failurePolicy === "Ignore") return {};
     const why = `failed calling webhook "${webhook.name}": failed to call webhook: ${error instanceof Error ? error.message : String(error)}`;
-    throw new StatusError(500, `Internal error occurred: ${why}`, { details: { causes: [{ reason: "", message: why }] } });
+    throw new StatusError(500, `Internal error occurred: ${why}`, {
+      details: { causes: [{ message: why }] },
+    });
   }
-  for (const warning of Array.isArray(response["warnings"]) ? response["warnings"] : []) request.context.warn(String(warning));
+  for (const warning of Array.isArray(response["warnings"]) ? response["warnings"] : [])
+    request.context.warn(String(warning));
   if (response["allowed"] !== true) throw denied(webhook, response);
   return response;
 }
@@ -76,14 +102,22 @@ function denied(webhook: Webhook, response: JsonMap): StatusError {
   const status = isRecord(response["status"]) ? response["status"] : {};
   const code = digNumber(status, "code") ?? 403;
   const why = digString(status, "message") ?? digString(status, "reason") ?? "without explanation";
-  return new StatusError(code >= 400 && code < 600 ? code : 403, `admission webhook "${webhook.name}" denied the request: ${why}`, {
-    reason: digString(status, "reason") ?? "Forbidden",
-    ...(isRecord(status["details"]) ? { details: status["details"] } : {}),
-  });
+  return new StatusError(
+    code >= 400 && code < 600 ? code : 403,
+    `admission webhook "${webhook.name}" denied the request: ${why}`,
+    {
+      reason: digString(status, "reason") ?? "Forbidden",
+      ...(isRecord(status["details"]) ? { details: status["details"] } : {}),
+    },
+  );
 }
 
 function conditionsHold(webhook: Webhook, request: AdmissionRequest): boolean {
-  const variables = { object: toCel(request.object), oldObject: toCel(request.old), request: toCel(reviewRequest(request)) };
+  const variables = {
+    object: toCel(request.object),
+    oldObject: toCel(request.old),
+    request: toCel(reviewRequest(request)),
+  };
   return (webhook.matchConditions ?? []).every((condition) => {
     const outcome = compileCel(condition.expression).run(variables);
     return outcome.kind === "error" ? webhook.failurePolicy !== "Ignore" : outcome.value === true;

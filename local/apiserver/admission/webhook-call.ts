@@ -1,6 +1,10 @@
 /** One AdmissionReview over TLS, verified against the webhook's own caBundle and nothing else. */
 import https from "node:https";
-import type { AdmissionregistrationV1WebhookClientConfig, V1EndpointSlice, V1Service } from "@kubernetes/client-node";
+import type {
+  AdmissionregistrationV1WebhookClientConfig,
+  V1EndpointSlice,
+  V1Service,
+} from "@kubernetes/client-node";
 import { isRecord, type JsonMap } from "../object.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 
@@ -12,11 +16,21 @@ interface Destination {
 }
 
 /** The `response` of the answer. Rejects with a reason fit for a user when there is none. */
-export async function callWebhook(store: ObjectStore, config: AdmissionregistrationV1WebhookClientConfig, review: JsonMap, seconds: number): Promise<JsonMap> {
+export async function callWebhook(
+  store: ObjectStore,
+  config: AdmissionregistrationV1WebhookClientConfig,
+  review: JsonMap,
+  seconds: number,
+): Promise<JsonMap> {
   const { url, servername } = destination(store, config);
   url.searchParams.set("timeout", `${seconds}s`);
   if (config.caBundle === undefined) throw new Error("the webhook has no caBundle");
-  const answer = await post(url, { servername, ca: Buffer.from(config.caBundle, "base64").toString(), body: JSON.stringify(review), ms: seconds * 1000 });
+  const answer = await post(url, {
+    servername,
+    ca: Buffer.from(config.caBundle, "base64").toString(),
+    body: JSON.stringify(review),
+    ms: seconds * 1000,
+  });
   const parsed: unknown = JSON.parse(answer);
   const response = isRecord(parsed) ? parsed["response"] : undefined;
   if (!isRecord(response)) throw new Error("the webhook's answer has no response");
@@ -28,18 +42,27 @@ function destination(store: ObjectStore, config: AdmissionregistrationV1WebhookC
   if (config.url !== undefined) return { url: new URL(config.url), servername: undefined };
   const { service } = config;
   if (service === undefined) throw new Error("the webhook has neither url nor service");
-  const found = store.get("services", `${service.namespace}/${service.name}`) as unknown as V1Service | undefined;
+  const found = store.get("services", `${service.namespace}/${service.name}`) as unknown as
+    | V1Service
+    | undefined;
   if (found === undefined) throw new Error(`service "${service.name}" not found`);
   const portName = found.spec?.ports?.find((port) => port.port === (service.port ?? 443))?.name ?? "";
-  const slices = (store.list("endpointslices.discovery.k8s.io") as unknown as readonly V1EndpointSlice[]).filter(
-    (slice) => slice.metadata?.namespace === service.namespace && slice.metadata.labels?.["kubernetes.io/service-name"] === service.name,
+  const slices = (
+    store.list("endpointslices.discovery.k8s.io") as unknown as readonly V1EndpointSlice[]
+  ).filter(
+    (slice) =>
+      slice.metadata?.namespace === service.namespace &&
+      slice.metadata.labels?.["kubernetes.io/service-name"] === service.name,
   );
   for (const slice of slices) {
     const port = slice.ports?.find((candidate) => (candidate.name ?? "") === portName)?.port;
     const address = slice.endpoints?.find((endpoint) => endpoint.conditions?.ready !== false)?.addresses[0];
     if (port === undefined || address === undefined) continue;
     const host = address.includes(":") ? `[${address}]` : address;
-    return { url: new URL(`https://${host}:${port}${service.path ?? "/"}`), servername: `${service.name}.${service.namespace}.svc` };
+    return {
+      url: new URL(`https://${host}:${port}${service.path ?? "/"}`),
+      servername: `${service.name}.${service.namespace}.svc`,
+    };
   }
   throw new Error(`no endpoints available for service "${service.name}"`);
 }
@@ -54,7 +77,11 @@ interface Call {
 function post(url: URL, { servername, ca, body, ms }: Call): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void =>
-      reject(error.name === "AbortError" || error.name === "TimeoutError" ? new Error(`Post "${url.href}": context deadline exceeded`) : error);
+      reject(
+        error.name === "AbortError" || error.name === "TimeoutError"
+          ? new Error(`Post "${url.href}": context deadline exceeded`)
+          : error,
+      );
     const request = https.request(
       url,
       {
@@ -63,7 +90,12 @@ function post(url: URL, { servername, ca, body, ms }: Call): Promise<string> {
         ca: [ca],
         ...(servername === undefined ? {} : { servername }),
         signal: AbortSignal.timeout(ms),
-        headers: { "content-type": "application/json", accept: "application/json", "user-agent": "kube-apiserver-admission", "content-length": Buffer.byteLength(body) },
+        headers: {
+          "content-type": "application/json",
+          accept: "application/json",
+          "user-agent": "kube-apiserver-admission",
+          "content-length": Buffer.byteLength(body),
+        },
       },
       (response) => {
         const chunks: Buffer[] = [];

@@ -117,7 +117,9 @@ function describeSegment(segment: string): string {
   if (segment.startsWith("v:")) return `[=${segment.slice(2)}]`;
   try {
     const keys = JSON.parse(segment.slice(2)) as JsonMap;
-    return `[${Object.entries(keys).map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(",")}]`;
+    return `[${Object.entries(keys)
+      .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+      .join(",")}]`;
   } catch {
     return `[${segment}]`;
   }

@@ -57,7 +57,10 @@ export function isOwner(owner: OwnedFields, writer: Writer, operation: string): 
 }
 
 /** Paths whose value differs or is new in `next`. */
-export function changedPaths(live: ReadonlyMap<string, string>, next: ReadonlyMap<string, string>): Set<string> {
+export function changedPaths(
+  live: ReadonlyMap<string, string>,
+  next: ReadonlyMap<string, string>,
+): Set<string> {
   const changed = new Set<string>();
   for (const [path, text] of next) if (live.get(path) !== text) changed.add(path);
   return changed;
@@ -67,7 +70,12 @@ export function changedPaths(live: ReadonlyMap<string, string>, next: ReadonlyMa
  * Ownership after a create, update or any patch but apply: every changed path goes to the writer's Update entry.
  * `next` is the caller's own copy and receives the new managedFields.
  */
-export function trackUpdate(live: ApiObject | undefined, next: ApiObject, schema: Schema | undefined, by: Writer & { now: string }): void {
+export function trackUpdate(
+  live: ApiObject | undefined,
+  next: ApiObject,
+  schema: Schema | undefined,
+  by: Writer & { now: string },
+): void {
   const before = live === undefined ? new Map<string, string>() : pathsOf(live, schema);
   const after = pathsOf(next, schema);
   const changed = withNewParents(before, changedPaths(before, after));
@@ -78,7 +86,14 @@ export function trackUpdate(live: ApiObject | undefined, next: ApiObject, schema
     for (const owner of owners) owner.paths = owner.paths.difference(removed);
     for (const owner of owners) if (owner !== mine) owner.paths = owner.paths.difference(changed);
     if (mine === undefined) {
-      owners.push({ manager: by.manager, apiVersion: by.apiVersion, subresource: by.subresource, operation: "Update", time: by.now, paths: changed });
+      owners.push({
+        manager: by.manager,
+        apiVersion: by.apiVersion,
+        subresource: by.subresource,
+        operation: "Update",
+        time: by.now,
+        paths: changed,
+      });
     } else if (changed.size > 0) {
       mine.time = by.now;
       mine.paths = mine.paths.union(changed);
@@ -104,12 +119,20 @@ function withNewParents(before: ReadonlyMap<string, string>, changed: ReadonlySe
     for (const parent of parentsOf(path)) {
       const isRoot = !parent.includes(SEPARATOR);
       if (!isRoot && !existing.has(parent) && !before.has(parent)) out.add(parent);
-      if (isRoot && parent !== "f:metadata" && parent !== "f:spec" && parent !== "f:status" && !existing.has(parent)) out.add(parent);
+      if (
+        isRoot &&
+        parent !== "f:metadata" &&
+        parent !== "f:spec" &&
+        parent !== "f:status" &&
+        !existing.has(parent)
+      )
+        out.add(parent);
     }
   }
   return out;
 }
 
 function* parentsOf(path: string): Iterable<string> {
-  for (let at = path.lastIndexOf(SEPARATOR); at > 0; at = path.lastIndexOf(SEPARATOR, at - 1)) yield path.slice(0, at);
+  for (let at = path.lastIndexOf(SEPARATOR); at > 0; at = path.lastIndexOf(SEPARATOR, at - 1))
+    yield path.slice(0, at);
 }

@@ -5,7 +5,14 @@ import type { Resource } from "../registry/resource.ts";
 import { setOwn } from "../schema/prune.ts";
 import { fieldSchema, itemSchema, resolve, type Schema } from "../schema/schema.ts";
 import { describePath, itemKey, pathsOf, SEPARATOR } from "./field-set.ts";
-import { changedPaths, isOwner, loadOwners, type OwnedFields, saveOwners, type Writer } from "./managed-fields.ts";
+import {
+  changedPaths,
+  isOwner,
+  loadOwners,
+  type OwnedFields,
+  saveOwners,
+  type Writer,
+} from "./managed-fields.ts";
 
 export interface ApplyRequest {
   readonly resource: Resource;
@@ -16,8 +23,13 @@ export interface ApplyRequest {
 }
 
 /** The object that results. Throws 409 with one cause per contested path. */
-export function applyConfiguration(live: ApiObject | undefined, config: ApiObject, request: ApplyRequest): ApiObject {
-  if ((config.metadata.managedFields?.length ?? 0) > 0) throw badRequest("metadata.managedFields must be nil");
+export function applyConfiguration(
+  live: ApiObject | undefined,
+  config: ApiObject,
+  request: ApplyRequest,
+): ApiObject {
+  if ((config.metadata.managedFields?.length ?? 0) > 0)
+    throw badRequest("metadata.managedFields must be nil");
   const { schema, writer } = request;
   const owners = loadOwners(live);
   const wanted = new Set(pathsOf(config, schema).keys());
@@ -25,11 +37,21 @@ export function applyConfiguration(live: ApiObject | undefined, config: ApiObjec
   const merged = clone(live === undefined ? config : (mergeValue(live, config, schema) as ApiObject));
   if (live !== undefined) {
     const touched = changedPaths(pathsOf(live, schema), pathsOf(merged, schema)).intersection(wanted);
-    settleConflicts(owners.filter((owner) => owner !== mine), touched, request);
+    settleConflicts(
+      owners.filter((owner) => owner !== mine),
+      touched,
+      request,
+    );
     removeAbandoned(merged, { owners, mine, wanted, schema });
   }
   if (mine === undefined) {
-    owners.unshift({ ...writer, subresource: writer.subresource, operation: "Apply", time: request.now, paths: wanted });
+    owners.unshift({
+      ...writer,
+      subresource: writer.subresource,
+      operation: "Apply",
+      time: request.now,
+      paths: wanted,
+    });
   } else {
     if (mine.paths.symmetricDifference(wanted).size > 0) mine.time = request.now;
     mine.paths = wanted;
@@ -38,7 +60,11 @@ export function applyConfiguration(live: ApiObject | undefined, config: ApiObjec
   return merged;
 }
 
-function settleConflicts(others: readonly OwnedFields[], touched: ReadonlySet<string>, request: ApplyRequest): void {
+function settleConflicts(
+  others: readonly OwnedFields[],
+  touched: ReadonlySet<string>,
+  request: ApplyRequest,
+): void {
   const causes: { reason: string; message: string; field: string; owner: string }[] = [];
   for (const owner of others) {
     const contested = owner.paths.intersection(touched);
@@ -46,7 +72,12 @@ function settleConflicts(others: readonly OwnedFields[], touched: ReadonlySet<st
     const by = `"${owner.manager}"${owner.subresource === undefined ? "" : ` with subresource "${owner.subresource}"`}`;
     const who = owner.operation === "Update" ? `${by} using ${owner.apiVersion}` : by;
     for (const path of contested) {
-      causes.push({ reason: "FieldManagerConflict", message: `conflict with ${who}`, field: describePath(path), owner: who });
+      causes.push({
+        reason: "FieldManagerConflict",
+        message: `conflict with ${who}`,
+        field: describePath(path),
+        owner: who,
+      });
     }
   }
   if (request.force || causes.length === 0) return;
@@ -75,7 +106,9 @@ interface Abandonment {
 function removeAbandoned(merged: ApiObject, { owners, mine, wanted, schema }: Abandonment): void {
   if (mine === undefined) return;
   const kept = [wanted, ...owners.filter((owner) => owner !== mine).map((owner) => owner.paths)];
-  const abandoned = [...mine.paths.difference(wanted)].toSorted((a, b) => a.split(SEPARATOR).length - b.split(SEPARATOR).length);
+  const abandoned = [...mine.paths.difference(wanted)].toSorted(
+    (a, b) => a.split(SEPARATOR).length - b.split(SEPARATOR).length,
+  );
   for (const path of abandoned) {
     const below = path + SEPARATOR;
     const held = kept.some((paths) => paths.has(path) || [...paths].some((other) => other.startsWith(below)));
@@ -93,7 +126,9 @@ function removePath(value: unknown, segments: readonly string[], schema: Schema 
   }
   if (!Array.isArray(value)) return;
   const keys = resolve(schema)?.["x-kubernetes-list-map-keys"] ?? [];
-  const at = value.findIndex((item) => (segment.startsWith("k:") ? itemKey(item, keys) : `v:${JSON.stringify(item)}`) === segment);
+  const at = value.findIndex(
+    (item) => (segment.startsWith("k:") ? itemKey(item, keys) : `v:${JSON.stringify(item)}`) === segment,
+  );
   if (at < 0) return;
   if (rest.length === 0) value.splice(at, 1);
   else removePath(value[at], rest, itemSchema(schema));
@@ -105,13 +140,18 @@ function mergeValue(live: unknown, config: unknown, schema: Schema | undefined):
   if (isRecord(config) && isRecord(live) && own?.["x-kubernetes-map-type"] !== "atomic") {
     const out: JsonMap = { ...live };
     for (const [field, value] of Object.entries(config)) {
-      setOwn(out, field, mergeValue(Object.hasOwn(live, field) ? live[field] : undefined, value, fieldSchema(own, field)));
+      setOwn(
+        out,
+        field,
+        mergeValue(Object.hasOwn(live, field) ? live[field] : undefined, value, fieldSchema(own, field)),
+      );
     }
     return out;
   }
   if (!Array.isArray(config) || !Array.isArray(live)) return config;
   const listType = own?.["x-kubernetes-list-type"];
-  if (listType === "set") return [...live, ...config.filter((item) => !live.some((other) => deepEqual(other, item)))];
+  if (listType === "set")
+    return [...live, ...config.filter((item) => !live.some((other) => deepEqual(other, item)))];
   if (listType !== "map") return config;
   const keys = own?.["x-kubernetes-list-map-keys"] ?? [];
   const out: unknown[] = [...live];

@@ -45,17 +45,25 @@ export class AccountTokens {
   constructor(key: KeyObject, store: ObjectStore, clock: Clock) {
     this.#key = key;
     this.#public = publicKeyOf(key);
-    this.#keyId = createHash("sha256").update(this.#public.export({ type: "spki", format: "der" })).digest("base64url");
+    this.#keyId = createHash("sha256")
+      .update(this.#public.export({ type: "spki", format: "der" }))
+      .digest("base64url");
     this.#store = store;
     this.#clock = clock;
   }
 
   keySet(): JsonMap {
-    return { keys: [{ ...this.#public.export({ format: "jwk" }), kid: this.#keyId, use: "sig", alg: "ES256" }] };
+    return {
+      keys: [{ ...this.#public.export({ format: "jwk" }), kid: this.#keyId, use: "sig", alg: "ES256" }],
+    };
   }
 
   /** `seconds` is the life asked for; the caller has checked its bounds. */
-  issue(subject: TokenSubject, audiences: readonly string[], seconds: number): { token: string; expiresMs: number } {
+  issue(
+    subject: TokenSubject,
+    audiences: readonly string[],
+    seconds: number,
+  ): { token: string; expiresMs: number } {
     const { account, pod, secret } = subject;
     const namespace = account.metadata.namespace ?? "";
     const issued = Math.floor(this.#clock.nowMs() / 1000);
@@ -90,8 +98,13 @@ export class AccountTokens {
     if (now + 1 < claims.nbf) return problem("", "invalid bearer token, token is not valid yet");
     const shared = audiences.filter((audience) => claims.aud.includes(audience));
     if (shared.length === 0) {
-      const wanted = JSON.stringify(audiences);
-      return problem("", `token audiences ${JSON.stringify(claims.aud)} is invalid for the target audiences ${wanted}`);
+      const [own, wanted] = [claims.aud, audiences].map((list) =>
+        JSON.stringify(list).replaceAll('","', '" "'),
+      );
+      return problem(
+        "",
+        `[invalid bearer token, token audiences ${own} is invalid for the target audiences ${wanted}]`,
+      );
     }
     const missing = this.#missingObject(claims);
     if (missing !== undefined) return problem("", `invalid bearer token, ${missing} has been deleted`);
@@ -102,7 +115,8 @@ export class AccountTokens {
     const [header = "", payload = "", signature = "", ...rest] = token.split(".");
     if (token.length > MAX_TOKEN_LENGTH || rest.length > 0 || signature === "") return undefined;
     const key = { key: this.#public, dsaEncoding: "ieee-p1363" as const };
-    if (!verify("sha256", Buffer.from(`${header}.${payload}`), key, Buffer.from(signature, "base64url"))) return undefined;
+    if (!verify("sha256", Buffer.from(`${header}.${payload}`), key, Buffer.from(signature, "base64url")))
+      return undefined;
     const claims: unknown = JSON.parse(Buffer.from(payload, "base64url").toString()); // ours: the signature held
     if (!isRecord(claims)) return undefined;
     const bound = claims["kubernetes.io"];
@@ -134,7 +148,9 @@ export class AccountTokens {
 function userOf(claims: Claims): UserInfo {
   const { bound, namespace } = claims;
   const name = digString(bound, "serviceaccount", "name") ?? "";
-  const extra: Record<string, string[]> = { "authentication.kubernetes.io/credential-id": [`JTI=${claims.jti}`] };
+  const extra: Record<string, string[]> = {
+    "authentication.kubernetes.io/credential-id": [`JTI=${claims.jti}`],
+  };
   for (const kind of ["pod", "node"]) {
     for (const part of ["name", "uid"]) {
       const value = dig(bound, kind, part);

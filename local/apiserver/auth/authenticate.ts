@@ -7,7 +7,11 @@ import type { AccessRequest, Rbac } from "./rbac.ts";
 import { ANONYMOUS, type UserInfo } from "./user.ts";
 
 /** Throws 401 for a credential that does not hold: a bad token never becomes an anonymous caller. */
-export function authenticate(headers: IncomingHttpHeaders, socket: TLSSocket, tokens: AccountTokens): UserInfo {
+export function authenticate(
+  headers: IncomingHttpHeaders,
+  socket: TLSSocket,
+  tokens: AccountTokens,
+): UserInfo {
   const fromCertificate = certificateUser(socket);
   if (fromCertificate !== undefined) return fromCertificate;
   const bearer = /^Bearer\s+(\S+)\s*$/i.exec(headers.authorization ?? "")?.[1] ?? webSocketToken(headers);
@@ -22,7 +26,9 @@ export function authenticate(headers: IncomingHttpHeaders, socket: TLSSocket, to
 
 function certificateUser(socket: TLSSocket): UserInfo | undefined {
   if (!socket.authorized) return undefined; // no certificate, or one of another authority
-  const subject = socket.getPeerCertificate().subject as { CN?: string | string[]; O?: string | string[] } | undefined;
+  const subject = socket.getPeerCertificate().subject as
+    | { CN?: string | string[]; O?: string | string[] }
+    | undefined;
   const names = [subject?.CN ?? []].flat();
   const name = names.at(-1);
   if (name === undefined || name === "") return undefined;
@@ -49,13 +55,24 @@ export function impersonated(caller: UserInfo, headers: IncomingHttpHeaders, rba
   const wanted: AccessRequest[] = [identityAccess(username)];
   for (const name of groups) wanted.push({ verb: "impersonate", group: "", resource: "groups", name });
   for (const [key, values] of Object.entries(extra)) {
-    for (const name of values) wanted.push({ verb: "impersonate", group: "authentication.k8s.io", resource: "userextras", subresource: key, name });
+    for (const name of values)
+      wanted.push({
+        verb: "impersonate",
+        group: "authentication.k8s.io",
+        resource: "userextras",
+        subresource: key,
+        name,
+      });
   }
-  if (uid !== undefined) wanted.push({ verb: "impersonate", group: "authentication.k8s.io", resource: "uids", name: uid });
+  if (uid !== undefined)
+    wanted.push({ verb: "impersonate", group: "authentication.k8s.io", resource: "uids", name: uid });
   for (const access of wanted) {
     if (rbac.allows(caller, access)) continue;
     const what = `${access.resource} "${access.name}"`;
-    throw new StatusError(403, `${what} is forbidden: User "${caller.username}" cannot impersonate resource "${access.resource}" in API group "${access.group}" at the cluster scope`);
+    throw new StatusError(
+      403,
+      `${what} is forbidden: User "${caller.username}" cannot impersonate resource "${access.resource}" in API group "${access.group}" at the cluster scope`,
+    );
   }
   return { username, uid, extra, groups: [...new Set([...groups, ...impliedGroups(username)])] };
 }
@@ -71,7 +88,8 @@ function identityAccess(username: string): AccessRequest {
 function impliedGroups(username: string): string[] {
   if (username === ANONYMOUS.username) return ["system:unauthenticated"];
   const namespace = /^system:serviceaccount:([^:]+):/.exec(username)?.[1];
-  const account = namespace === undefined ? [] : ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
+  const account =
+    namespace === undefined ? [] : ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
   return [...account, "system:authenticated"];
 }
 

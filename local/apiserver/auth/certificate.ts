@@ -1,5 +1,13 @@
 /** Pure. X.509 v3 certificates (RFC 5280) of the cluster's own P-256 authority: the CA itself, serving and client leaves. */
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  sign,
+} from "node:crypto";
 import { isIP } from "node:net";
 import { ipToBytes, ip } from "#core/net/ip.ts";
 import { bits, boolean, integer, objectId, octets, sequence, set, tagged, time, utf8 } from "./der.ts";
@@ -108,7 +116,9 @@ function generalName(host: string): Buffer {
 }
 
 function keyId(publicKey: KeyObject): Buffer {
-  return createHash("sha1").update(publicKey.export({ type: "spki", format: "der" })).digest();
+  return createHash("sha1")
+    .update(publicKey.export({ type: "spki", format: "der" }))
+    .digest();
 }
 
 function pkcs8(key: KeyObject): string {

@@ -40,5 +40,7 @@ export function objectId(dotted: string): Buffer {
 /** UTCTime until 2049, GeneralizedTime after (RFC 5280 4.1.2.5). */
 export function time(ms: number): Buffer {
   const text = `${new Date(ms).toISOString().replace(/[-:T]/g, "").slice(0, 14)}Z`;
-  return Number(text.slice(0, 4)) < 2050 ? tagged(0x17, Buffer.from(text.slice(2))) : tagged(0x18, Buffer.from(text));
+  return Number(text.slice(0, 4)) < 2050
+    ? tagged(0x17, Buffer.from(text.slice(2)))
+    : tagged(0x18, Buffer.from(text));
 }

@@ -2,7 +2,14 @@
  * The cluster's keys on disk (directory 0700, files 0600): authority, serving certificate, admin certificate, token key. All of
  * them survive a restart, or every client would fail for ever; the serving certificate is renewed when its names change.
  */
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  X509Certificate,
+} from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { issueLeaf, type KeyAndCertificate, makeAuthority } from "./certificate.ts";
@@ -19,11 +26,20 @@ const RENEW_BEFORE_MS = 30 * 86_400_000;
 
 export function loadPki(directory: string, hosts: readonly string[], nowMs: number): Pki {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const authority = keep(directory, "ca", () => makeAuthority(nowMs), () => true);
+  const authority = keep(
+    directory,
+    "ca",
+    () => makeAuthority(nowMs),
+    () => true,
+  );
   const names = createHash("sha256").update(hosts.toSorted().join("\n")).digest("hex").slice(0, 16);
   const fresh = (pair: KeyAndCertificate): boolean =>
     Date.parse(new X509Certificate(pair.certificatePem).validTo) > nowMs + RENEW_BEFORE_MS;
-  const leaf = (commonName: string, organizations: readonly string[], usage: "server" | "client"): KeyAndCertificate =>
+  const leaf = (
+    commonName: string,
+    organizations: readonly string[],
+    usage: "server" | "client",
+  ): KeyAndCertificate =>
     issueLeaf(authority, { commonName, organizations, usage, hosts: usage === "server" ? hosts : [], nowMs });
   return {
     authority,
@@ -42,7 +58,10 @@ function keep(
   const certificatePath = join(directory, `${name}.crt`);
   const keyPath = join(directory, `${name}.key`);
   if (existsSync(certificatePath) && existsSync(keyPath)) {
-    const pair = { certificatePem: readFileSync(certificatePath, "utf8"), keyPem: readFileSync(keyPath, "utf8") };
+    const pair = {
+      certificatePem: readFileSync(certificatePath, "utf8"),
+      keyPem: readFileSync(keyPath, "utf8"),
+    };
     if (usable(pair)) return pair;
   }
   const pair = make();

@@ -21,21 +21,34 @@ function rule(groups: string, resources: string, verbs: readonly string[]): V1Po
   return { apiGroups: groups.split(","), resources: resources.split(" "), verbs: [...verbs] };
 }
 
-const WORKLOADS = "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status";
-const CORE_READ = "configmaps endpoints events limitranges namespaces persistentvolumeclaims persistentvolumeclaims/status pods pods/log pods/status replicationcontrollers replicationcontrollers/scale replicationcontrollers/status resourcequotas resourcequotas/status serviceaccounts services services/status";
-const CORE_WRITE = "configmaps events persistentvolumeclaims pods pods/attach pods/exec pods/portforward pods/eviction replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services";
+const WORKLOADS =
+  "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status";
+const CORE_READ =
+  "configmaps endpoints events limitranges namespaces persistentvolumeclaims persistentvolumeclaims/status pods pods/log pods/status replicationcontrollers replicationcontrollers/scale replicationcontrollers/status resourcequotas resourcequotas/status serviceaccounts services services/status";
+const CORE_WRITE =
+  "configmaps events persistentvolumeclaims pods pods/attach pods/exec pods/portforward pods/eviction replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services";
 const INFO_PATHS = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
 const DISCOVERY_PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", ...INFO_PATHS];
 
 const USER_ROLES: readonly BootstrapRole[] = [
-  { name: "cluster-admin", rules: [{ apiGroups: ["*"], resources: ["*"], verbs: ["*"] }, { nonResourceURLs: ["*"], verbs: ["*"] }], groups: ["system:masters"] },
+  {
+    name: "cluster-admin",
+    rules: [
+      { apiGroups: ["*"], resources: ["*"], verbs: ["*"] },
+      { nonResourceURLs: ["*"], verbs: ["*"] },
+    ],
+    groups: ["system:masters"],
+  },
   { name: "admin", rules: [], aggregates: "rbac.authorization.k8s.io/aggregate-to-admin" },
   { name: "edit", labels: toAdmin, rules: [], aggregates: "rbac.authorization.k8s.io/aggregate-to-edit" },
   { name: "view", labels: toEdit, rules: [], aggregates: "rbac.authorization.k8s.io/aggregate-to-view" },
   {
     name: "system:aggregate-to-admin",
     labels: toAdmin,
-    rules: [rule("rbac.authorization.k8s.io", "roles rolebindings", [...READ, ...WRITE]), rule("authorization.k8s.io", "localsubjectaccessreviews", ["create"])],
+    rules: [
+      rule("rbac.authorization.k8s.io", "roles rolebindings", [...READ, ...WRITE]),
+      rule("authorization.k8s.io", "localsubjectaccessreviews", ["create"]),
+    ],
   },
   {
     name: "system:aggregate-to-edit",
@@ -70,8 +83,16 @@ const USER_ROLES: readonly BootstrapRole[] = [
 ];
 
 const SYSTEM_ROLES: readonly BootstrapRole[] = [
-  { name: "system:discovery", rules: [{ nonResourceURLs: DISCOVERY_PATHS, verbs: ["get"] }], groups: ["system:authenticated"] },
-  { name: "system:public-info-viewer", rules: [{ nonResourceURLs: INFO_PATHS, verbs: ["get"] }], groups: ["system:authenticated", "system:unauthenticated"] },
+  {
+    name: "system:discovery",
+    rules: [{ nonResourceURLs: DISCOVERY_PATHS, verbs: ["get"] }],
+    groups: ["system:authenticated"],
+  },
+  {
+    name: "system:public-info-viewer",
+    rules: [{ nonResourceURLs: INFO_PATHS, verbs: ["get"] }],
+    groups: ["system:authenticated", "system:unauthenticated"],
+  },
   {
     name: "system:basic-user",
     rules: [
@@ -82,7 +103,10 @@ const SYSTEM_ROLES: readonly BootstrapRole[] = [
   },
   {
     name: "system:auth-delegator",
-    rules: [rule("authentication.k8s.io", "tokenreviews", ["create"]), rule("authorization.k8s.io", "subjectaccessreviews", ["create"])],
+    rules: [
+      rule("authentication.k8s.io", "tokenreviews", ["create"]),
+      rule("authorization.k8s.io", "subjectaccessreviews", ["create"]),
+    ],
   },
   {
     name: "system:service-account-issuer-discovery",

@@ -41,7 +41,9 @@ export class Rbac {
     if (user.groups.includes(MASTERS)) return EVERYTHING;
     const bindings = [
       ...this.#store.list(CLUSTER_ROLE_BINDINGS),
-      ...(namespace === "" ? [] : this.#store.list(ROLE_BINDINGS).filter((binding) => binding.metadata.namespace === namespace)),
+      ...(namespace === ""
+        ? []
+        : this.#store.list(ROLE_BINDINGS).filter((binding) => binding.metadata.namespace === namespace)),
     ];
     return bindings.filter((binding) => isBound(binding, user)).flatMap((binding) => this.rulesOf(binding));
   }
@@ -78,7 +80,8 @@ function has(list: readonly string[] | undefined, value: string): boolean {
 
 export function ruleAllows(rule: V1PolicyRule, access: AccessRequest): boolean {
   if (!has(rule.verbs, access.verb)) return false;
-  if (access.path !== undefined) return (rule.nonResourceURLs ?? []).some((pattern) => pathMatches(pattern, access.path ?? ""));
+  if (access.path !== undefined)
+    return (rule.nonResourceURLs ?? []).some((pattern) => pathMatches(pattern, access.path ?? ""));
   if (!has(rule.apiGroups, access.group ?? "")) return false;
   if (!resourceMatches(rule.resources ?? [], access)) return false;
   const names = rule.resourceNames ?? [];
@@ -89,7 +92,10 @@ function pathMatches(pattern: string, path: string): boolean {
   return pattern === path || (pattern.endsWith("*") && path.startsWith(pattern.slice(0, -1)));
 }
 
-function resourceMatches(resources: readonly string[], { resource = "", subresource = "" }: AccessRequest): boolean {
+function resourceMatches(
+  resources: readonly string[],
+  { resource = "", subresource = "" }: AccessRequest,
+): boolean {
   if (resources.includes("*")) return true;
   if (subresource === "") return resources.includes(resource);
   return resources.includes(`${resource}/${subresource}`) || resources.includes(`*/${subresource}`);
@@ -103,11 +109,20 @@ export function covers(held: readonly V1PolicyRule[], wanted: readonly V1PolicyR
 
 function singles(rule: V1PolicyRule): AccessRequest[] {
   const paths = (rule.nonResourceURLs ?? []).flatMap((path) => rule.verbs.map((verb) => ({ verb, path })));
-  const names: readonly (string | undefined)[] = (rule.resourceNames ?? []).length === 0 ? [undefined] : (rule.resourceNames ?? []);
+  const names: readonly (string | undefined)[] =
+    (rule.resourceNames ?? []).length === 0 ? [undefined] : (rule.resourceNames ?? []);
   const resources = (rule.apiGroups ?? []).flatMap((group) =>
     (rule.resources ?? []).flatMap((text) => {
       const [resource = "", subresource = ""] = text.split("/");
-      return names.flatMap((name) => rule.verbs.map((verb) => ({ verb, group, resource, subresource, ...(name === undefined ? {} : { name }) })));
+      return names.flatMap((name) =>
+        rule.verbs.map((verb) => ({
+          verb,
+          group,
+          resource,
+          subresource,
+          ...(name === undefined ? {} : { name }),
+        })),
+      );
     }),
   );
   return [...paths, ...resources];

@@ -35,16 +35,31 @@ export class ControllerClient {
   }
 
   /** `change` returns the wanted object; an unchanged one writes nothing. */
-  update(id: string, object: ApiObject, change: (live: ApiObject) => JsonMap, subresource = ""): Promise<ApiObject> {
+  update(
+    id: string,
+    object: ApiObject,
+    change: (live: ApiObject) => JsonMap,
+    subresource = "",
+  ): Promise<ApiObject> {
     const { namespace = "", name } = object.metadata;
     const target = { ...this.#target(id, namespace, name), subresource };
-    return modifyObject(this.deps, target, { build: change, operation: "Update", retry: true }, this.#context);
+    return modifyObject(
+      this.deps,
+      target,
+      { build: change, operation: "Update", retry: true },
+      this.#context,
+    );
   }
 
   /** For what only the server may write: finalizers and conditions of its own kinds. */
   updateTrusted(id: string, object: ApiObject, change: (live: ApiObject) => JsonMap): Promise<ApiObject> {
     const target = this.#target(id, object.metadata.namespace ?? "", object.metadata.name);
-    return modifyObject(this.deps, target, { build: change, operation: "Update", retry: true, trusted: true }, this.#context);
+    return modifyObject(
+      this.deps,
+      target,
+      { build: change, operation: "Update", retry: true, trusted: true },
+      this.#context,
+    );
   }
 
   setStatus(id: string, object: ApiObject, status: object): Promise<ApiObject> {
@@ -54,7 +69,12 @@ export class ControllerClient {
   /** Deletes exactly this object, not another of its name. */
   async delete(id: string, object: ApiObject, options: JsonMap = {}): Promise<boolean> {
     const target = this.#target(id, object.metadata.namespace ?? "", object.metadata.name);
-    const { gone } = await deleteObject(this.deps, target, { preconditions: { uid: object.metadata.uid }, ...options }, this.#context);
+    const { gone } = await deleteObject(
+      this.deps,
+      target,
+      { preconditions: { uid: object.metadata.uid }, ...options },
+      this.#context,
+    );
     return gone;
   }
 
@@ -98,12 +118,24 @@ export function controllerOf(object: ApiObject): OwnerReference | undefined {
 
 export function ownerReference(owner: ApiObject): OwnerReference {
   const { name, uid = "" } = owner.metadata;
-  return { apiVersion: owner.apiVersion, kind: owner.kind, name, uid, controller: true, blockOwnerDeletion: true };
+  return {
+    apiVersion: owner.apiVersion,
+    kind: owner.kind,
+    name,
+    uid,
+    controller: true,
+    blockOwnerDeletion: true,
+  };
 }
 
 /** Names that differ when what they are made from differs. */
 export function shortHash(value: unknown): string {
   let hash = 0x811c9dc5;
-  for (const character of JSON.stringify(value)) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193) >>> 0;
-  return hash.toString(36).padStart(7, "0").slice(-7).replace(/[aeiou013]/g, "x");
+  for (const character of JSON.stringify(value))
+    hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193) >>> 0;
+  return hash
+    .toString(36)
+    .padStart(7, "0")
+    .slice(-7)
+    .replace(/[aeiou013]/g, "x");
 }

@@ -30,8 +30,20 @@ async function establish(client: ControllerClient, crd: ApiObject): Promise<void
     digList(crd.status, "conditions").length > 0
       ? status?.conditions
       : [
-          { type: "NamesAccepted", status: "True", reason: "NoConflicts", message: "no conflicts found", lastTransitionTime },
-          { type: "Established", status: "True", reason: "InitialNamesAccepted", message: "the initial names have been accepted", lastTransitionTime },
+          {
+            type: "NamesAccepted",
+            status: "True",
+            reason: "NoConflicts",
+            message: "no conflicts found",
+            lastTransitionTime,
+          },
+          {
+            type: "Established",
+            status: "True",
+            reason: "InitialNamesAccepted",
+            message: "the initial names have been accepted",
+            lastTransitionTime,
+          },
         ];
   await client.setStatus(CRDS, crd, { acceptedNames: spec.names, storedVersions, conditions });
 }
@@ -39,12 +51,16 @@ async function establish(client: ControllerClient, crd: ApiObject): Promise<void
 async function cleanUp(client: ControllerClient, crd: ApiObject): Promise<boolean> {
   let left = 0;
   for (const object of client.list(crd.metadata.name)) {
-    if (object.metadata.deletionTimestamp !== undefined || !(await client.delete(crd.metadata.name, object))) left += 1;
+    if (object.metadata.deletionTimestamp !== undefined || !(await client.delete(crd.metadata.name, object)))
+      left += 1;
   }
   if (left > 0) return false;
   await client.updateTrusted(CRDS, crd, (live) => ({
     ...live,
-    metadata: { ...live.metadata, finalizers: (live.metadata.finalizers ?? []).filter((finalizer) => finalizer !== CRD_CLEANUP) },
+    metadata: {
+      ...live.metadata,
+      finalizers: (live.metadata.finalizers ?? []).filter((finalizer) => finalizer !== CRD_CLEANUP),
+    },
   }));
   return true;
 }

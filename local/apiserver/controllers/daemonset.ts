@@ -9,9 +9,17 @@ import { isActive, isAvailable, isReady, ownedBy, podFromTemplate, portion } fro
 const DAEMON_SETS = "daemonsets.apps";
 const HASH = "controller-revision-hash";
 /** A daemon belongs on nodes that others must avoid. */
-const TOLERATED = ["not-ready:NoExecute", "unreachable:NoExecute", "disk-pressure:NoSchedule", "memory-pressure:NoSchedule", "pid-pressure:NoSchedule", "unschedulable:NoSchedule"];
+const TOLERATED = [
+  "not-ready:NoExecute",
+  "unreachable:NoExecute",
+  "disk-pressure:NoSchedule",
+  "memory-pressure:NoSchedule",
+  "pid-pressure:NoSchedule",
+  "unschedulable:NoSchedule",
+];
 
-const specOf = (object: ApiObject): NonNullable<V1DaemonSet["spec"]> => (object as unknown as V1DaemonSet).spec ?? ({} as never);
+const specOf = (object: ApiObject): NonNullable<V1DaemonSet["spec"]> =>
+  (object as unknown as V1DaemonSet).spec ?? ({} as never);
 
 export function startDaemonSetController(deps: RestDeps): ControllerClient {
   const client = new ControllerClient(deps, "daemon-set-controller");
@@ -25,7 +33,8 @@ export function startDaemonSetController(deps: RestDeps): ControllerClient {
   client.watch(DAEMON_SETS, (event) => queue.add(event.key));
   client.watch("nodes", ({ type, current, previous }) => {
     const same = type === "MODIFIED" && deepEqual(placement(current.object), placement(previous?.object));
-    if (!same) for (const set of client.list(DAEMON_SETS)) queue.add(`${set.metadata.namespace}/${set.metadata.name}`);
+    if (!same)
+      for (const set of client.list(DAEMON_SETS)) queue.add(`${set.metadata.namespace}/${set.metadata.name}`);
   });
   client.watch("pods", ({ current }) => {
     const owner = controllerOf(current.object);
@@ -41,7 +50,8 @@ function placement(node: ApiObject | undefined): unknown {
 /** The node a pod is for, whether or not it is bound already. */
 function nodeFor(pod: ApiObject): string {
   const { spec } = pod as unknown as V1Pod;
-  const terms = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  const terms =
+    spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   return spec?.nodeName || (terms?.[0]?.matchFields?.[0]?.values?.[0] ?? "");
 }
 
@@ -50,7 +60,13 @@ function pinned(template: V1PodTemplateSpec, node: string): V1PodTemplateSpec {
   const spec = copy.spec ?? ({} as V1PodSpec);
   const matchFields = [{ key: "metadata.name", operator: "In", values: [node] }];
   const required = { nodeSelectorTerms: [{ matchFields }] };
-  spec.affinity = { ...spec.affinity, nodeAffinity: { ...spec.affinity?.nodeAffinity, requiredDuringSchedulingIgnoredDuringExecution: required } };
+  spec.affinity = {
+    ...spec.affinity,
+    nodeAffinity: {
+      ...spec.affinity?.nodeAffinity,
+      requiredDuringSchedulingIgnoredDuringExecution: required,
+    },
+  };
   spec.tolerations = daemonTolerations(spec);
   return { ...copy, spec };
 }
@@ -68,7 +84,10 @@ function daemonTolerations(spec: V1PodSpec): NonNullable<V1PodSpec["tolerations"
 function belongsOn(set: ApiObject, node: ApiObject): boolean {
   const { template } = specOf(set);
   const spec = clone(template.spec ?? ({} as V1PodSpec));
-  spec.tolerations = [...daemonTolerations(spec), { key: "node.kubernetes.io/not-ready", operator: "Exists" }];
+  spec.tolerations = [
+    ...daemonTolerations(spec),
+    { key: "node.kubernetes.io/not-ready", operator: "Exists" },
+  ];
   return misfit(spec, node, []) === undefined;
 }
 
@@ -76,24 +95,42 @@ async function reconcile(client: ControllerClient, set: ApiObject): Promise<void
   const { template, updateStrategy, minReadySeconds = 0 } = specOf(set);
   const hash = shortHash(template);
   const now = client.deps.clock.nowMs();
-  const nodes = client.list("nodes").filter((node) => belongsOn(set, node)).map((node) => node.metadata.name);
+  const nodes = client
+    .list("nodes")
+    .filter((node) => belongsOn(set, node))
+    .map((node) => node.metadata.name);
   const own = client.list("pods", set.metadata.namespace).filter(ownedBy(set));
-  for (const pod of own.filter((candidate) => isFinished(candidate) || (isActive(candidate) && !nodes.includes(nodeFor(candidate))))) await client.delete("pods", pod);
+  for (const pod of own.filter(
+    (candidate) => isFinished(candidate) || (isActive(candidate) && !nodes.includes(nodeFor(candidate))),
+  ))
+    await client.delete("pods", pod);
   const pods = own.filter((pod) => isActive(pod) && nodes.includes(nodeFor(pod)));
   const available = (pod: ApiObject): boolean => isAvailable(pod, minReadySeconds, now);
   const rolling = updateStrategy?.type === "OnDelete" ? undefined : updateStrategy?.rollingUpdate;
   const maxSurge = portion(rolling?.maxSurge, nodes.length, Math.ceil);
   let surges = nodes.filter((node) => pods.filter((pod) => nodeFor(pod) === node).length > 1).length;
-  let unavailable = nodes.filter((node) => !pods.some((pod) => nodeFor(pod) === node && available(pod))).length;
-  const limit = maxSurge > 0 ? 0 : Math.max(1, portion(rolling?.maxUnavailable ?? 1, nodes.length, Math.ceil));
+  let unavailable = nodes.filter(
+    (node) => !pods.some((pod) => nodeFor(pod) === node && available(pod)),
+  ).length;
+  const limit =
+    maxSurge > 0 ? 0 : Math.max(1, portion(rolling?.maxUnavailable ?? 1, nodes.length, Math.ceil));
   for (const node of nodes) {
     const here = pods.filter((pod) => nodeFor(pod) === node);
     const fresh = here.filter((pod) => pod.metadata.labels?.[HASH] === hash);
     const stale = here.filter((pod) => !fresh.includes(pod));
-    const createFresh = (): Promise<unknown> => client.create("pods", set.metadata.namespace ?? "", podFromTemplate(set, pinned(template, node), { [HASH]: hash }));
+    const createFresh = (): Promise<unknown> =>
+      client.create(
+        "pods",
+        set.metadata.namespace ?? "",
+        podFromTemplate(set, pinned(template, node), { [HASH]: hash }),
+      );
     for (const extra of fresh.slice(1)) await client.delete("pods", extra);
     if (here.length === 0) {
-      if (!own.some((pod) => nodeFor(pod) === node && pod.metadata.deletionTimestamp !== undefined) || maxSurge > 0) await createFresh();
+      if (
+        !own.some((pod) => nodeFor(pod) === node && pod.metadata.deletionTimestamp !== undefined) ||
+        maxSurge > 0
+      )
+        await createFresh();
     } else if (stale.length > 0 && rolling !== undefined) {
       const replaced = fresh.some(available);
       const broken = !stale.some(available);
@@ -119,9 +156,13 @@ async function writeStatus(client: ControllerClient, set: ApiObject): Promise<bo
   const { template, minReadySeconds = 0 } = specOf(set);
   const hash = shortHash(template);
   const now = client.deps.clock.nowMs();
-  const nodes = client.list("nodes").filter((node) => belongsOn(set, node)).map((node) => node.metadata.name);
+  const nodes = client
+    .list("nodes")
+    .filter((node) => belongsOn(set, node))
+    .map((node) => node.metadata.name);
   const pods = client.list("pods", set.metadata.namespace).filter(ownedBy(set)).filter(isActive);
-  const nodesWith = (test: (pod: ApiObject) => boolean): number => nodes.filter((node) => pods.some((pod) => nodeFor(pod) === node && test(pod))).length;
+  const nodesWith = (test: (pod: ApiObject) => boolean): number =>
+    nodes.filter((node) => pods.some((pod) => nodeFor(pod) === node && test(pod))).length;
   const numberAvailable = nodesWith((pod) => isAvailable(pod, minReadySeconds, now));
   const numberReady = nodesWith(isReady);
   await client.setStatus(DAEMON_SETS, set, {

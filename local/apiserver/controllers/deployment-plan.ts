@@ -51,7 +51,9 @@ function shrinkOld(state: RolloutState, total: number, plan: Map<string, number>
     left.set(set.name, set.wanted - unhealthy);
     removable -= unhealthy;
   }
-  const available = state.current.available + state.old.reduce((sum, set) => sum + Math.min(set.available, left.get(set.name) ?? 0), 0);
+  const available =
+    state.current.available +
+    state.old.reduce((sum, set) => sum + Math.min(set.available, left.get(set.name) ?? 0), 0);
   let spare = Math.min(available - minAvailable, removable);
   for (const set of state.old) {
     const now = left.get(set.name) ?? 0;
@@ -59,5 +61,6 @@ function shrinkOld(state: RolloutState, total: number, plan: Map<string, number>
     left.set(set.name, now - gone);
     spare -= gone;
   }
-  for (const set of state.old) if (left.get(set.name) !== set.wanted) plan.set(set.name, left.get(set.name) ?? 0);
+  for (const set of state.old)
+    if (left.get(set.name) !== set.wanted) plan.set(set.name, left.get(set.name) ?? 0);
 }

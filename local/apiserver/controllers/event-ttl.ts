@@ -12,7 +12,11 @@ export function startEventTtl(deps: RestDeps): ControllerClient {
     const oldest = deps.clock.nowMs() - LIFE_MS;
     for (const id of ["events", "events.events.k8s.io"]) {
       for (const event of client.list(id)) {
-        const last = digString(event, "lastTimestamp") ?? digString(event, "eventTime") ?? event.metadata.creationTimestamp ?? "";
+        const last =
+          digString(event, "lastTimestamp") ??
+          digString(event, "eventTime") ??
+          event.metadata.creationTimestamp ??
+          "";
         if (Date.parse(last) < oldest) await client.delete(id, event);
       }
     }

@@ -24,16 +24,25 @@ export function startGarbageCollector(deps: RestDeps): ControllerClient {
     const { uid = "", deletionTimestamp, finalizers = [], ownerReferences = [] } = object.metadata;
     if (gone) {
       deletedOwners.add(uid);
-      for (const reference of ownerReferences) for (const owner of index.waiting(reference.uid)) owners.add(placeText(owner));
+      for (const reference of ownerReferences)
+        for (const owner of index.waiting(reference.uid)) owners.add(placeText(owner));
       return;
     }
-    const waits = deletionTimestamp !== undefined && finalizers.some((finalizer) => finalizer === FOREGROUND || finalizer === ORPHAN);
+    const waits =
+      deletionTimestamp !== undefined &&
+      finalizers.some((finalizer) => finalizer === FOREGROUND || finalizer === ORPHAN);
     index.setWaiting(uid, waits ? stored : undefined);
     if (waits) owners.add(placeText(stored));
-    if (previous === undefined && ownerReferences.length > 0) dangling.add(placeText(stored), DANGLING_AFTER_MS);
+    if (previous === undefined && ownerReferences.length > 0)
+      dangling.add(placeText(stored), DANGLING_AFTER_MS);
   };
-  for (const id of deps.store.resources()) for (const object of deps.store.list(id)) observe(id, object, undefined, false);
-  client.onStop(deps.store.subscribeAll((id, event) => observe(id, event.current.object, event.previous?.object, event.type === "DELETED")));
+  for (const id of deps.store.resources())
+    for (const object of deps.store.list(id)) observe(id, object, undefined, false);
+  client.onStop(
+    deps.store.subscribeAll((id, event) =>
+      observe(id, event.current.object, event.previous?.object, event.type === "DELETED"),
+    ),
+  );
   return client;
 }
 
@@ -68,7 +77,10 @@ function refersTo(object: ApiObject, uid: string): boolean {
 async function strip(client: ControllerClient, id: string, object: ApiObject, uid: string): Promise<void> {
   await client.updateTrusted(id, object, (live) => ({
     ...live,
-    metadata: { ...live.metadata, ownerReferences: (live.metadata.ownerReferences ?? []).filter((reference) => reference.uid !== uid) },
+    metadata: {
+      ...live.metadata,
+      ownerReferences: (live.metadata.ownerReferences ?? []).filter((reference) => reference.uid !== uid),
+    },
   }));
 }
 
@@ -77,21 +89,30 @@ async function releaseOwner(client: ControllerClient, index: OwnerIndex, place: 
   const owner = find(client, place);
   const uid = owner?.metadata.uid ?? "";
   if (owner?.metadata.deletionTimestamp === undefined) return;
-  const dependents = index.dependents(uid).map((dependent) => ({ dependent, object: find(client, dependent) }));
+  const dependents = index
+    .dependents(uid)
+    .map((dependent) => ({ dependent, object: find(client, dependent) }));
   const finalizers = owner.metadata.finalizers ?? [];
   let blocked = false;
   for (const { dependent, object } of dependents) {
     if (object === undefined) continue;
     if (finalizers.includes(ORPHAN)) await strip(client, dependent.id, object, uid);
     else if (finalizers.includes(FOREGROUND)) {
-      const blocks = object.metadata.ownerReferences?.some((reference) => reference.uid === uid && reference.blockOwnerDeletion === true);
-      const gone = object.metadata.deletionTimestamp === undefined ? await client.delete(dependent.id, object, { propagationPolicy: "Foreground" }) : false;
+      const blocks = object.metadata.ownerReferences?.some(
+        (reference) => reference.uid === uid && reference.blockOwnerDeletion === true,
+      );
+      const gone =
+        object.metadata.deletionTimestamp === undefined
+          ? await client.delete(dependent.id, object, { propagationPolicy: "Foreground" })
+          : false;
       if (!gone && blocks === true) blocked = true;
     }
   }
   if (blocked) return;
   await client.updateTrusted(place.id, owner, (live): JsonMap => {
-    const left = (live.metadata.finalizers ?? []).filter((finalizer) => finalizer !== FOREGROUND && finalizer !== ORPHAN);
+    const left = (live.metadata.finalizers ?? []).filter(
+      (finalizer) => finalizer !== FOREGROUND && finalizer !== ORPHAN,
+    );
     return { ...live, metadata: { ...live.metadata, finalizers: left } };
   });
 }

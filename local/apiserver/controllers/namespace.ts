@@ -22,7 +22,8 @@ export function startNamespaceController(deps: RestDeps, caPem: string): Control
     deps.store.subscribeAll((id, event) => {
       const { namespace, name } = event.current.object.metadata;
       if (namespace === undefined) return;
-      const provided = (id === "serviceaccounts" && name === "default") || (id === "configmaps" && name === ROOT_CA);
+      const provided =
+        (id === "serviceaccounts" && name === "default") || (id === "configmaps" && name === ROOT_CA);
       if (provided || event.type === "DELETED") queue.add(namespace);
     }),
   );
@@ -30,12 +31,17 @@ export function startNamespaceController(deps: RestDeps, caPem: string): Control
 }
 
 async function provide(client: ControllerClient, name: string, caPem: string): Promise<void> {
-  if (client.get("serviceaccounts", name, "default") === undefined) await client.create("serviceaccounts", name, { metadata: { name: "default" } });
+  if (client.get("serviceaccounts", name, "default") === undefined)
+    await client.create("serviceaccounts", name, { metadata: { name: "default" } });
   const data = { "ca.crt": caPem };
   const live = client.get("configmaps", name, ROOT_CA);
   if (live === undefined) {
-    await client.create("configmaps", name, { metadata: { name: ROOT_CA, annotations: { "kubernetes.io/description": DESCRIPTION } }, data });
-  } else if (dig(live.data, "ca.crt") !== caPem) await client.update("configmaps", live, (current) => ({ ...current, data }));
+    await client.create("configmaps", name, {
+      metadata: { name: ROOT_CA, annotations: { "kubernetes.io/description": DESCRIPTION } },
+      data,
+    });
+  } else if (dig(live.data, "ca.crt") !== caPem)
+    await client.update("configmaps", live, (current) => ({ ...current, data }));
 }
 
 /** True when nothing is left and the namespace is gone or waits for finalizers of others. */
@@ -51,15 +57,27 @@ async function drain(client: ControllerClient, namespace: ApiObject): Promise<bo
   }
   if (left === 0) {
     const others = digList(namespace.spec, "finalizers").filter((finalizer) => finalizer !== "kubernetes");
-    await client.updateTrusted("namespaces", namespace, (live) => ({ ...live, spec: others.length === 0 ? {} : { finalizers: others } }));
+    await client.updateTrusted("namespaces", namespace, (live) => ({
+      ...live,
+      spec: others.length === 0 ? {} : { finalizers: others },
+    }));
     return true;
   }
   const message = `Some resources are remaining: ${left} objects`;
   const lastTransitionTime = timestamp(clock.nowMs());
-  const condition = { type: "NamespaceContentRemaining", status: "True", reason: "SomeResourcesRemain", message, lastTransitionTime };
+  const condition = {
+    type: "NamespaceContentRemaining",
+    status: "True",
+    reason: "SomeResourcesRemain",
+    message,
+    lastTransitionTime,
+  };
   const current = digList(namespace.status, "conditions")[0];
   if (dig(current, "message") !== message) {
-    await client.setStatus("namespaces", namespace, { ...(namespace.status as JsonMap), conditions: [condition] });
+    await client.setStatus("namespaces", namespace, {
+      ...(namespace.status as JsonMap),
+      conditions: [condition],
+    });
   }
   return false;
 }

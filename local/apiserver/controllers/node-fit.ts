@@ -1,22 +1,41 @@
 /** Pure. Whether a pod may run on a node: labels, affinity, taints, host ports, cordon. */
-import type { V1Node, V1NodeSelectorRequirement, V1NodeSelectorTerm, V1Pod, V1PodSpec, V1Taint, V1Toleration } from "@kubernetes/client-node";
+import type {
+  V1Node,
+  V1NodeSelectorRequirement,
+  V1NodeSelectorTerm,
+  V1Pod,
+  V1PodSpec,
+  V1Taint,
+  V1Toleration,
+} from "@kubernetes/client-node";
 import type { ApiObject } from "../object.ts";
 
 /** Why it may not, in the scheduler's words; undefined when it fits. */
-export function misfit(spec: V1PodSpec, node: ApiObject, podsThere: readonly ApiObject[]): string | undefined {
+export function misfit(
+  spec: V1PodSpec,
+  node: ApiObject,
+  podsThere: readonly ApiObject[],
+): string | undefined {
   const { spec: nodeSpec, status } = node as unknown as V1Node;
   if (!selectorMatches(spec, node)) return "didn't match Pod's node affinity/selector";
   const taint = untolerated(spec, nodeSpec?.taints ?? [], nodeSpec?.unschedulable === true);
   if (taint !== undefined) return `had untolerated taint {${taint.key}: ${taint.value ?? ""}}`;
-  const ready = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") === true;
-  if (!ready && !tolerates(spec.tolerations ?? [], { key: "node.kubernetes.io/not-ready", effect: "NoSchedule" })) return "was not ready";
+  const ready =
+    status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") ===
+    true;
+  if (
+    !ready &&
+    !tolerates(spec.tolerations ?? [], { key: "node.kubernetes.io/not-ready", effect: "NoSchedule" })
+  )
+    return "was not ready";
   return hostPortTaken(spec, podsThere) ? "didn't have free ports for the requested pod ports" : undefined;
 }
 
 function selectorMatches(spec: V1PodSpec, node: ApiObject): boolean {
   const labels = node.metadata.labels ?? {};
   if (!Object.entries(spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value)) return false;
-  const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  const terms =
+    spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   return terms === undefined || terms.some((term) => termMatches(term, node));
 }
 
@@ -31,7 +50,10 @@ function termMatches(term: V1NodeSelectorTerm, node: ApiObject): boolean {
   );
 }
 
-function requirementHolds({ key, operator, values = [] }: V1NodeSelectorRequirement, labels: Readonly<Record<string, string>>): boolean {
+function requirementHolds(
+  { key, operator, values = [] }: V1NodeSelectorRequirement,
+  labels: Readonly<Record<string, string>>,
+): boolean {
   const value = labels[key];
   switch (operator) {
     case "In":
@@ -52,14 +74,19 @@ function requirementHolds({ key, operator, values = [] }: V1NodeSelectorRequirem
 }
 
 function untolerated(spec: V1PodSpec, taints: readonly V1Taint[], cordoned: boolean): V1Taint | undefined {
-  const all = cordoned ? [...taints, { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" }] : taints;
-  return all.find((taint) => taint.effect !== "PreferNoSchedule" && !tolerates(spec.tolerations ?? [], taint));
+  const all = cordoned
+    ? [...taints, { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" }]
+    : taints;
+  return all.find(
+    (taint) => taint.effect !== "PreferNoSchedule" && !tolerates(spec.tolerations ?? [], taint),
+  );
 }
 
 function tolerates(tolerations: readonly V1Toleration[], taint: V1Taint): boolean {
   return tolerations.some((toleration) => {
     const effect = toleration.effect === undefined || toleration.effect === taint.effect;
-    const key = (toleration.key ?? "") === "" ? toleration.operator === "Exists" : toleration.key === taint.key;
+    const key =
+      (toleration.key ?? "") === "" ? toleration.operator === "Exists" : toleration.key === taint.key;
     const value = toleration.operator === "Exists" || (toleration.value ?? "") === (taint.value ?? "");
     return effect && key && value;
   });
@@ -67,10 +94,17 @@ function tolerates(tolerations: readonly V1Toleration[], taint: V1Taint): boolea
 
 function hostPorts(spec: V1PodSpec | undefined): Set<string> {
   const ports = (spec?.containers ?? []).flatMap((container) => container.ports ?? []);
-  return new Set(ports.filter((port) => (port.hostPort ?? 0) > 0).map((port) => `${port.hostPort}/${port.protocol ?? "TCP"}`));
+  return new Set(
+    ports
+      .filter((port) => (port.hostPort ?? 0) > 0)
+      .map((port) => `${port.hostPort}/${port.protocol ?? "TCP"}`),
+  );
 }
 
 function hostPortTaken(spec: V1PodSpec, podsThere: readonly ApiObject[]): boolean {
   const wanted = hostPorts(spec);
-  return wanted.size > 0 && podsThere.some((pod) => !hostPorts((pod as unknown as V1Pod).spec).isDisjointFrom(wanted));
+  return (
+    wanted.size > 0 &&
+    podsThere.some((pod) => !hostPorts((pod as unknown as V1Pod).spec).isDisjointFrom(wanted))
+  );
 }

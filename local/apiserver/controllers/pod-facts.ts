@@ -20,7 +20,9 @@ export function isReady(pod: ApiObject): boolean {
 }
 
 function readySince(pod: ApiObject): number | undefined {
-  const condition = podOf(pod).status?.conditions?.find(({ type, status }) => type === "Ready" && status === "True");
+  const condition = podOf(pod).status?.conditions?.find(
+    ({ type, status }) => type === "Ready" && status === "True",
+  );
   if (condition === undefined) return undefined;
   const since = Date.parse(String(condition.lastTransitionTime ?? ""));
   return Number.isNaN(since) ? 0 : since;
@@ -34,14 +36,19 @@ export function isAvailable(pod: ApiObject, minReadySeconds: number, nowMs: numb
 
 /** Which pods to give up first: unscheduled, then not ready, then the youngest. */
 export function givenUpFirst(a: ApiObject, b: ApiObject): number {
-  const rank = (pod: ApiObject): number => ((podOf(pod).spec?.nodeName ?? "") === "" ? 0 : isReady(pod) ? 2 : 1);
+  const rank = (pod: ApiObject): number =>
+    (podOf(pod).spec?.nodeName ?? "") === "" ? 0 : isReady(pod) ? 2 : 1;
   const difference = rank(a) - rank(b);
   if (difference !== 0) return difference;
   return (b.metadata.creationTimestamp ?? "").localeCompare(a.metadata.creationTimestamp ?? "");
 }
 
 /** A pod of a workload's template. */
-export function podFromTemplate(owner: ApiObject, template: V1PodTemplateSpec, labels: Readonly<Record<string, string>> = {}): JsonMap {
+export function podFromTemplate(
+  owner: ApiObject,
+  template: V1PodTemplateSpec,
+  labels: Readonly<Record<string, string>> = {},
+): JsonMap {
   const { metadata = {}, spec } = clone(template);
   return {
     metadata: {
@@ -56,7 +63,11 @@ export function podFromTemplate(owner: ApiObject, template: V1PodTemplateSpec, l
 }
 
 /** `25%` of a count, or a number. */
-export function portion(value: number | string | undefined, of: number, round: (x: number) => number): number {
+export function portion(
+  value: number | string | undefined,
+  of: number,
+  round: (x: number) => number,
+): number {
   if (typeof value === "number") return value;
   const percent = /^(\d+)%$/.exec(value ?? "")?.[1];
   return percent === undefined ? 0 : round((Number(percent) * of) / 100);

@@ -34,7 +34,8 @@ async function scalePods(client: ControllerClient, set: ApiObject): Promise<void
   for (let i = 0; i < Math.min(missing, BURST) && spec?.template !== undefined; i += 1) {
     await client.create("pods", namespace, podFromTemplate(set, spec.template));
   }
-  for (const pod of pods.toSorted(givenUpFirst).slice(0, Math.max(0, -missing))) await client.delete("pods", pod);
+  for (const pod of pods.toSorted(givenUpFirst).slice(0, Math.max(0, -missing)))
+    await client.delete("pods", pod);
 }
 
 /** Milliseconds after which the status may change without an event (minReadySeconds), or 0. */

@@ -12,13 +12,21 @@ export function startRoleAggregation(deps: RestDeps): ControllerClient {
     const role = client.get(CLUSTER_ROLES, "", name);
     const selectors = (role as unknown as V1ClusterRole | undefined)?.aggregationRule?.clusterRoleSelectors;
     if (role === undefined || selectors === undefined) return;
-    const members = client.list(CLUSTER_ROLES).filter((other) => other !== role && selectors.some((selector) => selectorMatches(selector, other.metadata.labels)));
-    const rules = members.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1)).flatMap((member) => (member as unknown as V1ClusterRole).rules ?? []);
+    const members = client
+      .list(CLUSTER_ROLES)
+      .filter(
+        (other) =>
+          other !== role && selectors.some((selector) => selectorMatches(selector, other.metadata.labels)),
+      );
+    const rules = members
+      .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+      .flatMap((member) => (member as unknown as V1ClusterRole).rules ?? []);
     const distinct = rules.filter((rule, i) => rules.findIndex((other) => deepEqual(other, rule)) === i);
     await client.update(CLUSTER_ROLES, role, (live) => ({ ...live, rules: distinct }));
   });
   client.watch(CLUSTER_ROLES, () => {
-    for (const role of client.list(CLUSTER_ROLES)) if (role["aggregationRule"] !== undefined) queue.add(role.metadata.name);
+    for (const role of client.list(CLUSTER_ROLES))
+      if (role["aggregationRule"] !== undefined) queue.add(role.metadata.name);
   });
   return client;
 }

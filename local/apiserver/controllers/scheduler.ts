@@ -12,7 +12,10 @@ const RETRY_MS = 5000;
 
 const specOf = (pod: ApiObject): V1PodSpec | undefined => (pod as unknown as V1Pod).spec;
 const isWaiting = (pod: ApiObject): boolean =>
-  (specOf(pod)?.nodeName ?? "") === "" && specOf(pod)?.schedulerName === NAME && isActive(pod) && (specOf(pod)?.schedulingGates?.length ?? 0) === 0;
+  (specOf(pod)?.nodeName ?? "") === "" &&
+  specOf(pod)?.schedulerName === NAME &&
+  isActive(pod) &&
+  (specOf(pod)?.schedulingGates?.length ?? 0) === 0;
 
 export function startScheduler(deps: RestDeps): ControllerClient {
   const client = new ControllerClient(deps, "kube-scheduler");
@@ -31,7 +34,9 @@ export function startScheduler(deps: RestDeps): ControllerClient {
 }
 
 async function schedule(client: ControllerClient, pod: ApiObject): Promise<boolean> {
-  const pods = client.list("pods").filter((other) => isActive(other) && (specOf(other)?.nodeName ?? "") !== "");
+  const pods = client
+    .list("pods")
+    .filter((other) => isActive(other) && (specOf(other)?.nodeName ?? "") !== "");
   const choice = chooseNode(pod, client.list("nodes"), pods);
   const resource = client.deps.registry.byId("pods");
   if (resource === undefined) return false;
@@ -42,14 +47,25 @@ async function schedule(client: ControllerClient, pod: ApiObject): Promise<boole
   const { namespace = "", name } = pod.metadata;
   const body = { apiVersion: "v1", kind: "Binding", target: { kind: "Node", name: choice.node } };
   const request = { verb: "create", contentType: "application/json", body };
-  await handleSubresource(client.deps, { resource, namespace, name, subresource: "binding" }, request, internalContext("kube-scheduler"));
+  await handleSubresource(
+    client.deps,
+    { resource, namespace, name, subresource: "binding" },
+    request,
+    internalContext("kube-scheduler"),
+  );
   return true;
 }
 
-export type NodeChoice = { readonly kind: "node"; readonly node: string } | { readonly kind: "none"; readonly reason: string };
+export type NodeChoice =
+  | { readonly kind: "node"; readonly node: string }
+  | { readonly kind: "none"; readonly reason: string };
 
 /** Pure. `pods` are those that have a node already. */
-export function chooseNode(pod: ApiObject, nodes: readonly ApiObject[], pods: readonly ApiObject[]): NodeChoice {
+export function chooseNode(
+  pod: ApiObject,
+  nodes: readonly ApiObject[],
+  pods: readonly ApiObject[],
+): NodeChoice {
   const spec = specOf(pod);
   if (spec === undefined) return { kind: "none", reason: "the pod has no spec" };
   const owner = controllerOf(pod)?.uid;
@@ -62,22 +78,39 @@ export function chooseNode(pod: ApiObject, nodes: readonly ApiObject[], pods: re
       reasons.set(why, (reasons.get(why) ?? 0) + 1);
       continue;
     }
-    const siblings = owner === undefined ? 0 : there.filter((other) => controllerOf(other)?.uid === owner).length;
+    const siblings =
+      owner === undefined ? 0 : there.filter((other) => controllerOf(other)?.uid === owner).length;
     fitting.push({ node: node.metadata.name, siblings, load: there.length });
   }
-  const best = fitting.toSorted((a, b) => a.siblings - b.siblings || a.load - b.load || (a.node < b.node ? -1 : 1))[0];
+  const best = fitting.toSorted(
+    (a, b) => a.siblings - b.siblings || a.load - b.load || (a.node < b.node ? -1 : 1),
+  )[0];
   if (best !== undefined) return { kind: "node", node: best.node };
   const words = [...reasons].map(([why, count]) => `${count} node(s) ${why}`).join(", ");
-  return { kind: "none", reason: `0/${nodes.length} nodes are available: ${words === "" ? "no nodes available to schedule pods" : words}.` };
+  return {
+    kind: "none",
+    reason: `0/${nodes.length} nodes are available: ${words === "" ? "no nodes available to schedule pods" : words}.`,
+  };
 }
 
 async function reportUnschedulable(client: ControllerClient, pod: ApiObject, message: string): Promise<void> {
   const now = timestamp(client.deps.clock.nowMs());
   const status = (pod as unknown as V1Pod).status ?? {};
-  const known = digList(status, "conditions").some((condition) => (condition as { message?: string }).message === message);
+  const known = digList(status, "conditions").some(
+    (condition) => (condition as { message?: string }).message === message,
+  );
   if (known) return;
-  const condition = { type: "PodScheduled", status: "False", reason: "Unschedulable", message, lastTransitionTime: now };
-  await client.setStatus("pods", pod, { ...status, conditions: [...(status.conditions ?? []).filter(({ type }) => type !== "PodScheduled"), condition] });
+  const condition = {
+    type: "PodScheduled",
+    status: "False",
+    reason: "Unschedulable",
+    message,
+    lastTransitionTime: now,
+  };
+  await client.setStatus("pods", pod, {
+    ...status,
+    conditions: [...(status.conditions ?? []).filter(({ type }) => type !== "PodScheduled"), condition],
+  });
   const { namespace = "", name, uid } = pod.metadata;
   await client.create("events", namespace, {
     metadata: { name: `${name}.${shortHash([uid, message, now])}` },

@@ -12,18 +12,19 @@ import { startRoleAggregation } from "./role-aggregation.ts";
 import { startScheduler } from "./scheduler.ts";
 
 /** Returns what stops them. */
-export function startControllers(deps: RestDeps, caPem: string): () => void {
+export function startControllers(deps: RestDeps, caPem: string, which: "all" | "storage"): () => void {
   const started = [
     startNamespaceController(deps, caPem),
     startCrdController(deps),
     startRoleAggregation(deps),
     startGarbageCollector(deps),
     startEndpointSliceController(deps),
-    startReplicaSetController(deps),
-    startDeploymentController(deps),
-    startDaemonSetController(deps),
-    startScheduler(deps),
     startEventTtl(deps),
+    ...(which === "all"
+      ? [startReplicaSetController, startDeploymentController, startDaemonSetController, startScheduler].map(
+          (start) => start(deps),
+        )
+      : []),
   ];
   return () => {
     for (const controller of started) controller.stop();

@@ -16,7 +16,11 @@ export interface QueueDeps {
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 15_000;
 
-export function workQueue(name: string, work: (key: string) => Promise<void>, { clock, log }: QueueDeps): WorkQueue {
+export function workQueue(
+  name: string,
+  work: (key: string) => Promise<void>,
+  { clock, log }: QueueDeps,
+): WorkQueue {
   const waiting = new Set<string>();
   const failures = new Map<string, number>();
   const timers = new Map<string, () => void>();
@@ -32,7 +36,15 @@ export function workQueue(name: string, work: (key: string) => Promise<void>, { 
       } catch (error) {
         const count = (failures.get(key) ?? 0) + 1;
         failures.set(key, count);
-        log.debug({ controller: name, key, error: error instanceof Error ? error.message : String(error), attempt: count }, "reconciling failed");
+        log.debug(
+          {
+            controller: name,
+            key,
+            error: error instanceof Error ? error.message : String(error),
+            attempt: count,
+          },
+          "reconciling failed",
+        );
         queue.add(key, Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(count, 10)));
       }
       if (stopped) break;
@@ -50,10 +62,13 @@ export function workQueue(name: string, work: (key: string) => Promise<void>, { 
       if (stopped) return;
       if (delayMs > 0) {
         if (timers.has(key)) return;
-        timers.set(key, clock.after(delayMs, () => {
-          timers.delete(key);
-          queue.add(key);
-        }));
+        timers.set(
+          key,
+          clock.after(delayMs, () => {
+            timers.delete(key);
+            queue.add(key);
+          }),
+        );
         return;
       }
       timers.get(key)?.();

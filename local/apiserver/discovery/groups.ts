@@ -12,7 +12,9 @@ const SUBRESOURCE_VERBS: Readonly<Record<string, readonly string[]>> = {
   attach: ["create", "get"],
   portforward: ["create", "get"],
 };
-const SUBRESOURCE_KINDS: Readonly<Record<string, { readonly group: string; readonly version: string; readonly kind: string }>> = {
+const SUBRESOURCE_KINDS: Readonly<
+  Record<string, { readonly group: string; readonly version: string; readonly kind: string }>
+> = {
   scale: { group: "autoscaling", version: "v1", kind: "Scale" },
   token: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" },
   eviction: { group: "policy", version: "v1", kind: "Eviction" },
@@ -28,13 +30,25 @@ export function subresourceVerbs(subresource: string): readonly string[] {
   return SUBRESOURCE_VERBS[subresource] ?? ["get", "patch", "update"];
 }
 
-function subresourceKind(resource: Resource, subresource: string): { group: string; version: string; kind: string } {
-  return SUBRESOURCE_KINDS[subresource] ?? { group: resource.group, version: resource.version, kind: resource.kind };
+function subresourceKind(
+  resource: Resource,
+  subresource: string,
+): { group: string; version: string; kind: string } {
+  return (
+    SUBRESOURCE_KINDS[subresource] ?? {
+      group: resource.group,
+      version: resource.version,
+      kind: resource.kind,
+    }
+  );
 }
 
 /** All groups (`core` false) or the core group, with every resource. */
 export function aggregatedDiscovery(resources: readonly Resource[], core: boolean): JsonMap {
-  const groups = Map.groupBy(resources.filter((resource) => (resource.group === "") === core), (resource) => resource.group);
+  const groups = Map.groupBy(
+    resources.filter((resource) => (resource.group === "") === core),
+    (resource) => resource.group,
+  );
   return {
     kind: "APIGroupDiscoveryList",
     apiVersion: "apidiscovery.k8s.io/v2",
@@ -68,15 +82,34 @@ function aggregatedResource(resource: Resource): JsonMap {
 }
 
 /** The document of `/api`, `/api/v1`, `/apis`, `/apis/<group>` or `/apis/<group>/<version>`; undefined for another path. */
-export function legacyDiscovery(resources: readonly Resource[], path: string, address: string): JsonMap | undefined {
+export function legacyDiscovery(
+  resources: readonly Resource[],
+  path: string,
+  address: string,
+): JsonMap | undefined {
   if (path === "/api") {
-    return { kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress: address }] };
+    return {
+      kind: "APIVersions",
+      versions: ["v1"],
+      serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress: address }],
+    };
   }
-  const groups = Map.groupBy(resources.filter((resource) => resource.group !== ""), (resource) => resource.group);
+  const groups = Map.groupBy(
+    resources.filter((resource) => resource.group !== ""),
+    (resource) => resource.group,
+  );
   if (path === "/apis") {
-    return { kind: "APIGroupList", apiVersion: "v1", groups: [...groups].map(([name, list]) => groupDocument(name, list)) };
+    return {
+      kind: "APIGroupList",
+      apiVersion: "v1",
+      groups: [...groups].map(([name, list]) => groupDocument(name, list)),
+    };
   }
-  if (path === "/api/v1") return resourceList("v1", resources.filter((resource) => resource.group === ""));
+  if (path === "/api/v1")
+    return resourceList(
+      "v1",
+      resources.filter((resource) => resource.group === ""),
+    );
   const [, group = "", version] = /^\/apis\/([^/]+)(?:\/([^/]+))?$/.exec(path) ?? [];
   const members = groups.get(group);
   if (members === undefined) return undefined;
@@ -86,7 +119,10 @@ export function legacyDiscovery(resources: readonly Resource[], path: string, ad
 }
 
 function groupDocument(name: string, members: readonly Resource[]): JsonMap {
-  const versions = [...new Set(members.map((resource) => resource.version))].map((version) => ({ groupVersion: `${name}/${version}`, version }));
+  const versions = [...new Set(members.map((resource) => resource.version))].map((version) => ({
+    groupVersion: `${name}/${version}`,
+    version,
+  }));
   return { name, versions, preferredVersion: versions[0] };
 }
 
@@ -108,7 +144,14 @@ function resourceList(groupVersion: string, list: readonly Resource[]): JsonMap 
       ...resource.subresources.map((name) => {
         const { group, version, kind } = subresourceKind(resource, name);
         const foreign = apiVersionOf({ group, version }) === groupVersion ? {} : { group, version };
-        return { name: `${resource.plural}/${name}`, singularName: "", namespaced: resource.namespaced, kind, ...foreign, verbs: subresourceVerbs(name) };
+        return {
+          name: `${resource.plural}/${name}`,
+          singularName: "",
+          namespaced: resource.namespaced,
+          kind,
+          ...foreign,
+          verbs: subresourceVerbs(name),
+        };
       }),
     ]),
   };

@@ -5,7 +5,11 @@ import { type ResourceRegistry, schemaName } from "../registry/resource-registry
 import type { Resource } from "../registry/resource.ts";
 import { builtinSchema, SCHEMA_PREFIX } from "../schema/schema.ts";
 
-const PATCH_TYPES = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
+const PATCH_TYPES = [
+  "application/json-patch+json",
+  "application/merge-patch+json",
+  "application/apply-patch+yaml",
+];
 
 function pathOf(resource: Resource): string {
   return resource.group === "" ? `api/${resource.version}` : `apis/${resource.group}/${resource.version}`;
@@ -15,8 +19,16 @@ function pathOf(resource: Resource): string {
 export function openApiIndex(registry: ResourceRegistry): JsonMap {
   const paths: JsonMap = {};
   for (const [path, members] of Map.groupBy(registry.resources, pathOf)) {
-    const content = members.map((resource) => [resource.plural, resource.subresources, resource.custom?.schema]);
-    const hash = createHash("sha256").update(JSON.stringify(content)).digest("hex").slice(0, 32).toUpperCase();
+    const content = members.map((resource) => [
+      resource.plural,
+      resource.subresources,
+      resource.custom?.schema,
+    ]);
+    const hash = createHash("sha256")
+      .update(JSON.stringify(content))
+      .digest("hex")
+      .slice(0, 32)
+      .toUpperCase();
     paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
   }
   return { paths };
@@ -32,7 +44,12 @@ export function openApiDocument(registry: ResourceRegistry, path: string): JsonM
     schemas[schemaName(resource)] = publish(schema, schemas);
     Object.assign(paths, operations(resource, path));
   }
-  return { openapi: "3.0.0", info: { title: "Kubernetes", version: "v1.36.0" }, paths, components: { schemas } };
+  return {
+    openapi: "3.0.0",
+    info: { title: "Kubernetes", version: "v1.36.0" },
+    paths,
+    components: { schemas },
+  };
 }
 
 function kindOf({ group, version, kind }: Resource): JsonMap {
@@ -49,7 +66,8 @@ function publish(value: unknown, schemas: JsonMap): unknown {
     if (key === "$ref" && typeof child === "string") refer(child.slice(SCHEMA_PREFIX.length), schemas);
     out[key] = publish(child, schemas);
   }
-  if (out["x-kubernetes-int-or-string"] === true && out["anyOf"] === undefined) out["oneOf"] = [{ type: "integer" }, { type: "string" }];
+  if (out["x-kubernetes-int-or-string"] === true && out["anyOf"] === undefined)
+    out["oneOf"] = [{ type: "integer" }, { type: "string" }];
   return out;
 }
 
@@ -65,21 +83,37 @@ function operations(resource: Resource, path: string): JsonMap {
     "x-kubernetes-action": action,
     "x-kubernetes-group-version-kind": kindOf(resource),
     parameters: parameters(action),
-    ...(types.length === 0 ? {} : { requestBody: { content: Object.fromEntries(types.map((type) => [type, { schema: reference }])) } }),
+    ...(types.length === 0
+      ? {}
+      : { requestBody: { content: Object.fromEntries(types.map((type) => [type, { schema: reference }])) } }),
     responses: { 200: { description: "OK", content: { "application/json": { schema: reference } } } },
   });
   const json = ["application/json"];
   const base = `/${path}/${resource.namespaced ? "namespaces/{namespace}/" : ""}${resource.plural}`;
   if (resource.review) return { [base]: { post: operation("post", json) } };
-  const patchTypes = resource.custom === undefined ? [...PATCH_TYPES, "application/strategic-merge-patch+json"] : PATCH_TYPES;
+  const patchTypes =
+    resource.custom === undefined ? [...PATCH_TYPES, "application/strategic-merge-patch+json"] : PATCH_TYPES;
   return {
-    [base]: { get: operation("list", []), post: operation("post", json), delete: operation("deletecollection", []) },
-    [`${base}/{name}`]: { get: operation("get", []), put: operation("put", json), patch: operation("patch", patchTypes), delete: operation("delete", []) },
+    [base]: {
+      get: operation("list", []),
+      post: operation("post", json),
+      delete: operation("deletecollection", []),
+    },
+    [`${base}/{name}`]: {
+      get: operation("get", []),
+      put: operation("put", json),
+      patch: operation("patch", patchTypes),
+      delete: operation("delete", []),
+    },
   };
 }
 
 function parameters(action: string): JsonMap[] {
   if (action === "get" || action === "list") return [];
   const names = ["dryRun", "fieldManager", "fieldValidation", ...(action === "patch" ? ["force"] : [])];
-  return names.map((name) => ({ name, in: "query", schema: { type: name === "force" ? "boolean" : "string", uniqueItems: true } }));
+  return names.map((name) => ({
+    name,
+    in: "query",
+    schema: { type: name === "force" ? "boolean" : "string", uniqueItems: true },
+  }));
 }

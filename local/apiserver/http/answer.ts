@@ -16,9 +16,19 @@ export function answerWriter(response: ServerResponse, onUnexpected: (error: unk
   const warnings: string[] = [];
   const text = (code: number, body: string, contentType = "application/json"): void => {
     for (const warning of new Set(warnings.slice(0, MAX_WARNINGS))) {
-      response.appendHeader("warning", `299 - "${warning.replace(/[\\"]/g, "\\$&").replace(/[^\x20-\x7e]/g, "?").slice(0, 500)}"`);
+      response.appendHeader(
+        "warning",
+        `299 - "${warning
+          .replace(/[\\"]/g, "\\$&")
+          .replace(/[^\x20-\x7e]/g, "?")
+          .slice(0, 500)}"`,
+      );
     }
-    response.writeHead(code, { "content-type": contentType, "content-length": Buffer.byteLength(body), "cache-control": "no-cache, private" });
+    response.writeHead(code, {
+      "content-type": contentType,
+      "content-length": Buffer.byteLength(body),
+      "cache-control": "no-cache, private",
+    });
     response.end(body);
   };
   return {
@@ -26,7 +36,10 @@ export function answerWriter(response: ServerResponse, onUnexpected: (error: unk
     text,
     json: (code, body) => text(code, JSON.stringify(body)),
     fail: (error) => {
-      const status = error instanceof StatusError ? error : new StatusError(500, "Internal error occurred: see the server's log");
+      const status =
+        error instanceof StatusError
+          ? error
+          : new StatusError(500, "Internal error occurred: see the server's log");
       if (status !== error) onUnexpected(error);
       if (response.headersSent) {
         response.end();

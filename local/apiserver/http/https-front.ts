@@ -53,7 +53,10 @@ export class HttpsFront {
       },
       (request, response) => void this.#handle(request, response),
     );
-    this.#server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => void this.#upgrade(request, socket, head));
+    this.#server.on(
+      "upgrade",
+      (request: IncomingMessage, socket: Duplex, head: Buffer) => void this.#upgrade(request, socket, head),
+    );
     this.#server.on("tlsClientError", (_error, socket) => socket.destroy());
     this.#server.on("clientError", (_error, socket) => socket.destroy());
   }
@@ -95,7 +98,14 @@ export class HttpsFront {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { deps, kubelets } = this.#options;
     const answer = answerWriter(response, (error) => {
-      deps.log.error({ method: request.method, path: request.url?.split("?")[0], error: String(error instanceof Error ? error.stack : error) }, "request failed unexpectedly");
+      deps.log.error(
+        {
+          method: request.method,
+          path: request.url?.split("?")[0],
+          error: String(error instanceof Error ? error.stack : error),
+        },
+        "request failed unexpectedly",
+      );
     });
     try {
       const url = parseUrl(request);
@@ -109,7 +119,11 @@ export class HttpsFront {
         return;
       }
       const target = this.#target(user, info);
-      await handleResource(deps, { target, verb: info.verb, query: url.searchParams, user, request, response, answer }, kubelets);
+      await handleResource(
+        deps,
+        { target, verb: info.verb, query: url.searchParams, user, request, response, answer },
+        kubelets,
+      );
     } catch (error) {
       answer.fail(error);
     }
@@ -123,7 +137,9 @@ export class HttpsFront {
 
   #authorizePath(user: UserInfo, path: string, verb: string): void {
     if (this.#options.deps.rbac.allows(user, { path, verb: verb === "head" ? "get" : verb })) return;
-    throw new StatusError(403, `forbidden: User "${user.username}" cannot ${verb} path "${path}"`, { details: {} });
+    throw new StatusError(403, `forbidden: User "${user.username}" cannot ${verb} path "${path}"`, {
+      details: {},
+    });
   }
 
   /** Authorised before anything is looked up: a caller without rights learns nothing about what exists. */
@@ -134,8 +150,10 @@ export class HttpsFront {
     const access = { verb, group, resource: plural, subresource, namespace, name: info.authorizedName };
     if (!rbac.allows(user, access)) throw denied(user, info);
     const resource = registry.find(group, version, plural);
-    if (resource === undefined || (subresource !== "" && !resource.subresources.includes(subresource))) throw unknownPath();
-    if (resource.namespaced && info.namespace === "" && verb !== "list" && verb !== "watch") throw name === "" ? methodNotAllowed() : unknownPath();
+    if (resource === undefined || (subresource !== "" && !resource.subresources.includes(subresource)))
+      throw unknownPath();
+    if (resource.namespaced && info.namespace === "" && verb !== "list" && verb !== "watch")
+      throw name === "" ? methodNotAllowed() : unknownPath();
     if (!resource.namespaced && info.namespace !== "") throw unknownPath();
     const collection = name === "" && (verb === "patch" || verb === "update");
     if (collection || (name !== "" && subresource === "" && verb === "create")) throw methodNotAllowed();
@@ -148,15 +166,22 @@ export class HttpsFront {
     try {
       const url = parseUrl(request);
       const info = requestInfo(request.method ?? "GET", url.pathname, url.searchParams);
-      if (info.kind !== "resource" || !STREAMED.has(info.subresource)) throw badRequest("this path does not take an upgrade");
+      if (info.kind !== "resource" || !STREAMED.has(info.subresource))
+        throw badRequest("this path does not take an upgrade");
       const target = this.#target(this.#user(request), info);
-      if (!isWebSocket(request)) throw new StatusError(501, `SPDY is not provided: ${info.subresource} needs a client that speaks WebSocket (kubectl 1.31 or later)`);
+      if (!isWebSocket(request))
+        throw new StatusError(
+          501,
+          `SPDY is not provided: ${info.subresource} needs a client that speaks WebSocket (kubectl 1.31 or later)`,
+        );
       const to = kubeletTarget(this.#options.deps, target, url.searchParams, this.#options.kubelets);
       await proxyUpgrade(to, request, socket, head);
     } catch (error) {
       const status = error instanceof StatusError ? error : new StatusError(500, "Internal error occurred");
       const body = JSON.stringify(status.toStatus());
-      socket.end(`HTTP/1.1 ${status.code} ${status.reason}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+      socket.end(
+        `HTTP/1.1 ${status.code} ${status.reason}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+      );
     }
   }
 }
@@ -167,10 +192,15 @@ function parseUrl(request: IncomingMessage): URL {
   return new URL(`https://host${text}`);
 }
 
-function denied(user: UserInfo, { group, plural, namespace, name, subresource, verb }: ResourceRequest): StatusError {
+function denied(
+  user: UserInfo,
+  { group, plural, namespace, name, subresource, verb }: ResourceRequest,
+): StatusError {
   const id = group === "" ? plural : `${plural}.${group}`;
   const what = subresource === "" ? plural : `${plural}/${subresource}`;
   const where = namespace === "" ? "at the cluster scope" : `in the namespace "${namespace}"`;
   const message = `${id}${name === "" ? "" : ` "${name}"`} is forbidden: User "${user.username}" cannot ${verb} resource "${what}" in API group "${group}" ${where}`;
-  return new StatusError(403, message, { details: { name: name || undefined, group: group || undefined, kind: plural } });
+  return new StatusError(403, message, {
+    details: { name: name || undefined, group: group || undefined, kind: plural },
+  });
 }

@@ -11,7 +11,12 @@ import { readObject } from "../rest/modify.ts";
 import { badRequest, StatusError } from "./status-error.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
-const STREAM_HEADERS = ["sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"];
+const STREAM_HEADERS = [
+  "sec-websocket-key",
+  "sec-websocket-version",
+  "sec-websocket-protocol",
+  "sec-websocket-extensions",
+];
 
 export interface KubeletTarget {
   readonly socketPath: string;
@@ -19,7 +24,12 @@ export interface KubeletTarget {
 }
 
 /** Where a request goes; throws 400 for an unknown container and 503 when the node has no kubelet. */
-export function kubeletTarget(deps: RestDeps, target: Target, query: URLSearchParams, kubelets: KubeletConnector | undefined): KubeletTarget {
+export function kubeletTarget(
+  deps: RestDeps,
+  target: Target,
+  query: URLSearchParams,
+  kubelets: KubeletConnector | undefined,
+): KubeletTarget {
   const pod = readObject(deps, target) as unknown as V1Pod;
   const node = pod.spec?.nodeName ?? "";
   if (node === "") throw badRequest(`pod ${target.name} does not have a host assigned`);
@@ -36,12 +46,17 @@ export function kubeletTarget(deps: RestDeps, target: Target, query: URLSearchPa
 }
 
 function containerOf(pod: V1Pod, wanted: string): string {
-  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].map((container) => container.name);
+  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].map(
+    (container) => container.name,
+  );
   const chosen = wanted === "" && pod.spec?.containers.length === 1 ? containers[0] : wanted;
   if (chosen === undefined || chosen === "") {
-    throw badRequest(`a container name must be specified for pod ${pod.metadata?.name}, choose one of: [${containers.join(" ")}]`);
+    throw badRequest(
+      `a container name must be specified for pod ${pod.metadata?.name}, choose one of: [${containers.join(" ")}]`,
+    );
   }
-  if (!containers.includes(chosen)) throw badRequest(`container ${chosen} is not valid for pod ${pod.metadata?.name}`);
+  if (!containers.includes(chosen))
+    throw badRequest(`container ${chosen} is not valid for pod ${pod.metadata?.name}`);
   return chosen;
 }
 
@@ -50,7 +65,10 @@ export function proxyLog(to: KubeletTarget, response: ServerResponse): Promise<v
   return new Promise((resolve, reject) => {
     const request = http.get({ socketPath: to.socketPath, path: to.path, agent: false }, (upstream) => {
       request.setTimeout(0); // following a quiet log is not a failure
-      response.writeHead(upstream.statusCode ?? 502, { "content-type": upstream.headers["content-type"] ?? "text/plain", "cache-control": "no-cache" });
+      response.writeHead(upstream.statusCode ?? 502, {
+        "content-type": upstream.headers["content-type"] ?? "text/plain",
+        "cache-control": "no-cache",
+      });
       response.flushHeaders();
       upstream.pipe(response);
       upstream.on("error", () => response.destroy());
@@ -66,7 +84,12 @@ export function proxyLog(to: KubeletTarget, response: ServerResponse): Promise<v
 }
 
 /** Hands a WebSocket over to the kubelet. Rejects, with nothing written, when it does not switch protocols. */
-export function proxyUpgrade(to: KubeletTarget, client: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+export function proxyUpgrade(
+  to: KubeletTarget,
+  client: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
   const headers: Record<string, string> = { host: "kubelet", connection: "Upgrade", upgrade: "websocket" };
   for (const name of STREAM_HEADERS) {
     const value = client.headers[name];
@@ -75,16 +98,22 @@ export function proxyUpgrade(to: KubeletTarget, client: IncomingMessage, socket:
   return new Promise((resolve, reject) => {
     const request = http.request({ socketPath: to.socketPath, path: to.path, headers, agent: false });
     request.setTimeout(CONNECT_TIMEOUT_MS, () => request.destroy(new Error("timeout")));
-    request.on("error", (error) => reject(new StatusError(503, `the kubelet does not answer: ${error.message}`)));
+    request.on("error", (error) =>
+      reject(new StatusError(503, `the kubelet does not answer: ${error.message}`)),
+    );
     request.on("response", (upstream) => {
       const chunks: Buffer[] = [];
       upstream.on("data", (chunk: Buffer) => chunks.push(chunk));
-      upstream.on("end", () => reject(new StatusError(upstream.statusCode ?? 502, Buffer.concat(chunks).toString().slice(0, 1000))));
+      upstream.on("end", () =>
+        reject(new StatusError(upstream.statusCode ?? 502, Buffer.concat(chunks).toString().slice(0, 1000))),
+      );
     });
     request.on("upgrade", (upstream, kubelet, kubeletHead) => {
       request.setTimeout(0);
       kubelet.setTimeout(0);
-      const lines = Object.entries(upstream.headers).map(([name, value]) => `${name}: ${[value].flat().join(", ")}`);
+      const lines = Object.entries(upstream.headers).map(
+        ([name, value]) => `${name}: ${[value].flat().join(", ")}`,
+      );
       socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join("\r\n")}\r\n\r\n`);
       socket.write(kubeletHead);
       kubelet.write(head);
@@ -97,7 +126,10 @@ export function proxyUpgrade(to: KubeletTarget, client: IncomingMessage, socket:
 }
 
 function splice(a: Duplex, b: Duplex): void {
-  for (const [from, to] of [[a, b], [b, a]] as const) {
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
     from.pipe(to);
     from.on("error", () => to.destroy());
     from.on("close", () => to.destroy());

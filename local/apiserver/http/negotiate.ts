@@ -15,7 +15,10 @@ const JSON_TYPES = new Set(["application/json", "*/*", "application/*", "applica
 export function negotiate(accept: string | undefined): AnswerForm {
   if (accept === undefined || accept === "") return "object";
   for (const part of accept.split(",")) {
-    const [type = "", ...parameters] = part.trim().split(";").map((word) => word.trim());
+    const [type = "", ...parameters] = part
+      .trim()
+      .split(";")
+      .map((word) => word.trim());
     if (!JSON_TYPES.has(type)) continue;
     const given = new Map(parameters.map((word) => word.split("=", 2) as [string, string]));
     const form = given.get("as");

@@ -33,15 +33,22 @@ export class PathHandler {
   }
 
   handle(path: string, accept: string | undefined, answer: AnswerWriter): void {
-    if (/^\/(healthz|livez|readyz)(\/|$)/.test(path)) return answer.text(200, "ok", "text/plain; charset=utf-8");
+    if (/^\/(healthz|livez|readyz)(\/|$)/.test(path))
+      return answer.text(200, "ok", "text/plain; charset=utf-8");
     if (path === "/version") return answer.json(200, VERSION);
-    if (path === "/openid/v1/jwks") return answer.text(200, JSON.stringify(this.#deps.tokens.keySet()), "application/jwk-set+json");
+    if (path === "/openid/v1/jwks")
+      return answer.text(200, JSON.stringify(this.#deps.tokens.keySet()), "application/jwk-set+json");
     if (path === "/.well-known/openid-configuration") return answer.json(200, this.#openIdConfiguration());
-    if (path === "/") return answer.json(200, { paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"] });
+    if (path === "/")
+      return answer.json(200, {
+        paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"],
+      });
     if (path === "/openapi/v2") return this.#openApiV2(accept, answer);
     const form = negotiate(accept);
     if (form === "aggregated" && (path === "/api" || path === "/apis")) {
-      const document = this.#cached(`aggregated ${path}`, () => aggregatedDiscovery(this.#deps.registry.resources, path === "/api"));
+      const document = this.#cached(`aggregated ${path}`, () =>
+        aggregatedDiscovery(this.#deps.registry.resources, path === "/api"),
+      );
       return answer.text(200, document ?? "", AGGREGATED_TYPE);
     }
     const document = this.#cached(path, () => this.#document(path));
@@ -59,7 +66,12 @@ export class PathHandler {
   /** An empty protobuf document makes old kubectl skip its own validation; the server validates anyway. */
   #openApiV2(accept: string | undefined, answer: AnswerWriter): void {
     if (accept?.includes("proto-openapi") === true) return answer.text(200, "", OPENAPI_V2);
-    answer.json(200, { swagger: "2.0", info: { title: "Kubernetes", version: "v1.36.0" }, paths: {}, definitions: {} });
+    answer.json(200, {
+      swagger: "2.0",
+      info: { title: "Kubernetes", version: "v1.36.0" },
+      paths: {},
+      definitions: {},
+    });
   }
 
   #openIdConfiguration(): JsonMap {

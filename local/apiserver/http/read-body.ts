@@ -38,14 +38,19 @@ export function decodeBody(body: Buffer, type: string): unknown {
   if (type === PROTOBUF) return decodeProtobufBody(body);
   const isYaml = type.includes("yaml");
   if (!isYaml && !type.includes("json") && type !== "application/octet-stream" && type !== "*/*") {
-    throw new StatusError(415, "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+    throw new StatusError(
+      415,
+      "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+    );
   }
   const text = body.toString();
   checkDepth(text, isYaml);
   try {
     return isYaml ? (parseYaml(text, { maxAliasCount: 100 }) as unknown) : (JSON.parse(text) as unknown);
   } catch (error) {
-    throw badRequest(`the object provided is unrecognized: ${error instanceof Error ? (error.message.split("\n")[0] ?? "") : ""}`);
+    throw badRequest(
+      `the object provided is unrecognized: ${error instanceof Error ? (error.message.split("\n")[0] ?? "") : ""}`,
+    );
   }
 }
 

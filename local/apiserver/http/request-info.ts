@@ -29,7 +29,8 @@ export function requestInfo(method: string, path: string, query: URLSearchParams
   const [root, ...rest] = parts;
   const isCore = root === "api" && rest.length > 1;
   const isGroup = root === "apis" && rest.length > 2;
-  if (!isCore && !isGroup) return { kind: "path", path: path === "/" ? path : path.replace(/\/$/, ""), verb: method.toLowerCase() };
+  if (!isCore && !isGroup)
+    return { kind: "path", path: path === "/" ? path : path.replace(/\/$/, ""), verb: method.toLowerCase() };
   const group = isCore ? "" : (rest.shift() ?? "");
   const version = rest.shift() ?? "";
   let place: string[];
@@ -49,7 +50,11 @@ export function requestInfo(method: string, path: string, query: URLSearchParams
 /** `namespaces/x/pods` is about pods; `namespaces/x` and `namespaces/x/status` are about the namespace. */
 function namespaceOf(parts: readonly string[]): { namespace: string; parts: readonly string[] } {
   const [first, namespace = "", third] = parts;
-  if (first === "namespaces" && third !== undefined && !(parts.length === 3 && NAMESPACE_SUBRESOURCES.has(third))) {
+  if (
+    first === "namespaces" &&
+    third !== undefined &&
+    !(parts.length === 3 && NAMESPACE_SUBRESOURCES.has(third))
+  ) {
     return { namespace, parts: parts.slice(2) };
   }
   return { namespace: "", parts };

@@ -35,12 +35,21 @@ export interface ResourceCall {
 const OBJECT_SUBRESOURCES = new Set(["", "status", "approval", "ephemeralcontainers"]);
 const STREAMS = new Set(["exec", "attach", "portforward"]);
 
-export async function handleResource(deps: RestDeps, call: ResourceCall, kubelets: KubeletConnector | undefined): Promise<void> {
+export async function handleResource(
+  deps: RestDeps,
+  call: ResourceCall,
+  kubelets: KubeletConnector | undefined,
+): Promise<void> {
   const { target, verb, answer } = call;
   if (verb === "list") return answerList(deps, call);
   if (verb === "watch") return startWatch(deps, call);
-  if (target.subresource === "log") return proxyLog(kubeletTarget(deps, target, call.query, kubelets), call.response);
-  if (STREAMS.has(target.subresource)) throw new StatusError(501, `${target.subresource} is provided as a WebSocket only (kubectl 1.31 or later)`);
+  if (target.subresource === "log")
+    return proxyLog(kubeletTarget(deps, target, call.query, kubelets), call.response);
+  if (STREAMS.has(target.subresource))
+    throw new StatusError(
+      501,
+      `${target.subresource} is provided as a WebSocket only (kubectl 1.31 or later)`,
+    );
   const form = negotiate(call.request.headers.accept);
   if (verb === "get" && OBJECT_SUBRESOURCES.has(target.subresource)) {
     return answerObject(deps, call, form, { code: 200, object: readObject(deps, target) });
@@ -63,14 +72,24 @@ interface WriteRequest {
   readonly context: RequestContext;
 }
 
-async function write(deps: RestDeps, call: ResourceCall, { form, contentType, body, context }: WriteRequest): Promise<void> {
+async function write(
+  deps: RestDeps,
+  call: ResourceCall,
+  { form, contentType, body, context }: WriteRequest,
+): Promise<void> {
   const { target } = call;
   switch (call.verb) {
     case "create":
       if (target.name !== "") throw methodNotAllowed();
-      return answerObject(deps, call, form, { code: 201, object: await createObject(deps, target, body, context) });
+      return answerObject(deps, call, form, {
+        code: 201,
+        object: await createObject(deps, target, body, context),
+      });
     case "update":
-      return answerObject(deps, call, form, { code: 200, object: await updateObject(deps, target, body, context) });
+      return answerObject(deps, call, form, {
+        code: 200,
+        object: await updateObject(deps, target, body, context),
+      });
     case "patch": {
       const { object, created } = await patchObject(deps, target, { contentType, body }, context);
       return answerObject(deps, call, form, { code: created ? 201 : 200, object });
@@ -89,9 +108,16 @@ function contextOf(call: ResourceCall, body: unknown): RequestContext {
   const managerGiven = (query.get("fieldManager") ?? "") !== "";
   const agent = (request.headers["user-agent"] ?? "unknown").split("/")[0] ?? "unknown";
   const validation = query.get("fieldValidation") ?? "";
-  const dryRun = query.getAll("dryRun").at(-1) ?? dig(body, "dryRun", "0") ?? (Array.isArray(dig(body, "dryRun")) ? (dig(body, "dryRun") as unknown[])[0] : undefined);
-  if (dryRun !== undefined && dryRun !== "" && dryRun !== "All") throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: supported values: "All"`);
-  if (!["", "Strict", "Warn", "Ignore"].includes(validation)) throw badRequest(`Invalid value: ${JSON.stringify(validation)}: fieldValidation must be Strict, Warn or Ignore`);
+  const dryRun =
+    query.getAll("dryRun").at(-1) ??
+    dig(body, "dryRun", "0") ??
+    (Array.isArray(dig(body, "dryRun")) ? (dig(body, "dryRun") as unknown[])[0] : undefined);
+  if (dryRun !== undefined && dryRun !== "" && dryRun !== "All")
+    throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: supported values: "All"`);
+  if (!["", "Strict", "Warn", "Ignore"].includes(validation))
+    throw badRequest(
+      `Invalid value: ${JSON.stringify(validation)}: fieldValidation must be Strict, Warn or Ignore`,
+    );
   return {
     user,
     manager: (query.get("fieldManager") || agent).slice(0, 128),
@@ -108,22 +134,38 @@ function deleteOptions(query: URLSearchParams, body: unknown): JsonMap {
   const options: JsonMap = isRecord(body) ? { ...body } : {};
   if (query.has("propagationPolicy")) options["propagationPolicy"] = query.get("propagationPolicy");
   if (query.has("orphanDependents")) options["orphanDependents"] = isTrue(query.get("orphanDependents"));
-  if (query.has("gracePeriodSeconds")) options["gracePeriodSeconds"] = Number(query.get("gracePeriodSeconds"));
+  if (query.has("gracePeriodSeconds"))
+    options["gracePeriodSeconds"] = Number(query.get("gracePeriodSeconds"));
   return options;
 }
 
-function answerObject(deps: RestDeps, call: ResourceCall, form: AnswerForm, result: { code: number; object: ApiObject }): void {
+function answerObject(
+  deps: RestDeps,
+  call: ResourceCall,
+  form: AnswerForm,
+  result: { code: number; object: ApiObject },
+): void {
   const { resource } = call.target;
   const object = inVersion(resource, result.object);
-  if (resource.custom?.deprecationWarning !== undefined) call.answer.warnings.push(resource.custom.deprecationWarning);
+  if (resource.custom?.deprecationWarning !== undefined)
+    call.answer.warnings.push(resource.custom.deprecationWarning);
   if (form === "partial") return call.answer.json(result.code, partialMetadata(object));
   if (form !== "table") return call.answer.json(result.code, object);
   const metadata = { resourceVersion: object.metadata.resourceVersion };
   call.answer.json(result.code, makeTable(resource, [object], tableOptions(deps, call.query, metadata)));
 }
 
-function tableOptions(deps: RestDeps, query: URLSearchParams, metadata: JsonMap): Parameters<typeof makeTable>[2] {
-  return { metadata, includeObject: query.get("includeObject") ?? "Metadata", withColumns: true, nowMs: deps.clock.nowMs() };
+function tableOptions(
+  deps: RestDeps,
+  query: URLSearchParams,
+  metadata: JsonMap,
+): Parameters<typeof makeTable>[2] {
+  return {
+    metadata,
+    includeObject: query.get("includeObject") ?? "Metadata",
+    withColumns: true,
+    nowMs: deps.clock.nowMs(),
+  };
 }
 
 function matcher(resource: Resource, query: URLSearchParams, name: string): Match {
@@ -149,10 +191,23 @@ function answerList(deps: RestDeps, { target, query, answer, request }: Resource
   const metadata: JsonMap = { resourceVersion: String(page.revision) };
   if (page.continueToken !== undefined) metadata["continue"] = page.continueToken;
   if (page.remaining > 0 && !selective) metadata["remainingItemCount"] = page.remaining;
-  if (form === "table") return answer.json(200, makeTable(resource, page.entries.map((entry) => entry.object), tableOptions(deps, query, metadata)));
+  if (form === "table")
+    return answer.json(
+      200,
+      makeTable(
+        resource,
+        page.entries.map((entry) => entry.object),
+        tableOptions(deps, query, metadata),
+      ),
+    );
   if (form === "partial") {
     const items = page.entries.map((entry) => partialMetadata(entry.object));
-    return answer.json(200, { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1", metadata, items });
+    return answer.json(200, {
+      kind: "PartialObjectMetadataList",
+      apiVersion: "meta.k8s.io/v1",
+      metadata,
+      items,
+    });
   }
   const items = page.entries.map((entry) => storedJson(resource, entry)).join(","); // the stored text, not serialised again
   const head = `{"kind":"${resource.listKind}","apiVersion":"${apiVersionOf(resource)}","metadata":${JSON.stringify(metadata)}`;
@@ -161,7 +216,10 @@ function answerList(deps: RestDeps, { target, query, answer, request }: Resource
 
 function revisionText(query: URLSearchParams): string {
   const text = query.get("resourceVersion") ?? "";
-  if (text !== "" && !/^\d{1,15}$/.test(text)) throw badRequest(`Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (text !== "" && !/^\d{1,15}$/.test(text))
+    throw badRequest(
+      `Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+    );
   return text;
 }
 
@@ -189,7 +247,12 @@ interface DeleteRequest {
   readonly context: RequestContext;
 }
 
-async function answerDelete(deps: RestDeps, call: ResourceCall, form: AnswerForm, { options, context }: DeleteRequest): Promise<void> {
+async function answerDelete(
+  deps: RestDeps,
+  call: ResourceCall,
+  form: AnswerForm,
+  { options, context }: DeleteRequest,
+): Promise<void> {
   const { resource, name } = call.target;
   const { object, gone } = await deleteObject(deps, call.target, options, context);
   if (!gone || resource.id === "pods") return answerObject(deps, call, form, { code: 200, object });
@@ -198,7 +261,11 @@ async function answerDelete(deps: RestDeps, call: ResourceCall, form: AnswerForm
   call.answer.json(200, { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details });
 }
 
-async function deleteCollection(deps: RestDeps, call: ResourceCall, { options, context }: DeleteRequest): Promise<void> {
+async function deleteCollection(
+  deps: RestDeps,
+  call: ResourceCall,
+  { options, context }: DeleteRequest,
+): Promise<void> {
   const { resource, namespace } = call.target;
   const match = matcher(resource, call.query, "");
   const items: ApiObject[] = [];

@@ -3,7 +3,7 @@ import type { JsonMap } from "../object.ts";
 import type { Resource } from "../registry/resource.ts";
 
 export interface StatusCause {
-  readonly reason: string;
+  readonly reason?: string;
   readonly message: string;
   readonly field?: string;
 }
@@ -130,8 +130,8 @@ export function invalid(resource: Resource, name: string, problems: readonly Fie
     `${subject} "${name}" is invalid: ${words.length === 1 ? words[0] : `[${words.join(", ")}]`}`,
     {
       details: {
-        name,
-        group: resource.group === "" ? undefined : resource.group,
+        name: name || undefined,
+        group: resource.group || undefined,
         kind: resource.kind,
         causes: problems.map(({ reason, message, field }) => ({ reason, message, field })),
       },

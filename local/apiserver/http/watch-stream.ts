@@ -31,7 +31,12 @@ const MAX_BACKLOG = 32 * 1024 * 1024;
 const DEFAULT_SECONDS = 1800;
 
 /** Throws before anything is written when the query itself is wrong. */
-export function streamWatch(deps: RestDeps, resource: Resource, query: WatchQuery, response: ServerResponse): void {
+export function streamWatch(
+  deps: RestDeps,
+  resource: Resource,
+  query: WatchQuery,
+  response: ServerResponse,
+): void {
   checkQuery(resource, query);
   response.writeHead(200, { "content-type": "application/json", "cache-control": "no-cache, private" });
   response.flushHeaders();
@@ -64,11 +69,16 @@ export function streamWatch(deps: RestDeps, resource: Resource, query: WatchQuer
 
 function checkQuery(resource: Resource, query: WatchQuery): void {
   if (query.resourceVersion !== "" && !/^\d{1,15}$/.test(query.resourceVersion)) {
-    throw badRequest(`Invalid value: ${JSON.stringify(query.resourceVersion)}: strconv.ParseUint: parsing ${JSON.stringify(query.resourceVersion)}: invalid syntax`);
+    throw badRequest(
+      `Invalid value: ${JSON.stringify(query.resourceVersion)}: strconv.ParseUint: parsing ${JSON.stringify(query.resourceVersion)}: invalid syntax`,
+    );
   }
   if (query.sendInitialEvents && query.resourceVersionMatch !== "NotOlderThan") {
-    const message = "Forbidden: resourceVersionMatch is required when sendInitialEvents is set; it must be NotOlderThan";
-    throw invalid({ ...resource, kind: "ListOptions", group: "meta.k8s.io" }, "", [{ field: "resourceVersionMatch", message, reason: "FieldValueForbidden" }]);
+    const message =
+      "Forbidden: resourceVersionMatch is required when sendInitialEvents is set; it must be NotOlderThan";
+    throw invalid({ ...resource, kind: "ListOptions", group: "meta.k8s.io" }, "", [
+      { field: "resourceVersionMatch", message, reason: "FieldValueForbidden" },
+    ]);
   }
 }
 
@@ -79,16 +89,21 @@ interface Sink {
 
 function begin(deps: RestDeps, resource: Resource, query: WatchQuery, { encoder, write }: Sink): () => void {
   const fromNow = query.sendInitialEvents || query.resourceVersion === "" || query.resourceVersion === "0";
-  if (query.sendInitialEvents && query.resourceVersion !== "") deps.store.refuseFuture(Number(query.resourceVersion));
+  if (query.sendInitialEvents && query.resourceVersion !== "")
+    deps.store.refuseFuture(Number(query.resourceVersion));
   if (fromNow) {
     for (const entry of matchingEntries(deps, resource, query)) write(encoder.event("ADDED", entry));
     if (query.sendInitialEvents && query.bookmarks) write(encoder.bookmark(deps.store.revision, true));
   }
   const prefix = resource.namespaced && query.namespace !== "" ? `${query.namespace}/` : "";
-  return deps.store.watch(resource.id, fromNow ? deps.store.revision : Number(query.resourceVersion), (event) => {
-    const line = event.key.startsWith(prefix) ? encoder.change(event) : undefined;
-    if (line !== undefined) write(line);
-  });
+  return deps.store.watch(
+    resource.id,
+    fromNow ? deps.store.revision : Number(query.resourceVersion),
+    (event) => {
+      const line = event.key.startsWith(prefix) ? encoder.change(event) : undefined;
+      if (line !== undefined) write(line);
+    },
+  );
 }
 
 class EventEncoder {
@@ -112,7 +127,10 @@ class EventEncoder {
     if (!was || event.previous === undefined) return undefined;
     if (event.type === "DELETED") return this.event("DELETED", event.current);
     const { object } = event.previous;
-    const left: ApiObject = { ...object, metadata: { ...object.metadata, resourceVersion: String(event.revision) } };
+    const left: ApiObject = {
+      ...object,
+      metadata: { ...object.metadata, resourceVersion: String(event.revision) },
+    };
     return this.event("DELETED", { object: left, json: JSON.stringify(left) });
   }
 
@@ -124,7 +142,8 @@ class EventEncoder {
     const metadata: JsonMap = { resourceVersion: String(revision), creationTimestamp: null };
     if (endOfInitial) metadata["annotations"] = { "k8s.io/initial-events-end": "true" };
     const { form } = this.#query;
-    const kind = form === "table" ? "Table" : form === "partial" ? "PartialObjectMetadata" : this.#resource.kind;
+    const kind =
+      form === "table" ? "Table" : form === "partial" ? "PartialObjectMetadata" : this.#resource.kind;
     const apiVersion = form === "object" ? apiVersionOf(this.#resource) : "meta.k8s.io/v1";
     const table = form === "table" ? { columnDefinitions: null, rows: [] } : {};
     return `${JSON.stringify({ type: "BOOKMARK", object: { kind, apiVersion, metadata, ...table } })}\n`;
@@ -137,7 +156,14 @@ class EventEncoder {
     const withColumns = !this.#columnsSent;
     this.#columnsSent = true;
     const metadata = { resourceVersion: stored.object.metadata.resourceVersion };
-    return JSON.stringify(makeTable(this.#resource, [stored.object], { metadata, includeObject, withColumns, nowMs: this.#deps.clock.nowMs() }));
+    return JSON.stringify(
+      makeTable(this.#resource, [stored.object], {
+        metadata,
+        includeObject,
+        withColumns,
+        nowMs: this.#deps.clock.nowMs(),
+      }),
+    );
   }
 }
 

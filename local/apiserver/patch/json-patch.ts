@@ -16,7 +16,10 @@ interface Operation {
 export function jsonPatch(document: unknown, patch: unknown): unknown {
   if (!Array.isArray(patch)) throw badRequest("json patch must be an array of operations");
   if (patch.length > MAX_OPERATIONS) {
-    throw new StatusError(413, `The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${patch.length}`);
+    throw new StatusError(
+      413,
+      `The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${patch.length}`,
+    );
   }
   let root = clone(document);
   for (const item of patch) root = applyOperation(root, parseOperation(item));
@@ -28,17 +31,27 @@ function parseOperation(item: unknown): Operation {
     throw badRequest("error decoding patch: each operation needs op and path");
   }
   const from = item["from"];
-  return { op: item["op"], path: item["path"], from: typeof from === "string" ? from : undefined, value: clone(item["value"]) };
+  return {
+    op: item["op"],
+    path: item["path"],
+    from: typeof from === "string" ? from : undefined,
+    value: clone(item["value"]),
+  };
 }
 
 function refused(): StatusError {
-  return new StatusError(422, "the server rejected our request due to an error in our request", { details: {} });
+  return new StatusError(422, "the server rejected our request due to an error in our request", {
+    details: {},
+  });
 }
 
 function tokens(pointer: string): string[] {
   if (pointer === "") return [];
   if (!pointer.startsWith("/")) throw refused();
-  return pointer.slice(1).split("/").map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return pointer
+    .slice(1)
+    .split("/")
+    .map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
 function applyOperation(root: unknown, operation: Operation): unknown {
@@ -84,7 +97,8 @@ function add(root: unknown, path: readonly string[], value: unknown): unknown {
   const token = path.at(-1);
   if (token === undefined) return value;
   const parent = read(root, path.slice(0, -1));
-  if (Array.isArray(parent)) parent.splice(token === "-" ? parent.length : index(parent, token, parent.length), 0, value);
+  if (Array.isArray(parent))
+    parent.splice(token === "-" ? parent.length : index(parent, token, parent.length), 0, value);
   else if (isRecord(parent)) setOwn(parent, token, value);
   else throw refused();
   return root;

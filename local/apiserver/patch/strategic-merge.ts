@@ -20,7 +20,8 @@ export function strategicMerge(document: unknown, patch: unknown, schema: Schema
   }
   for (const [field, value] of Object.entries(patch)) mergeField(out, { field, value, patch, schema });
   for (const [field, order] of Object.entries(patch)) {
-    if (field.startsWith(ORDER) && Array.isArray(order)) reorder(out, field.slice(ORDER.length), order, schema);
+    if (field.startsWith(ORDER) && Array.isArray(order))
+      reorder(out, field.slice(ORDER.length), order, schema);
   }
   return out;
 }
@@ -53,11 +54,18 @@ function mergeField(out: JsonMap, { field, value, patch, schema }: FieldPatch): 
   setOwn(out, field, merged);
 }
 
-function mergeList(live: readonly unknown[], patch: readonly unknown[], schema: Schema | undefined, order: unknown): unknown[] {
+function mergeList(
+  live: readonly unknown[],
+  patch: readonly unknown[],
+  schema: Schema | undefined,
+  order: unknown,
+): unknown[] {
   if (schema?.["x-kubernetes-patch-strategy"]?.includes("merge") !== true) return [...patch];
   const key = schema["x-kubernetes-patch-merge-key"];
-  if (key === undefined) return [...live, ...patch.filter((item) => !live.some((other) => deepEqual(other, item)))];
-  if (patch.some((item) => directive(item) === "replace")) return patch.filter((item) => directive(item) !== "replace");
+  if (key === undefined)
+    return [...live, ...patch.filter((item) => !live.some((other) => deepEqual(other, item)))];
+  if (patch.some((item) => directive(item) === "replace"))
+    return patch.filter((item) => directive(item) !== "replace");
   const out = [...live];
   for (const item of patch) {
     const at = out.findIndex((other) => keyOf(other, key) === keyOf(item, key));

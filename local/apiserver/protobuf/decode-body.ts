@@ -17,7 +17,14 @@ interface Field {
 
 const MAX_DEPTH = 64;
 /** Embedded Go structs: their fields stand in the outer JSON object. */
-const INLINE = new Set(["ingressRuleValue", "volumeSource", "localObjectReference", "handler", "ephemeralContainerCommon", "persistentVolumeSource"]);
+const INLINE = new Set([
+  "ingressRuleValue",
+  "volumeSource",
+  "localObjectReference",
+  "handler",
+  "ephemeralContainerCommon",
+  "persistentVolumeSource",
+]);
 const messages = new Map<string, ReadonlyMap<number, Field>>();
 
 for (const line of FIELD_TABLE) {

@@ -11,7 +11,9 @@ const OPEN: Schema = { type: "object", "x-kubernetes-preserve-unknown-fields": t
 
 export function crdResources(object: ApiObject): Resource[] {
   const { spec } = object as unknown as V1CustomResourceDefinition;
-  const served = spec.versions.filter((version) => version.served).toSorted((a, b) => rank(b.name) - rank(a.name));
+  const served = spec.versions
+    .filter((version) => version.served)
+    .toSorted((a, b) => rank(b.name) - rank(a.name));
   return served.map((version) => ({
     id: object.metadata.name,
     group: spec.group,
@@ -36,7 +38,11 @@ function customOf(version: V1CustomResourceDefinitionVersion): CustomResource {
   const scale = version.subresources?.scale;
   return {
     schema: (version.schema?.openAPIV3Schema as Schema | undefined) ?? OPEN,
-    columns: (version.additionalPrinterColumns ?? [{ name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" }]).map((column) => ({
+    columns: (
+      version.additionalPrinterColumns ?? [
+        { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+      ]
+    ).map((column) => ({
       name: column.name,
       type: column.type,
       jsonPath: column.jsonPath,
@@ -53,7 +59,10 @@ function customOf(version: V1CustomResourceDefinitionVersion): CustomResource {
             labelSelectorPath: scale.labelSelectorPath,
           },
     selectableFields: (version.selectableFields ?? []).map((field) => field.jsonPath.replace(/^\./, "")),
-    deprecationWarning: version.deprecated === true ? (version.deprecationWarning ?? `${version.name} is deprecated`) : undefined,
+    deprecationWarning:
+      version.deprecated === true
+        ? (version.deprecationWarning ?? `${version.name} is deprecated`)
+        : undefined,
   };
 }
 
@@ -69,10 +78,20 @@ export function crdProblems(object: ApiObject): FieldProblem[] {
   const { spec } = object as unknown as V1CustomResourceDefinition;
   const problems: FieldProblem[] = [];
   const name = `${spec.names.plural}.${spec.group}`;
-  if (object.metadata.name !== name) problems.push(invalidValue("metadata.name", object.metadata.name, "must be spec.names.plural+\".\"+spec.group"));
-  if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(spec.group)) problems.push(invalidValue("spec.group", spec.group, "should be a domain with at least one dot"));
+  if (object.metadata.name !== name)
+    problems.push(
+      invalidValue("metadata.name", object.metadata.name, 'must be spec.names.plural+"."+spec.group'),
+    );
+  if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(spec.group))
+    problems.push(invalidValue("spec.group", spec.group, "should be a domain with at least one dot"));
   if (spec.versions.filter((version) => version.storage).length !== 1) {
-    problems.push(invalidValue("spec.versions", spec.versions.map((version) => version.name), "must have exactly one version marked as storage version"));
+    problems.push(
+      invalidValue(
+        "spec.versions",
+        spec.versions.map((version) => version.name),
+        "must have exactly one version marked as storage version",
+      ),
+    );
   }
   const seen = new Set<string>();
   spec.versions.forEach((version, i) => {
@@ -99,12 +118,18 @@ function checkSchema(schema: Schema, path: string, out: FieldProblem[], depth: n
   }
   (schema["x-kubernetes-validations"] ?? []).forEach((rule, i) => {
     const why = compileProblem(rule.rule);
-    if (why !== undefined) out.push(invalidValue(`${path}.x-kubernetes-validations[${i}].rule`, rule.rule, `compilation failed: ${why}`));
+    if (why !== undefined)
+      out.push(
+        invalidValue(`${path}.x-kubernetes-validations[${i}].rule`, rule.rule, `compilation failed: ${why}`),
+      );
   });
-  for (const [field, child] of Object.entries(schema.properties ?? {})) checkSchema(child, `${path}.properties[${field}]`, out, depth + 1);
+  for (const [field, child] of Object.entries(schema.properties ?? {}))
+    checkSchema(child, `${path}.properties[${field}]`, out, depth + 1);
   if (schema.items !== undefined) checkSchema(schema.items, `${path}.items`, out, depth + 1);
-  if (isRecord(schema.additionalProperties)) checkSchema(schema.additionalProperties, `${path}.additionalProperties`, out, depth + 1);
-  for (const part of [...(schema.allOf ?? []), ...(schema.anyOf ?? []), ...(schema.oneOf ?? [])]) checkSchema(part, path, out, depth + 1);
+  if (isRecord(schema.additionalProperties))
+    checkSchema(schema.additionalProperties, `${path}.additionalProperties`, out, depth + 1);
+  for (const part of [...(schema.allOf ?? []), ...(schema.anyOf ?? []), ...(schema.oneOf ?? [])])
+    checkSchema(part, path, out, depth + 1);
 }
 
 function isReadable(read: () => unknown): boolean {

@@ -34,7 +34,14 @@ export class ResourceRegistry {
 
   /** Stored kinds, each once (in its preferred version). */
   stored(): readonly Resource[] {
-    return [...new Map(this.#all.filter((r) => !r.review).toReversed().map((r) => [r.id, r])).values()];
+    return [
+      ...new Map(
+        this.#all
+          .filter((r) => !r.review)
+          .toReversed()
+          .map((r) => [r.id, r]),
+      ).values(),
+    ];
   }
 
   /** The served versions of one CRD, preferred first; an empty list removes it. */
@@ -78,5 +85,7 @@ function apiVersionKey(resource: Resource): string {
 }
 
 function builtinKindSchema(resource: Resource): Schema {
-  return builtinSchema(schemaName(resource)) ?? { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+  return (
+    builtinSchema(schemaName(resource)) ?? { type: "object", "x-kubernetes-preserve-unknown-fields": true }
+  );
 }

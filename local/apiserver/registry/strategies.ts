@@ -3,7 +3,12 @@ import type { Strategy } from "./strategy.ts";
 import { podStrategy } from "./strategies/pods.ts";
 import { serviceStrategy } from "./strategies/services.ts";
 import * as small from "./strategies/small-kinds.ts";
-import { daemonSetStrategy, deploymentStrategy, replicaSetStrategy, statefulSetStrategy } from "./strategies/workloads.ts";
+import {
+  daemonSetStrategy,
+  deploymentStrategy,
+  replicaSetStrategy,
+  statefulSetStrategy,
+} from "./strategies/workloads.ts";
 
 const NONE: Strategy = {};
 

@@ -18,7 +18,11 @@ export interface Strategy {
   readonly onUpdate?: (next: ApiObject, old: ApiObject) => void;
   readonly validate?: (object: ApiObject, old: ApiObject | undefined) => FieldProblem[];
   /** Takes what is scarce (addresses, ports); runs synchronously with the write. */
-  readonly allocate?: (object: ApiObject, old: ApiObject | undefined, context: StrategyContext) => FieldProblem[];
+  readonly allocate?: (
+    object: ApiObject,
+    old: ApiObject | undefined,
+    context: StrategyContext,
+  ) => FieldProblem[];
   /** Fields besides status that `/status` may write: kinds of which it takes labels and annotations too. */
   readonly statusTakesMetadata?: boolean;
 }

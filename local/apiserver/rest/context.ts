@@ -64,11 +64,19 @@ export interface Target {
 }
 
 /** The circumstances of a write by one of the server's own controllers. */
-export function internalContext(controller: string, warn: (text: string) => void = () => undefined): RequestContext {
+export function internalContext(
+  controller: string,
+  warn: (text: string) => void = () => undefined,
+): RequestContext {
   return {
     user: {
       username: `system:serviceaccount:kube-system:${controller}`,
-      groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated", "system:masters"],
+      groups: [
+        "system:serviceaccounts",
+        "system:serviceaccounts:kube-system",
+        "system:authenticated",
+        "system:masters",
+      ],
     },
     manager: "kube-controller-manager",
     managerGiven: true,

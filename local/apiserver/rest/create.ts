@@ -30,7 +30,12 @@ export async function createObject(
   if (resource.subresources.includes("status")) delete decoded.status;
   strategy.onCreate?.(decoded);
   strategy.defaults?.(decoded);
-  const request = { operation: "CREATE" as const, target: { ...target, name: decoded.metadata.name }, old: undefined, context };
+  const request = {
+    operation: "CREATE" as const,
+    target: { ...target, name: decoded.metadata.name },
+    old: undefined,
+    context,
+  };
   await checkNamespace(deps, target, decoded);
   const object = (await deps.admission.mutate({ ...request, object: decoded })) ?? decoded;
   strategy.defaults?.(object); // again: what admission added has defaults too
@@ -40,7 +45,11 @@ export async function createObject(
   if (deps.store.get(resource.id, key) !== undefined) throw alreadyExists(resource, object.metadata.name);
   if (context.applied !== true) {
     const now = timestamp(deps.clock.nowMs());
-    trackUpdate(undefined, object, deps.registry.schema(resource), { manager: context.manager, apiVersion: apiVersionOf(resource), now });
+    trackUpdate(undefined, object, deps.registry.schema(resource), {
+      manager: context.manager,
+      apiVersion: apiVersionOf(resource),
+      now,
+    });
   }
   const problems = strategy.allocate?.(object, undefined, deps.strategy) ?? [];
   if (problems.length > 0) throw invalid(resource, object.metadata.name, problems);
@@ -51,7 +60,10 @@ function startMetadata(deps: RestDeps, target: Target, object: ApiObject, applie
   const { metadata } = object;
   const base = metadata.generateName ?? "";
   if ((metadata.name ?? "") === "" && base !== "") {
-    const suffix = Array.from({ length: SUFFIX_LENGTH }, () => SUFFIX_CHARACTERS[randomInt(SUFFIX_CHARACTERS.length)]);
+    const suffix = Array.from(
+      { length: SUFFIX_LENGTH },
+      () => SUFFIX_CHARACTERS[randomInt(SUFFIX_CHARACTERS.length)],
+    );
     metadata.name = base.slice(0, LONGEST_BASE) + suffix.join("");
   }
   metadata.uid = randomUUID();
@@ -70,11 +82,17 @@ function checkNamespace(deps: RestDeps, target: Target, object: ApiObject): Prom
   if (!resource.namespaced) return Promise.resolve();
   const owner = deps.store.get("namespaces", namespace);
   if (owner === undefined) {
-    throw new StatusError(404, `namespaces "${namespace}" not found`, { details: { name: namespace, kind: "namespaces" } });
+    throw new StatusError(404, `namespaces "${namespace}" not found`, {
+      details: { name: namespace, kind: "namespaces" },
+    });
   }
   if (owner.metadata.deletionTimestamp === undefined) return Promise.resolve();
   const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
   throw forbidden(resource, object.metadata.name, why, [
-    { reason: "NamespaceTerminating", message: `namespace ${namespace} is being terminated`, field: "metadata.namespace" },
+    {
+      reason: "NamespaceTerminating",
+      message: `namespace ${namespace} is being terminated`,
+      field: "metadata.namespace",
+    },
   ]);
 }

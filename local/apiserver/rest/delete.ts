@@ -13,10 +13,21 @@ export interface Deletion {
 
 const DEFAULT_GRACE_SECONDS = 30;
 
-export async function deleteObject(deps: RestDeps, target: Target, options: JsonMap, context: RequestContext): Promise<Deletion> {
+export async function deleteObject(
+  deps: RestDeps,
+  target: Target,
+  options: JsonMap,
+  context: RequestContext,
+): Promise<Deletion> {
   const { resource, namespace, name } = target;
   checkPreconditions(target, readObject(deps, target), options);
-  await deps.admission.validate({ operation: "DELETE", target, object: undefined, old: readObject(deps, target), context });
+  await deps.admission.validate({
+    operation: "DELETE",
+    target,
+    object: undefined,
+    old: readObject(deps, target),
+    context,
+  });
   const live = readObject(deps, target); // again: a webhook may have taken its time
   checkPreconditions(target, live, options);
   const grace = graceSeconds(deps, resource, live, options);
@@ -26,7 +37,13 @@ export async function deleteObject(deps: RestDeps, target: Target, options: Json
   if (isFinished(resource, next)) {
     if (context.dryRun) return { object: next, gone: true };
     const removed = deps.store.remove(resource.id, key) ?? next;
-    return { object: resource.id === "pods" ? { ...removed, metadata: { ...next.metadata, ...revisionOf(removed) } } : removed, gone: true };
+    return {
+      object:
+        resource.id === "pods"
+          ? { ...removed, metadata: { ...next.metadata, ...revisionOf(removed) } }
+          : removed,
+      gone: true,
+    };
   }
   if (context.dryRun || isUnchanged(live, next)) return { object: live, gone: false };
   return { object: deps.store.put(resource.id, key, next), gone: false };
@@ -40,11 +57,21 @@ function checkPreconditions(target: Target, live: ApiObject, options: JsonMap): 
   const uid = digString(options, "preconditions", "uid");
   const revision = digString(options, "preconditions", "resourceVersion");
   const { metadata } = live;
+  const { kind } = target.resource;
+  const named = { ...target.resource, id: kind, plural: kind };
   if (uid !== undefined && uid !== metadata.uid) {
-    throw conflict(target.resource, target.name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`);
+    throw conflict(
+      named,
+      target.name,
+      `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`,
+    );
   }
   if (revision !== undefined && revision !== metadata.resourceVersion) {
-    throw conflict(target.resource, target.name, `Precondition failed: ResourceVersion in precondition: ${revision}, ResourceVersion in object meta: ${metadata.resourceVersion}`);
+    throw conflict(
+      named,
+      target.name,
+      `the ResourceVersion in the precondition (${revision}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`,
+    );
   }
 }
 
@@ -52,12 +79,21 @@ function checkPreconditions(target: Target, live: ApiObject, options: JsonMap): 
 function graceSeconds(deps: RestDeps, resource: Resource, live: ApiObject, options: JsonMap): number {
   const asked = digNumber(options, "gracePeriodSeconds");
   if (asked !== undefined && asked < 0) {
-    throw new StatusError(422, `DeleteOptions.meta.k8s.io "" is invalid: gracePeriodSeconds: ${invalidValue("gracePeriodSeconds", asked, "must be greater than or equal to 0").message}`);
+    throw new StatusError(
+      422,
+      `DeleteOptions.meta.k8s.io "" is invalid: gracePeriodSeconds: ${invalidValue("gracePeriodSeconds", asked, "must be greater than or equal to 0").message}`,
+    );
   }
   if (resource.id !== "pods") return 0;
   const node = digString(live.spec, "nodeName") ?? "";
   const phase = digString(live.status, "phase");
-  if (node === "" || phase === "Succeeded" || phase === "Failed" || deps.store.get("nodes", node) === undefined) return 0;
+  if (
+    node === "" ||
+    phase === "Succeeded" ||
+    phase === "Failed" ||
+    deps.store.get("nodes", node) === undefined
+  )
+    return 0;
   const wanted = asked ?? digNumber(live.spec, "terminationGracePeriodSeconds") ?? DEFAULT_GRACE_SECONDS;
   const running = live.metadata.deletionGracePeriodSeconds;
   return running === undefined ? wanted : Math.min(wanted, running); // a second deletion may only shorten
@@ -71,10 +107,22 @@ function finalizersFor(live: ApiObject, options: JsonMap): string[] {
   return added === undefined || own.includes(added) ? own : [...own, added];
 }
 
-function markedObject(deps: RestDeps, live: ApiObject, mark: { readonly grace: number; readonly finalizers: readonly string[] }): ApiObject {
+/** Deleted by emptying them first: they carry a time and nothing else. */
+const MARKED_ONLY = new Set(["Namespace", "CustomResourceDefinition"]);
+
+function markedObject(
+  deps: RestDeps,
+  live: ApiObject,
+  mark: { readonly grace: number; readonly finalizers: readonly string[] },
+): ApiObject {
   const next = clone(live);
   const { metadata } = next;
   const first = metadata.deletionTimestamp === undefined;
+  if (MARKED_ONLY.has(live.kind)) {
+    metadata.deletionTimestamp ??= timestamp(deps.clock.nowMs());
+    if (mark.finalizers.length > 0) metadata.finalizers = [...mark.finalizers];
+    return next;
+  }
   if (first || (metadata.deletionGracePeriodSeconds ?? 0) > mark.grace) {
     metadata.deletionTimestamp = timestamp(deps.clock.nowMs() + mark.grace * 1000);
     metadata.deletionGracePeriodSeconds = mark.grace;

@@ -27,7 +27,11 @@ export function listObjects(deps: RestDeps, resource: Resource, query: ListQuery
   return deps.pages.first(matchingEntries(deps, resource, query), deps.store.revision, query.limit);
 }
 
-export function matchingEntries(deps: RestDeps, resource: Resource, query: { readonly namespace: string; readonly match: Match }): StoredObject[] {
+export function matchingEntries(
+  deps: RestDeps,
+  resource: Resource,
+  query: { readonly namespace: string; readonly match: Match },
+): StoredObject[] {
   const items = deps.store.entries(resource.id);
   const prefix = resource.namespaced && query.namespace !== "" ? `${query.namespace}/` : "";
   const found: [string, StoredObject][] = [];

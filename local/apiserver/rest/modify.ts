@@ -45,7 +45,12 @@ export function readObject(deps: RestDeps, target: Target): ApiObject {
 }
 
 /** Resolves to the object as it is now: changed, unchanged, or removed when its last finalizer went. */
-export async function modifyObject(deps: RestDeps, target: Target, change: Change, context: RequestContext): Promise<ApiObject> {
+export async function modifyObject(
+  deps: RestDeps,
+  target: Target,
+  change: Change,
+  context: RequestContext,
+): Promise<ApiObject> {
   for (let attempt = 1; ; attempt += 1) {
     const stored = readObject(deps, target);
     const live = inVersion(target.resource, stored);
@@ -53,7 +58,8 @@ export async function modifyObject(deps: RestDeps, target: Target, change: Chang
     const admitted = await admit(deps, target, { live, next, context, change });
     if (isSame(admitted, live)) return live;
     const key = keyOf(target.resource, target.namespace, target.name);
-    if (deps.store.get(target.resource.id, key) === stored) return store(deps, target, admitted, context.dryRun);
+    if (deps.store.get(target.resource.id, key) === stored)
+      return store(deps, target, admitted, context.dryRun);
     if (!change.retry || attempt >= MAX_ATTEMPTS) throw conflict(target.resource, target.name, MODIFIED);
   }
 }
@@ -67,9 +73,14 @@ function prepare(
   const { resource, name } = target;
   const wanted = decode(deps, target, change.build(live), context);
   const { resourceVersion, uid } = wanted.metadata;
-  if (resourceVersion !== undefined && resourceVersion !== live.metadata.resourceVersion) throw conflict(resource, name, MODIFIED);
+  if (resourceVersion !== undefined && resourceVersion !== live.metadata.resourceVersion)
+    throw conflict(resource, name, MODIFIED);
   if (uid !== undefined && uid !== live.metadata.uid) {
-    throw conflict(resource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${live.metadata.uid}`);
+    throw conflict(
+      resource,
+      name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${live.metadata.uid}`,
+    );
   }
   const next = withFixedParts(target, wanted, live, change.trusted === true);
   const strategy = strategyOf(resource.id);
@@ -77,7 +88,12 @@ function prepare(
   strategy.defaults?.(next);
   if (change.operation === "Update") {
     const now = timestamp(deps.clock.nowMs());
-    const by = { manager: context.manager, apiVersion: apiVersionOf(resource), subresource: target.subresource || undefined, now };
+    const by = {
+      manager: context.manager,
+      apiVersion: apiVersionOf(resource),
+      subresource: target.subresource || undefined,
+      now,
+    };
     trackUpdate(live, next, deps.registry.schema(resource), by);
   }
   return next;
@@ -125,11 +141,22 @@ interface Candidate {
   readonly change: Change;
 }
 
-async function admit(deps: RestDeps, target: Target, { live, next, context, change }: Candidate): Promise<ApiObject> {
+async function admit(
+  deps: RestDeps,
+  target: Target,
+  { live, next, context, change }: Candidate,
+): Promise<ApiObject> {
   const { resource, name } = target;
-  const added = (next.metadata.finalizers ?? []).filter((finalizer) => !(live.metadata.finalizers ?? []).includes(finalizer));
+  const added = (next.metadata.finalizers ?? []).filter(
+    (finalizer) => !(live.metadata.finalizers ?? []).includes(finalizer),
+  );
   if (live.metadata.deletionTimestamp !== undefined && added.length > 0 && change.trusted !== true) {
-    throw invalid(resource, name, [forbiddenField("metadata.finalizers", `no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`)]);
+    throw invalid(resource, name, [
+      forbiddenField(
+        "metadata.finalizers",
+        `no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`,
+      ),
+    ]);
   }
   const strategy = strategyOf(resource.id);
   const request = { operation: "UPDATE" as const, target, old: live, context };
@@ -138,7 +165,10 @@ async function admit(deps: RestDeps, target: Target, { live, next, context, chan
   if (scarce.length > 0) throw invalid(resource, name, scarce);
   if (change.trusted !== true) validateObject(deps, resource, admitted, live);
   await deps.admission.validate({ ...request, object: admitted });
-  if (live.metadata.generation !== undefined && !deepEqual(desiredPart(resource, admitted), desiredPart(resource, live))) {
+  if (
+    live.metadata.generation !== undefined &&
+    !deepEqual(desiredPart(resource, admitted), desiredPart(resource, live))
+  ) {
     admitted.metadata.generation = live.metadata.generation + 1;
   }
   return admitted;
@@ -172,18 +202,30 @@ function store(deps: RestDeps, target: Target, object: ApiObject, dryRun: boolea
 /** Nothing holds a deleted object back any more: no finalizer, no grace period. */
 export function isFinished(resource: Resource, object: ApiObject): boolean {
   const { deletionTimestamp, finalizers, deletionGracePeriodSeconds } = object.metadata;
-  if (deletionTimestamp === undefined || (finalizers?.length ?? 0) > 0 || (deletionGracePeriodSeconds ?? 0) > 0) return false;
+  if (
+    deletionTimestamp === undefined ||
+    (finalizers?.length ?? 0) > 0 ||
+    (deletionGracePeriodSeconds ?? 0) > 0
+  )
+    return false;
   const spec = object.spec as { finalizers?: unknown[] } | undefined;
   return resource.id !== "namespaces" || (spec?.finalizers?.length ?? 0) === 0;
 }
 
 /** PUT. Without a revision built-in kinds are overwritten and custom ones refused. */
-export function updateObject(deps: RestDeps, target: Target, body: unknown, context: RequestContext): Promise<ApiObject> {
+export function updateObject(
+  deps: RestDeps,
+  target: Target,
+  body: unknown,
+  context: RequestContext,
+): Promise<ApiObject> {
   const given = (body as Partial<ApiObject> | null | undefined)?.metadata?.resourceVersion;
   const pinned = given !== undefined && given !== "";
   if (!pinned && target.resource.custom !== undefined) {
     readObject(deps, target);
-    throw invalid(target.resource, target.name, [invalidValue("metadata.resourceVersion", 0, "must be specified for an update")]);
+    throw invalid({ ...target.resource, kind: target.resource.plural }, target.name, [
+      invalidValue("metadata.resourceVersion", 0, "must be specified for an update"),
+    ]);
   }
   return modifyObject(deps, target, { build: () => body, operation: "Update", retry: !pinned }, context);
 }

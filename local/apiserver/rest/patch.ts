@@ -35,7 +35,12 @@ export async function patchObject(
 }
 
 /** How a patch of this type changes a document; throws 415 for a type the kind does not take. */
-export function patchFunction(deps: RestDeps, target: Target, contentType: string, body: unknown): (live: unknown) => unknown {
+export function patchFunction(
+  deps: RestDeps,
+  target: Target,
+  contentType: string,
+  body: unknown,
+): (live: unknown) => unknown {
   if (contentType === JSON_PATCH) return (live) => jsonPatch(live, body);
   if (contentType === MERGE_PATCH) return (live) => mergePatch(live, body);
   if (contentType === STRATEGIC && target.resource.custom === undefined) {
@@ -43,10 +48,18 @@ export function patchFunction(deps: RestDeps, target: Target, contentType: strin
     return (live) => strategicMerge(live, body, schema);
   }
   const accepted = [JSON_PATCH, MERGE_PATCH, APPLY_TYPE].join(", ");
-  throw new StatusError(415, `the body of the request was in an unknown format - accepted media types include: ${accepted}`);
+  throw new StatusError(
+    415,
+    `the body of the request was in an unknown format - accepted media types include: ${accepted}`,
+  );
 }
 
-async function applyPatch(deps: RestDeps, target: Target, body: unknown, context: RequestContext): Promise<PatchResult> {
+async function applyPatch(
+  deps: RestDeps,
+  target: Target,
+  body: unknown,
+  context: RequestContext,
+): Promise<PatchResult> {
   const config = checkApply(target, body, context);
   const { resource, namespace, name, subresource } = target;
   const exists = deps.store.get(resource.id, keyOf(resource, namespace, name)) !== undefined;
@@ -54,14 +67,19 @@ async function applyPatch(deps: RestDeps, target: Target, body: unknown, context
   const request = {
     resource,
     schema: deps.registry.schema(resource),
-    writer: { manager: context.manager, apiVersion: apiVersionOf(resource), subresource: subresource || undefined },
+    writer: {
+      manager: context.manager,
+      apiVersion: apiVersionOf(resource),
+      subresource: subresource || undefined,
+    },
     force: context.force,
     now: timestamp(deps.clock.nowMs()),
   };
   const { resourceVersion, uid } = wanted.metadata;
   if (!exists) {
     if (subresource !== "") throw notFound(resource, name);
-    if (uid !== undefined || resourceVersion !== undefined) throw conflict(resource, name, "the object does not exist");
+    if (uid !== undefined || resourceVersion !== undefined)
+      throw conflict(resource, name, "the object does not exist");
     const object = applyConfiguration(undefined, wanted, request);
     return { object: await createObject(deps, target, object, { ...context, applied: true }), created: true };
   }
@@ -71,7 +89,12 @@ async function applyPatch(deps: RestDeps, target: Target, body: unknown, context
     else merged.metadata.resourceVersion = resourceVersion;
     return merged;
   };
-  const object = await modifyObject(deps, target, { build, operation: "Apply", retry: resourceVersion === undefined }, context);
+  const object = await modifyObject(
+    deps,
+    target,
+    { build, operation: "Apply", retry: resourceVersion === undefined },
+    context,
+  );
   return { object, created: false };
 }
 
@@ -84,10 +107,13 @@ function checkApply(target: Target, body: unknown, context: RequestContext): Api
   }
   if (!isRecord(body)) throw badRequest("error decoding YAML: an apply configuration is an object");
   if (body["kind"] === undefined || body["apiVersion"] === undefined) {
-    throw badRequest(`invalid object type: ${String(body["apiVersion"] ?? "/")}, Kind=${String(body["kind"] ?? "")}`);
+    throw badRequest(
+      `invalid object type: ${String(body["apiVersion"] ?? "/")}, Kind=${String(body["kind"] ?? "")}`,
+    );
   }
   const metadata = isRecord(body["metadata"]) ? body["metadata"] : {};
-  if (Array.isArray(metadata["managedFields"]) && metadata["managedFields"].length > 0) throw badRequest("metadata.managedFields must be nil");
+  if (Array.isArray(metadata["managedFields"]) && metadata["managedFields"].length > 0)
+    throw badRequest("metadata.managedFields must be nil");
   return { ...body, metadata: { name: target.name, ...metadata } } as unknown as ApiObject;
 }
 

@@ -7,17 +7,25 @@ import { dig, digList, digString, isRecord, type JsonMap, timestamp } from "../o
 import { apiVersionOf } from "../registry/resource.ts";
 import type { RequestContext, RestDeps, Target } from "./context.ts";
 
-export function answerReview(deps: RestDeps, target: Target, body: unknown, context: RequestContext): JsonMap {
+export function answerReview(
+  deps: RestDeps,
+  target: Target,
+  body: unknown,
+  context: RequestContext,
+): JsonMap {
   const { resource } = target;
   const spec = dig(body, "spec") ?? {};
   if (!isRecord(spec)) throw badRequest(`${resource.kind} needs a spec`);
-  const metadata = { creationTimestamp: timestamp(deps.clock.nowMs()) };
-  const base = { kind: resource.kind, apiVersion: apiVersionOf(resource), metadata };
+  const base = { kind: resource.kind, apiVersion: apiVersionOf(resource), metadata: {} };
   switch (resource.plural) {
     case "tokenreviews":
       return { ...base, spec, status: reviewToken(deps, spec) };
     case "selfsubjectreviews":
-      return { ...base, status: { userInfo: context.user } };
+      return {
+        ...base,
+        metadata: { creationTimestamp: timestamp(deps.clock.nowMs()) },
+        status: { userInfo: context.user },
+      };
     case "selfsubjectrulesreviews":
       return { ...base, spec, status: rulesStatus(deps, context.user, digString(spec, "namespace") ?? "") };
     default:
@@ -28,7 +36,8 @@ export function answerReview(deps: RestDeps, target: Target, body: unknown, cont
 function reviewToken(deps: RestDeps, spec: JsonMap): JsonMap {
   const asked = digList(spec, "audiences").filter((item) => typeof item === "string");
   const verified = deps.tokens.verify(digString(spec, "token") ?? "", asked.length === 0 ? [ISSUER] : asked);
-  if (verified.ok) return { authenticated: true, user: verified.value.user, audiences: verified.value.audiences };
+  if (verified.ok)
+    return { authenticated: true, user: verified.value.user, audiences: verified.value.audiences };
   return { user: {}, error: verified.problems[0]?.message ?? "invalid bearer token" };
 }
 
@@ -37,7 +46,9 @@ function rulesStatus(deps: RestDeps, user: UserInfo, namespace: string): JsonMap
   return {
     incomplete: false,
     resourceRules: rules.filter((rule) => rule.resources !== undefined),
-    nonResourceRules: rules.filter((rule) => rule.nonResourceURLs !== undefined).map(({ verbs, nonResourceURLs }) => ({ verbs, nonResourceURLs })),
+    nonResourceRules: rules
+      .filter((rule) => rule.nonResourceURLs !== undefined)
+      .map(({ verbs, nonResourceURLs }) => ({ verbs, nonResourceURLs })),
   };
 }
 
@@ -67,7 +78,8 @@ function accessOf(spec: JsonMap): AccessRequest {
   const resource = spec["resourceAttributes"];
   const path = spec["nonResourceAttributes"];
   if (isRecord(path)) return { verb: digString(path, "verb") ?? "", path: digString(path, "path") ?? "" };
-  if (!isRecord(resource)) throw badRequest("exactly one of resourceAttributes and nonResourceAttributes must be given");
+  if (!isRecord(resource))
+    throw badRequest("exactly one of resourceAttributes and nonResourceAttributes must be given");
   const text = (field: string): string => digString(resource, field) ?? "";
   return {
     verb: text("verb"),

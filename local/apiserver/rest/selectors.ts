@@ -19,7 +19,8 @@ export function labelSelector(text: string): Match {
   while (pattern.lastIndex < text.length) {
     const at = pattern.lastIndex;
     const match = pattern.exec(text);
-    if (match === null || pattern.lastIndex === at) throw badRequest(`unable to parse requirement: found '${text.slice(at, at + 64)}'`);
+    if (match === null || pattern.lastIndex === at)
+      throw badRequest(`unable to parse requirement: found '${text.slice(at, at + 64)}'`);
     tests.push(requirement(match));
   }
   return (object) => {
@@ -43,23 +44,28 @@ function requirement(match: RegExpExecArray): (labels: Labels) => boolean {
   }
   if (order === undefined) return has;
   const limit = Number(number);
-  return (labels) => has(labels) && (order === ">" ? Number(labels[key]) > limit : Number(labels[key]) < limit);
+  return (labels) =>
+    has(labels) && (order === ">" ? Number(labels[key]) > limit : Number(labels[key]) < limit);
 }
 
 /** A LabelSelector object against labels; an absent or empty selector matches everything. */
 export function selectorMatches(selector: V1LabelSelector | undefined, labels: Labels = {}): boolean {
   if (selector === undefined) return true;
   const pairs = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
-  return pairs && (selector.matchExpressions ?? []).every((expression) => {
-    const has = Object.hasOwn(labels, expression.key);
-    const listed = has && (expression.values ?? []).includes(labels[expression.key] ?? "");
-    if (expression.operator === "In") return listed;
-    if (expression.operator === "NotIn") return !listed;
-    return expression.operator === "Exists" ? has : !has;
-  });
+  return (
+    pairs &&
+    (selector.matchExpressions ?? []).every((expression) => {
+      const has = Object.hasOwn(labels, expression.key);
+      const listed = has && (expression.values ?? []).includes(labels[expression.key] ?? "");
+      if (expression.operator === "In") return listed;
+      if (expression.operator === "NotIn") return !listed;
+      return expression.operator === "Exists" ? has : !has;
+    })
+  );
 }
 
-const EVENT_FIELDS = "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid involvedObject.apiVersion involvedObject.resourceVersion involvedObject.fieldPath reason reportingComponent source type";
+const EVENT_FIELDS =
+  "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid involvedObject.apiVersion involvedObject.resourceVersion involvedObject.fieldPath reason reportingComponent source type";
 const FIELDS: Readonly<Record<string, string>> = {
   pods: "spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName spec.hostNetwork status.phase status.podIP status.podIPs status.nominatedNodeName",
   events: EVENT_FIELDS,
@@ -74,19 +80,29 @@ const FIELDS: Readonly<Record<string, string>> = {
 
 /** `metadata.name=a,status.phase!=Running`. Throws 400 for a field the kind cannot be selected by. */
 export function fieldSelector(text: string, resource: Resource): Match {
-  const allowed = new Set(["metadata.name", "metadata.namespace", ...(FIELDS[resource.id]?.split(" ") ?? []), ...(resource.custom?.selectableFields ?? [])]);
+  const allowed = new Set([
+    "metadata.name",
+    "metadata.namespace",
+    ...(FIELDS[resource.id]?.split(" ") ?? []),
+    ...(resource.custom?.selectableFields ?? []),
+  ]);
   if (text.length > MAX_LENGTH) throw badRequest("field selector is too long");
-  const tests = text.split(",").filter((term) => term !== "").map((term): Match => {
-    const match = /^([^=!]+)(==|!=|=)(.*)$/.exec(term);
-    if (match === null) throw badRequest(`invalid selector: '${text}'; can't understand '${term}'`);
-    const [, field = "", operator, value = ""] = match;
-    if (!allowed.has(field)) throw badRequest(`field label not supported: ${field}`);
-    const path = field.split(".");
-    return (object) => (fieldText(dig(object, ...path)) === value) === (operator !== "!=");
-  });
+  const tests = text
+    .split(",")
+    .filter((term) => term !== "")
+    .map((term): Match => {
+      const match = /^([^=!]+)(==|!=|=)(.*)$/.exec(term);
+      if (match === null) throw badRequest(`invalid selector: '${text}'; can't understand '${term}'`);
+      const [, field = "", operator, value = ""] = match;
+      if (!allowed.has(field)) throw badRequest(`field label not supported: ${field}`);
+      const path = field.split(".");
+      return (object) => (fieldText(dig(object, ...path)) === value) === (operator !== "!=");
+    });
   return (object) => tests.every((test) => test(object));
 }
 
 function fieldText(value: unknown): string {
-  return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? String(value) : "";
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
+    ? String(value)
+    : "";
 }

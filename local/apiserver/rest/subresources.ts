@@ -1,7 +1,17 @@
 /** Subresources that are more than a view of the object: scale, binding, eviction, finalize, token. */
 import { badRequest, conflict, invalidValue, methodNotAllowed, StatusError } from "../http/status-error.ts";
 import { ISSUER } from "../auth/account-tokens.ts";
-import { type ApiObject, clone, dig, digList, digNumber, digString, isRecord, type JsonMap, timestamp } from "../object.ts";
+import {
+  type ApiObject,
+  clone,
+  dig,
+  digList,
+  digNumber,
+  digString,
+  isRecord,
+  type JsonMap,
+  timestamp,
+} from "../object.ts";
 import type { ScalePaths } from "../registry/resource.ts";
 import { boundTo } from "../registry/strategies/pods.ts";
 import { jsonPath, simplePath } from "../view/json-path.ts";
@@ -23,7 +33,12 @@ export interface Answer {
 
 const SUCCESS: JsonMap = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
 
-export function handleSubresource(deps: RestDeps, target: Target, request: SubresourceRequest, context: RequestContext): Promise<Answer> {
+export function handleSubresource(
+  deps: RestDeps,
+  target: Target,
+  request: SubresourceRequest,
+  context: RequestContext,
+): Promise<Answer> {
   switch (target.subresource) {
     case "scale":
       return scale(deps, target, request, context);
@@ -36,16 +51,31 @@ export function handleSubresource(deps: RestDeps, target: Target, request: Subre
     case "token":
       return token(deps, target, request, context);
     default:
-      throw new StatusError(501, `${target.resource.plural}/${target.subresource} is not provided by this server`);
+      throw new StatusError(
+        501,
+        `${target.resource.plural}/${target.subresource} is not provided by this server`,
+      );
   }
 }
 
-const BUILTIN_SCALE: ScalePaths = { specReplicasPath: ".spec.replicas", statusReplicasPath: ".status.replicas", labelSelectorPath: undefined };
+const BUILTIN_SCALE: ScalePaths = {
+  specReplicasPath: ".spec.replicas",
+  statusReplicasPath: ".status.replicas",
+  labelSelectorPath: undefined,
+};
 
-async function scale(deps: RestDeps, target: Target, request: SubresourceRequest, context: RequestContext): Promise<Answer> {
+async function scale(
+  deps: RestDeps,
+  target: Target,
+  request: SubresourceRequest,
+  context: RequestContext,
+): Promise<Answer> {
   const paths = target.resource.custom?.scale ?? BUILTIN_SCALE;
   if (request.verb === "get") return { code: 200, body: scaleOf(readObject(deps, target), paths) };
-  const change = request.verb === "update" ? () => request.body : patchFunction(deps, target, request.contentType, request.body);
+  const change =
+    request.verb === "update"
+      ? () => request.body
+      : patchFunction(deps, target, request.contentType, request.body);
   const build = (live: ApiObject): ApiObject => {
     const wanted = change(scaleOf(live, paths));
     const replicas = digNumber(wanted, "spec", "replicas") ?? 0;
@@ -73,33 +103,61 @@ function setAt(root: ApiObject, path: readonly string[], value: unknown): void {
 
 function scaleOf(object: ApiObject, paths: ScalePaths): JsonMap {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
-  const labels = Object.entries((dig(object.spec, "selector", "matchLabels") ?? {}) as Record<string, string>);
-  const selector = paths.labelSelectorPath === undefined ? labels.map(([key, value]) => `${key}=${value}`).join(",") : jsonPath(object, paths.labelSelectorPath);
+  const labels = Object.entries(
+    (dig(object.spec, "selector", "matchLabels") ?? {}) as Record<string, string>,
+  );
+  const selector =
+    paths.labelSelectorPath === undefined
+      ? labels.map(([key, value]) => `${key}=${value}`).join(",")
+      : jsonPath(object, paths.labelSelectorPath);
   return {
     kind: "Scale",
     apiVersion: "autoscaling/v1",
     metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
     spec: { replicas: jsonPath(object, paths.specReplicasPath) ?? 0 },
-    status: { replicas: jsonPath(object, paths.statusReplicasPath) ?? 0, ...(selector === "" ? {} : { selector }) },
+    status: {
+      replicas: jsonPath(object, paths.statusReplicasPath) ?? 0,
+      ...(selector === "" ? {} : { selector }),
+    },
   };
 }
 
-async function binding(deps: RestDeps, target: Target, request: SubresourceRequest, context: RequestContext): Promise<Answer> {
+async function binding(
+  deps: RestDeps,
+  target: Target,
+  request: SubresourceRequest,
+  context: RequestContext,
+): Promise<Answer> {
   if (request.verb !== "create") throw methodNotAllowed();
   const node = digString(request.body, "target", "name");
   if (node === undefined || node === "") throw badRequest("target.name: Required value: the node to bind to");
   const now = timestamp(deps.clock.nowMs());
   const build = (live: ApiObject): ApiObject => {
     const current = digString(live.spec, "nodeName") ?? "";
-    if (live.metadata.deletionTimestamp !== undefined) throw conflict(target.resource, target.name, `pod ${target.name} is being deleted, cannot be assigned to a host`);
-    if (current !== "") throw conflict(target.resource, target.name, `pod ${target.name} is already assigned to node "${current}"`);
+    if (live.metadata.deletionTimestamp !== undefined)
+      throw conflict(
+        target.resource,
+        target.name,
+        `pod ${target.name} is being deleted, cannot be assigned to a host`,
+      );
+    if (current !== "")
+      throw conflict(
+        target.resource,
+        target.name,
+        `pod ${target.name} is already assigned to node "${current}"`,
+      );
     return boundTo(live, node, now);
   };
   await modifyObject(deps, target, { build, operation: "Update", retry: true, trusted: true }, context);
   return { code: 201, body: SUCCESS };
 }
 
-async function eviction(deps: RestDeps, target: Target, request: SubresourceRequest, context: RequestContext): Promise<Answer> {
+async function eviction(
+  deps: RestDeps,
+  target: Target,
+  request: SubresourceRequest,
+  context: RequestContext,
+): Promise<Answer> {
   if (request.verb !== "create") throw methodNotAllowed();
   const options = dig(request.body, "deleteOptions");
   await deleteObject(deps, { ...target, subresource: "" }, isRecord(options) ? options : {}, context);
@@ -107,11 +165,24 @@ async function eviction(deps: RestDeps, target: Target, request: SubresourceRequ
 }
 
 /** Only the finalizers of a namespace's spec; the last one gone, a deleted namespace goes. */
-async function finalize(deps: RestDeps, target: Target, request: SubresourceRequest, context: RequestContext): Promise<Answer> {
+async function finalize(
+  deps: RestDeps,
+  target: Target,
+  request: SubresourceRequest,
+  context: RequestContext,
+): Promise<Answer> {
   if (request.verb !== "update") throw methodNotAllowed();
   const finalizers = digList(request.body, "spec", "finalizers");
-  const build = (live: ApiObject): ApiObject => ({ ...clone(live), spec: finalizers.length === 0 ? {} : { finalizers: [...finalizers] } });
-  const object = await modifyObject(deps, target, { build, operation: "Update", retry: true, trusted: true }, context);
+  const build = (live: ApiObject): ApiObject => ({
+    ...clone(live),
+    spec: finalizers.length === 0 ? {} : { finalizers: [...finalizers] },
+  });
+  const object = await modifyObject(
+    deps,
+    target,
+    { build, operation: "Update", retry: true, trusted: true },
+    context,
+  );
   return { code: 200, body: object };
 }
 
@@ -120,25 +191,40 @@ const DEFAULT_SECONDS = 3600;
 const MAX_SECONDS = 2 ** 32;
 
 /** TokenRequest: bound to a pod or secret that exists with that uid, and a pod only with its own account. */
-async function token(deps: RestDeps, target: Target, request: SubresourceRequest, context: RequestContext): Promise<Answer> {
+async function token(
+  deps: RestDeps,
+  target: Target,
+  request: SubresourceRequest,
+  context: RequestContext,
+): Promise<Answer> {
   if (request.verb !== "create") throw methodNotAllowed();
   const account = readObject(deps, target);
   const spec = dig(request.body, "spec");
   const seconds = digNumber(spec, "expirationSeconds") ?? DEFAULT_SECONDS;
   if (seconds < MIN_SECONDS || seconds > MAX_SECONDS) {
-    const why = seconds < MIN_SECONDS ? "may not specify a duration less than 10 minutes" : "may not specify a duration larger than 2^32 seconds";
+    const why =
+      seconds < MIN_SECONDS
+        ? "may not specify a duration less than 10 minutes"
+        : "may not specify a duration larger than 2^32 seconds";
     throw invalidTokenRequest("spec.expirationSeconds", seconds, why);
   }
   const audiences = digList(spec, "audiences").filter((item) => typeof item === "string");
   const wanted = audiences.length === 0 ? [ISSUER] : audiences;
   const bound = boundObject(deps, target, dig(spec, "boundObjectRef"));
-  const asObject = { ...(request.body as object), metadata: { name: target.name, namespace: target.namespace } } as ApiObject;
+  const asObject = {
+    ...(request.body as object),
+    metadata: { name: target.name, namespace: target.namespace },
+  } as ApiObject;
   await deps.admission.validate({ operation: "CREATE", target, object: asObject, old: undefined, context });
   const issued = deps.tokens.issue({ account, ...bound }, wanted, seconds);
   const body = {
     kind: "TokenRequest",
     apiVersion: "authentication.k8s.io/v1",
-    metadata: { name: target.name, namespace: target.namespace, creationTimestamp: timestamp(deps.clock.nowMs()) },
+    metadata: {
+      name: target.name,
+      namespace: target.namespace,
+      creationTimestamp: timestamp(deps.clock.nowMs()),
+    },
     spec: { ...(isRecord(spec) ? spec : {}), audiences: wanted, expirationSeconds: seconds },
     status: { token: issued.token, expirationTimestamp: timestamp(issued.expiresMs) },
   };
@@ -147,26 +233,42 @@ async function token(deps: RestDeps, target: Target, request: SubresourceRequest
 
 function invalidTokenRequest(field: string, value: unknown, why: string): StatusError {
   const problem = invalidValue(field, value, why);
-  return new StatusError(422, `TokenRequest.authentication.k8s.io "" is invalid: ${field}: ${problem.message}`, {
-    details: { group: "authentication.k8s.io", kind: "TokenRequest", causes: [problem] },
-  });
+  return new StatusError(
+    422,
+    `TokenRequest.authentication.k8s.io "" is invalid: ${field}: ${problem.message}`,
+    {
+      details: { group: "authentication.k8s.io", kind: "TokenRequest", causes: [problem] },
+    },
+  );
 }
 
-function boundObject(deps: RestDeps, target: Target, reference: unknown): { pod: ApiObject | undefined; secret: ApiObject | undefined } {
+function boundObject(
+  deps: RestDeps,
+  target: Target,
+  reference: unknown,
+): { pod: ApiObject | undefined; secret: ApiObject | undefined } {
   if (!isRecord(reference)) return { pod: undefined, secret: undefined };
   const kind = String(reference["kind"] ?? "");
   const name = String(reference["name"] ?? "");
   const table = kind === "Pod" ? "pods" : kind === "Secret" ? "secrets" : undefined;
-  if (table === undefined) throw invalidTokenRequest("spec.boundObjectRef.kind", kind, "bound object is of an unsupported kind");
+  if (table === undefined)
+    throw invalidTokenRequest("spec.boundObjectRef.kind", kind, "bound object is of an unsupported kind");
   const object = deps.store.get(table, `${target.namespace}/${name}`);
-  if (object === undefined) throw new StatusError(404, `${table} "${name}" not found`, { details: { name, kind: table } });
+  if (object === undefined)
+    throw new StatusError(404, `${table} "${name}" not found`, { details: { name, kind: table } });
   const uid = reference["uid"];
   const resource = deps.registry.byId(table) ?? target.resource;
   if (uid !== undefined && uid !== "" && uid !== object.metadata.uid) {
-    throw conflict(resource, name, `the UID in the bound object reference (${String(uid)}) does not match the UID in record. The object might have been deleted and then recreated`);
+    throw conflict(
+      resource,
+      name,
+      `the UID in the bound object reference (${String(uid)}) does not match the UID in record. The object might have been deleted and then recreated`,
+    );
   }
   if (table === "pods" && digString(object.spec, "serviceAccountName") !== target.name) {
-    throw badRequest(`cannot bind token for serviceaccount "${target.name}" to pod running with different serviceaccount name.`);
+    throw badRequest(
+      `cannot bind token for serviceaccount "${target.name}" to pod running with different serviceaccount name.`,
+    );
   }
   return table === "pods" ? { pod: object, secret: undefined } : { pod: undefined, secret: object };
 }

@@ -3,18 +3,32 @@ import { type FieldProblem, invalid, invalidValue, required } from "../http/stat
 import type { ApiObject, ObjectMeta } from "../object.ts";
 import { strategyOf } from "../registry/strategies.ts";
 import type { Resource } from "../registry/resource.ts";
-import { checkRules } from "../schema/rules.ts";
-import type { Schema } from "../schema/schema.ts";
+import { checkRules, hasRules, rulesNotChecked } from "../schema/rules.ts";
 import { validate } from "../schema/validate.ts";
 import type { RestDeps } from "./context.ts";
 
-export function validateObject(deps: RestDeps, resource: Resource, object: ApiObject, old: ApiObject | undefined): void {
+/** Rules may rely on what these would break, so that they are not run then. */
+const BLOCKING = new Set([
+  "FieldValueRequired",
+  "FieldValueNotSupported",
+  "FieldValueTooLong",
+  "FieldValueTooMany",
+  "FieldValueTypeInvalid",
+]);
+
+export function validateObject(
+  deps: RestDeps,
+  resource: Resource,
+  object: ApiObject,
+  old: ApiObject | undefined,
+): void {
   const schema = deps.registry.schema(resource);
   const problems = metadataProblems(resource, object.metadata);
   problems.push(...validate(enforcedPart(resource, object), schema));
   if (resource.custom !== undefined) {
-    if (problems.length === 0) problems.push(...checkRules(object, old, resource.custom.schema));
-    else if (hasRules(resource.custom.schema)) problems.push(skippedRules());
+    if (!problems.some((problem) => BLOCKING.has(problem.reason)))
+      problems.push(...checkRules(object, old, resource.custom.schema));
+    else if (hasRules(resource.custom.schema)) problems.push(rulesNotChecked());
   }
   if (problems.length === 0) problems.push(...(strategyOf(resource.id).validate?.(object, old) ?? []));
   if (problems.length > 0) throw invalid(resource, object.metadata.name ?? "", problems);
@@ -27,17 +41,6 @@ function enforcedPart(resource: Resource, object: ApiObject): ApiObject {
   return rest as ApiObject;
 }
 
-function skippedRules(): FieldProblem {
-  const why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
-  return { field: "<nil>", message: `Invalid value: null: ${why}`, reason: "FieldValueInvalid" };
-}
-
-function hasRules(schema: Schema): boolean {
-  if (schema["x-kubernetes-validations"] !== undefined) return true;
-  const children = [...Object.values(schema.properties ?? {}), ...(schema.items === undefined ? [] : [schema.items])];
-  return children.some(hasRules);
-}
-
 const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const SERVICE = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
@@ -46,9 +49,18 @@ const SUBDOMAIN_WORDS =
   "(e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
 function nameProblem(resource: Resource, name: string): string | undefined {
-  if (resource.group === "rbac.authorization.k8s.io") return /^[^/%]{1,253}$/.test(name) && name !== "." && name !== ".." ? undefined : "may not contain '/' or '%'";
-  if (resource.id === "services") return SERVICE.test(name) ? undefined : "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
-  if (resource.id === "namespaces") return LABEL.test(name) ? undefined : "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+  if (resource.group === "rbac.authorization.k8s.io")
+    return /^[^/%]{1,253}$/.test(name) && name !== "." && name !== ".."
+      ? undefined
+      : "may not contain '/' or '%'";
+  if (resource.id === "services")
+    return SERVICE.test(name)
+      ? undefined
+      : "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+  if (resource.id === "namespaces")
+    return LABEL.test(name)
+      ? undefined
+      : "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
   return name.length <= 253 && SUBDOMAIN.test(name) ? undefined : SUBDOMAIN_WORDS;
 }
 
@@ -62,14 +74,40 @@ function metadataProblems(resource: Resource, metadata: ObjectMeta): FieldProble
   const why = nameProblem(resource, metadata.name);
   if (why !== undefined) problems.push(invalidValue("metadata.name", metadata.name, why));
   for (const [key, value] of Object.entries(metadata.labels ?? {})) {
-    if (!QUALIFIED.test(key)) problems.push(invalidValue("metadata.labels", key, "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
-    else if (!LABEL_VALUE.test(value)) problems.push(invalidValue("metadata.labels", value, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
+    if (!QUALIFIED.test(key))
+      problems.push(
+        invalidValue(
+          "metadata.labels",
+          key,
+          "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+        ),
+      );
+    else if (!LABEL_VALUE.test(value))
+      problems.push(
+        invalidValue(
+          "metadata.labels",
+          value,
+          "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+        ),
+      );
   }
   let bytes = 0;
   for (const [key, value] of Object.entries(metadata.annotations ?? {})) {
     bytes += key.length + value.length;
-    if (!QUALIFIED.test(key.toLowerCase()) && !QUALIFIED.test(key)) problems.push(invalidValue("metadata.annotations", key, "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
+    if (!QUALIFIED.test(key.toLowerCase()) && !QUALIFIED.test(key))
+      problems.push(
+        invalidValue(
+          "metadata.annotations",
+          key,
+          "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+        ),
+      );
   }
-  if (bytes > MAX_ANNOTATION_BYTES) problems.push({ field: "metadata.annotations", message: `Too long: may not be more than ${MAX_ANNOTATION_BYTES} bytes`, reason: "FieldValueTooLong" });
+  if (bytes > MAX_ANNOTATION_BYTES)
+    problems.push({
+      field: "metadata.annotations",
+      message: `Too long: may not be more than ${MAX_ANNOTATION_BYTES} bytes`,
+      reason: "FieldValueTooLong",
+    });
   return problems;
 }

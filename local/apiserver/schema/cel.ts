@@ -3,7 +3,19 @@
  * On top of the standard library: the string extension, and the URL and list functions of Kubernetes. Not there: optionals (`.?`),
  * quantities, IPs, two-variable macros, cost limits; an expression that uses them does not compile.
  */
-import { celEnv, type CelFunc, celFunc, celMethod, type CelInput, type CelList, CelScalar, isCelError, listType, parse, plan } from "@bufbuild/cel";
+import {
+  celEnv,
+  type CelFunc,
+  celFunc,
+  celMethod,
+  type CelInput,
+  type CelList,
+  CelScalar,
+  isCelError,
+  listType,
+  parse,
+  plan,
+} from "@bufbuild/cel";
 import { strings } from "@bufbuild/cel/ext";
 import { isRecord } from "../object.ts";
 import { fieldSchema, itemSchema, resolve, type Schema } from "./schema.ts";
@@ -26,7 +38,10 @@ function urlPart(name: string, read: (url: URL) => string): CelFunc {
   });
 }
 
-function extreme(name: string, better: (a: number | bigint | string, b: number | bigint | string) => boolean): CelFunc {
+function extreme(
+  name: string,
+  better: (a: number | bigint | string, b: number | bigint | string) => boolean,
+): CelFunc {
   return celMethod(name, LIST, [], DYN, function (this: CelList) {
     const items = [...this] as (number | bigint | string)[];
     if (items.length === 0) throw new Error(`${name} called on empty list`);
@@ -52,7 +67,8 @@ const FUNCTIONS: CelFunc[] = [
   }),
   celMethod("sum", LIST, [], DYN, function (this: CelList) {
     const items = [...this];
-    if (items.some((item) => typeof item === "number")) return items.reduce<number>((sum, item) => sum + Number(item), 0);
+    if (items.some((item) => typeof item === "number"))
+      return items.reduce<number>((sum, item) => sum + Number(item), 0);
     return items.reduce<bigint>((sum, item) => sum + BigInt(item as bigint), 0n);
   }),
   extreme("min", (a, b) => a < b),
@@ -114,9 +130,16 @@ export function toCel(value: unknown, schema?: Schema): CelInput {
 }
 
 const RESERVED = new Set(
-  "true false null in as break const continue else for function if import let loop package namespace return var void while".split(" "),
+  "true false null in as break const continue else for function if import let loop package namespace return var void while".split(
+    " ",
+  ),
 );
-const ESCAPES: Readonly<Record<string, string>> = { __: "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__" };
+const ESCAPES: Readonly<Record<string, string>> = {
+  __: "__underscores__",
+  ".": "__dot__",
+  "-": "__dash__",
+  "/": "__slash__",
+};
 
 /** Declared fields whose names are not identifiers are spelt differently in rules; keys of maps are not. */
 function escapeField(field: string): string {

@@ -5,10 +5,32 @@ import { compileCel, toCel } from "./cel.ts";
 import { type CelRule, fieldSchema, resolve, type Schema } from "./schema.ts";
 
 /** `old` is the stored value on updates: rules over `oldSelf` run only where it exists. */
-export function checkRules(value: unknown, old: unknown, schema: Schema | undefined, path = ""): FieldProblem[] {
+export function checkRules(
+  value: unknown,
+  old: unknown,
+  schema: Schema | undefined,
+  path = "",
+): FieldProblem[] {
   const out: FieldProblem[] = [];
   walk({ value, old, schema: resolve(schema), path }, out);
   return out;
+}
+
+/** Whether anything in the schema is a CEL rule. */
+export function hasRules(schema: Schema): boolean {
+  if (schema["x-kubernetes-validations"] !== undefined) return true;
+  const children = [
+    ...Object.values(schema.properties ?? {}),
+    ...(schema.items === undefined ? [] : [schema.items]),
+  ];
+  return children.some(hasRules);
+}
+
+/** The extra cause when rules were skipped because the object does not even fit its schema. */
+export function rulesNotChecked(): FieldProblem {
+  const why =
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+  return { field: "<nil>", message: `Invalid value: null: ${why}`, reason: "FieldValueInvalid" };
 }
 
 interface Place {
@@ -37,7 +59,12 @@ function walk(place: Place, out: FieldProblem[]): void {
 }
 
 /** Items of map lists pair with their old selves by key; items of other lists have none. */
-function walkList(list: readonly unknown[], old: readonly unknown[] | undefined, place: Place, out: FieldProblem[]): void {
+function walkList(
+  list: readonly unknown[],
+  old: readonly unknown[] | undefined,
+  place: Place,
+  out: FieldProblem[],
+): void {
   const schema = place.schema;
   const type = schema?.["x-kubernetes-list-type"];
   const keys = schema?.["x-kubernetes-list-map-keys"] ?? [];
@@ -65,11 +92,17 @@ function checkRule(rule: CelRule, place: Place): FieldProblem | undefined {
   const variables = { self: toCel(value, schema), oldSelf: old === undefined ? null : toCel(old, schema) };
   const outcome = compileCel(rule.rule).run(variables);
   if (outcome.kind === "value" && outcome.value === true) return undefined;
-  const said = outcome.kind === "error" ? `rule evaluation error: ${outcome.message}: ${rule.rule}` : messageOf(rule, variables);
+  const said =
+    outcome.kind === "error"
+      ? `rule evaluation error: ${outcome.message}: ${rule.rule}`
+      : messageOf(rule, variables);
   const shown = isRecord(value) ? "object" : Array.isArray(value) ? "array" : value;
   return {
     field: rule.fieldPath === undefined ? path || "<nil>" : `${path}${rule.fieldPath}`,
-    message: rule.reason === "FieldValueForbidden" ? `Forbidden: ${said}` : `Invalid value: ${quote(shown)}: ${said}`,
+    message:
+      rule.reason === "FieldValueForbidden"
+        ? `Forbidden: ${said}`
+        : `Invalid value: ${quote(shown)}: ${said}`,
     reason: rule.reason ?? "FieldValueInvalid",
   };
 }

@@ -1,5 +1,15 @@
 /** Pure data. What `kubectl get` shows for each built-in kind. */
-import type { CoreV1Event, V1DaemonSet, V1Deployment, V1EndpointSlice, V1Ingress, V1Node, V1ReplicaSet, V1Service, V1ServiceAccount } from "@kubernetes/client-node";
+import type {
+  CoreV1Event,
+  V1DaemonSet,
+  V1Deployment,
+  V1EndpointSlice,
+  V1Ingress,
+  V1Node,
+  V1ReplicaSet,
+  V1Service,
+  V1ServiceAccount,
+} from "@kubernetes/client-node";
 import { type ApiObject, dig, digList, digString } from "../object.ts";
 import { ageText } from "./age.ts";
 import { podColumns } from "./pod-columns.ts";
@@ -21,7 +31,11 @@ export const NAME = column("Name", (object) => object.metadata.name);
 export const AGE = column("Age", (object, now) => ageText(object.metadata.creationTimestamp, now));
 
 function pairs(map: unknown): string {
-  return Object.entries((map ?? {}) as Record<string, string>).map(([key, value]) => `${key}=${value}`).join(",") || NONE;
+  return (
+    Object.entries((map ?? {}) as Record<string, string>)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(",") || NONE
+  );
 }
 
 function count(object: ApiObject, ...fields: readonly string[]): number {
@@ -29,8 +43,12 @@ function count(object: ApiObject, ...fields: readonly string[]): number {
 }
 
 const templateOf = (object: ApiObject): unknown => dig(object.spec, "template", "spec");
-const containers = (field: string): Column["cell"] => (object) =>
-  digList(templateOf(object), "containers").map((container) => digString(container, field) ?? "").join(",");
+const containers =
+  (field: string): Column["cell"] =>
+  (object) =>
+    digList(templateOf(object), "containers")
+      .map((container) => digString(container, field) ?? "")
+      .join(",");
 const WIDE_WORKLOAD = [
   column("Containers", containers("name"), 1),
   column("Images", containers("image"), 1),
@@ -39,13 +57,20 @@ const WIDE_WORKLOAD = [
 
 function servicePorts(object: ApiObject): string {
   const { spec } = object as unknown as V1Service;
-  return (spec?.ports ?? []).map((port) => `${port.port}${port.nodePort === undefined ? "" : `:${port.nodePort}`}/${port.protocol}`).join(",") || NONE;
+  return (
+    (spec?.ports ?? [])
+      .map((port) => `${port.port}${port.nodePort === undefined ? "" : `:${port.nodePort}`}/${port.protocol}`)
+      .join(",") || NONE
+  );
 }
 
 function externalAddress(object: ApiObject): string {
   const { spec, status } = object as unknown as V1Service;
   if (spec?.type === "ExternalName") return spec.externalName ?? "";
-  const addresses = [...(spec?.externalIPs ?? []), ...(status?.loadBalancer?.ingress ?? []).map((item) => item.ip ?? item.hostname ?? "")];
+  const addresses = [
+    ...(spec?.externalIPs ?? []),
+    ...(status?.loadBalancer?.ingress ?? []).map((item) => item.ip ?? item.hostname ?? ""),
+  ];
   if (addresses.length > 0) return addresses.join(",");
   return spec?.type === "LoadBalancer" ? "<pending>" : NONE;
 }
@@ -58,21 +83,35 @@ function nodeStatus(object: ApiObject): string {
 
 function nodeRoles(object: ApiObject): string {
   const prefix = "node-role.kubernetes.io/";
-  return Object.keys(object.metadata.labels ?? {}).filter((label) => label.startsWith(prefix)).map((label) => label.slice(prefix.length)).join(",") || NONE;
+  return (
+    Object.keys(object.metadata.labels ?? {})
+      .filter((label) => label.startsWith(prefix))
+      .map((label) => label.slice(prefix.length))
+      .join(",") || NONE
+  );
 }
 
 const nodeAddress = (object: ApiObject): string =>
-  ((object as unknown as V1Node).status?.addresses ?? []).find((address) => address.type === "InternalIP")?.address ?? NONE;
-const nodeInfo = (field: string): Column["cell"] => (object) => digString(object.status, "nodeInfo", field) ?? "<unknown>";
+  ((object as unknown as V1Node).status?.addresses ?? []).find((address) => address.type === "InternalIP")
+    ?.address ?? NONE;
+const nodeInfo =
+  (field: string): Column["cell"] =>
+  (object) =>
+    digString(object.status, "nodeInfo", field) ?? "<unknown>";
 
 function sliceEndpoints(object: ApiObject): string {
-  const addresses = ((object as unknown as V1EndpointSlice).endpoints ?? []).flatMap((endpoint) => endpoint.addresses);
+  const addresses = ((object as unknown as V1EndpointSlice).endpoints ?? []).flatMap(
+    (endpoint) => endpoint.addresses,
+  );
   if (addresses.length <= 3) return addresses.join(",") || "<unset>";
   return `${addresses.slice(0, 3).join(",")} + ${addresses.length - 3} more...`;
 }
 
 function slicePorts(object: ApiObject): string {
-  return ((object as unknown as V1EndpointSlice).ports ?? []).map((port) => String(port.port ?? "*")).join(",") || "<unset>";
+  return (
+    ((object as unknown as V1EndpointSlice).ports ?? []).map((port) => String(port.port ?? "*")).join(",") ||
+    "<unset>"
+  );
 }
 
 function eventObject(object: ApiObject): string {
@@ -82,7 +121,8 @@ function eventObject(object: ApiObject): string {
 
 const deployment = (object: ApiObject): V1Deployment => object as unknown as V1Deployment;
 const replicaSet = (object: ApiObject): V1ReplicaSet => object as unknown as V1ReplicaSet;
-const daemonStatus = (object: ApiObject): Partial<NonNullable<V1DaemonSet["status"]>> => (object as unknown as V1DaemonSet).status ?? {};
+const daemonStatus = (object: ApiObject): Partial<NonNullable<V1DaemonSet["status"]>> =>
+  (object as unknown as V1DaemonSet).status ?? {};
 
 const CORE: Readonly<Record<string, readonly Column[]>> = {
   pods: podColumns,
@@ -109,11 +149,42 @@ const CORE: Readonly<Record<string, readonly Column[]>> = {
     column("Container-Runtime", nodeInfo("containerRuntimeVersion"), 1),
   ],
   configmaps: [NAME, column("Data", (object) => count(object, "data", "binaryData"), 0, "integer"), AGE],
-  secrets: [NAME, column("Type", (object) => object["type"]), column("Data", (object) => count(object, "data"), 0, "integer"), AGE],
-  serviceaccounts: [NAME, column("Secrets", (object) => ((object as unknown as V1ServiceAccount).secrets ?? []).length, 0, "integer"), AGE],
-  endpoints: [NAME, column("Endpoints", (object) => digList(object, "subsets").flatMap((subset) => digList(subset, "addresses").map((address) => digString(address, "ip"))).join(",") || NONE), AGE],
+  secrets: [
+    NAME,
+    column("Type", (object) => object["type"]),
+    column("Data", (object) => count(object, "data"), 0, "integer"),
+    AGE,
+  ],
+  serviceaccounts: [
+    NAME,
+    column(
+      "Secrets",
+      (object) => ((object as unknown as V1ServiceAccount).secrets ?? []).length,
+      0,
+      "integer",
+    ),
+    AGE,
+  ],
+  endpoints: [
+    NAME,
+    column(
+      "Endpoints",
+      (object) =>
+        digList(object, "subsets")
+          .flatMap((subset) => digList(subset, "addresses").map((address) => digString(address, "ip")))
+          .join(",") || NONE,
+    ),
+    AGE,
+  ],
   events: [
-    column("Last Seen", (object, now) => ageText(digString(object, "lastTimestamp") ?? digString(object, "eventTime") ?? digString(object, "firstTimestamp"), now)),
+    column("Last Seen", (object, now) =>
+      ageText(
+        digString(object, "lastTimestamp") ??
+          digString(object, "eventTime") ??
+          digString(object, "firstTimestamp"),
+        now,
+      ),
+    ),
     column("Type", (object) => object["type"]),
     column("Reason", (object) => object["reason"]),
     column("Object", eventObject),
@@ -124,7 +195,11 @@ const CORE: Readonly<Record<string, readonly Column[]>> = {
 const OTHERS: Readonly<Record<string, readonly Column[]>> = {
   "deployments.apps": [
     NAME,
-    column("Ready", (object) => `${deployment(object).status?.readyReplicas ?? 0}/${deployment(object).spec?.replicas ?? 0}`),
+    column(
+      "Ready",
+      (object) =>
+        `${deployment(object).status?.readyReplicas ?? 0}/${deployment(object).spec?.replicas ?? 0}`,
+    ),
     column("Up-to-date", (object) => deployment(object).status?.updatedReplicas ?? 0, 0, "integer"),
     column("Available", (object) => deployment(object).status?.availableReplicas ?? 0, 0, "integer"),
     AGE,
@@ -149,15 +224,65 @@ const OTHERS: Readonly<Record<string, readonly Column[]>> = {
     AGE,
     ...WIDE_WORKLOAD,
   ],
-  "statefulsets.apps": [NAME, column("Ready", (object) => `${Number(dig(object.status, "readyReplicas") ?? 0)}/${Number(dig(object.spec, "replicas") ?? 0)}`), AGE],
-  "endpointslices.discovery.k8s.io": [NAME, column("AddressType", (object) => object["addressType"]), column("Ports", slicePorts), column("Endpoints", sliceEndpoints), AGE],
-  "leases.coordination.k8s.io": [NAME, column("Holder", (object) => digString(object.spec, "holderIdentity") ?? ""), AGE],
-  "ingresses.networking.k8s.io": [NAME, column("Class", (object) => digString(object.spec, "ingressClassName") ?? NONE), column("Hosts", (object) => ((object as unknown as V1Ingress).spec?.rules ?? []).map((rule) => rule.host ?? "*").join(",") || "*"), AGE],
-  "customresourcedefinitions.apiextensions.k8s.io": [NAME, column("Created At", (object) => object.metadata.creationTimestamp)],
-  "roles.rbac.authorization.k8s.io": [NAME, column("Created At", (object) => object.metadata.creationTimestamp)],
-  "clusterroles.rbac.authorization.k8s.io": [NAME, column("Created At", (object) => object.metadata.creationTimestamp)],
-  "rolebindings.rbac.authorization.k8s.io": [NAME, column("Role", (object) => `${digString(object, "roleRef", "kind")}/${digString(object, "roleRef", "name")}`), AGE],
-  "clusterrolebindings.rbac.authorization.k8s.io": [NAME, column("Role", (object) => `${digString(object, "roleRef", "kind")}/${digString(object, "roleRef", "name")}`), AGE],
+  "statefulsets.apps": [
+    NAME,
+    column(
+      "Ready",
+      (object) =>
+        `${Number(dig(object.status, "readyReplicas") ?? 0)}/${Number(dig(object.spec, "replicas") ?? 0)}`,
+    ),
+    AGE,
+  ],
+  "endpointslices.discovery.k8s.io": [
+    NAME,
+    column("AddressType", (object) => object["addressType"]),
+    column("Ports", slicePorts),
+    column("Endpoints", sliceEndpoints),
+    AGE,
+  ],
+  "leases.coordination.k8s.io": [
+    NAME,
+    column("Holder", (object) => digString(object.spec, "holderIdentity") ?? ""),
+    AGE,
+  ],
+  "ingresses.networking.k8s.io": [
+    NAME,
+    column("Class", (object) => digString(object.spec, "ingressClassName") ?? NONE),
+    column(
+      "Hosts",
+      (object) =>
+        ((object as unknown as V1Ingress).spec?.rules ?? []).map((rule) => rule.host ?? "*").join(",") || "*",
+    ),
+    AGE,
+  ],
+  "customresourcedefinitions.apiextensions.k8s.io": [
+    NAME,
+    column("Created At", (object) => object.metadata.creationTimestamp),
+  ],
+  "roles.rbac.authorization.k8s.io": [
+    NAME,
+    column("Created At", (object) => object.metadata.creationTimestamp),
+  ],
+  "clusterroles.rbac.authorization.k8s.io": [
+    NAME,
+    column("Created At", (object) => object.metadata.creationTimestamp),
+  ],
+  "rolebindings.rbac.authorization.k8s.io": [
+    NAME,
+    column(
+      "Role",
+      (object) => `${digString(object, "roleRef", "kind")}/${digString(object, "roleRef", "name")}`,
+    ),
+    AGE,
+  ],
+  "clusterrolebindings.rbac.authorization.k8s.io": [
+    NAME,
+    column(
+      "Role",
+      (object) => `${digString(object, "roleRef", "kind")}/${digString(object, "roleRef", "name")}`,
+    ),
+    AGE,
+  ],
 };
 
 export function builtinColumns(id: string): readonly Column[] {

@@ -7,7 +7,9 @@ const STEP = /\.((?:\\.|[^.[\\])+)|\['([^']*)'\]|\[(\d+|\*)\]|\[\?\(@\.([\w.]+)\
 export function jsonPathValues(root: unknown, path: string): unknown[] {
   let values: unknown[] = [root];
   for (const step of path.replace(/^\{|\}$/g, "").matchAll(STEP)) {
-    values = values.filter((value) => value !== undefined && value !== null).flatMap((value) => follow(value, step));
+    values = values
+      .filter((value) => value !== undefined && value !== null)
+      .flatMap((value) => follow(value, step));
   }
   return values.filter((value) => value !== undefined);
 }
@@ -25,7 +27,9 @@ function follow(value: unknown, step: RegExpExecArray | RegExpMatchArray): unkno
 /** One cell: the first value, several joined with commas. */
 export function jsonPath(root: unknown, path: string): unknown {
   const values = jsonPathValues(root, path);
-  return values.length > 1 ? values.map((value) => (typeof value === "object" ? JSON.stringify(value) : String(value))).join(",") : values[0];
+  return values.length > 1
+    ? values.map((value) => (typeof value === "object" ? JSON.stringify(value) : String(value))).join(",")
+    : values[0];
 }
 
 /** Field names of a simple path (`.spec.replicas`), for writing through it. */

@@ -19,11 +19,15 @@ function containerReason({ state }: V1ContainerStatus): string | undefined {
 
 function initReason(pod: V1Pod): string | undefined {
   const statuses = pod.status?.initContainerStatuses ?? [];
-  const at = statuses.findIndex((status) => status.state?.terminated?.exitCode !== 0 && !(status.started === true && status.ready));
+  const at = statuses.findIndex(
+    (status) => status.state?.terminated?.exitCode !== 0 && !(status.started === true && status.ready),
+  );
   const blocking = statuses[at];
   if (blocking === undefined) return undefined;
   const why = containerReason(blocking);
-  return why === undefined || why === "PodInitializing" ? `Init:${at}/${pod.spec?.initContainers?.length ?? 0}` : `Init:${why}`;
+  return why === undefined || why === "PodInitializing"
+    ? `Init:${at}/${pod.spec?.initContainers?.length ?? 0}`
+    : `Init:${why}`;
 }
 
 export function podStatusText(object: ApiObject): string {
@@ -33,12 +37,18 @@ export function podStatusText(object: ApiObject): string {
   if (init !== undefined) return init;
   const statuses = pod.status?.containerStatuses ?? [];
   const reason = statuses.map(containerReason).findLast((why) => why !== undefined);
-  if (reason === "Completed" && statuses.some((status) => status.state?.running !== undefined && status.ready)) return "Running";
+  if (
+    reason === "Completed" &&
+    statuses.some((status) => status.state?.running !== undefined && status.ready)
+  )
+    return "Running";
   return reason ?? pod.status?.reason ?? pod.status?.phase ?? "Unknown";
 }
 
 function restarts(object: ApiObject): string {
-  return String((podOf(object).status?.containerStatuses ?? []).reduce((sum, status) => sum + status.restartCount, 0));
+  return String(
+    (podOf(object).status?.containerStatuses ?? []).reduce((sum, status) => sum + status.restartCount, 0),
+  );
 }
 
 function readyCount(object: ApiObject): string {

@@ -48,7 +48,13 @@ function customColumn(column: PrinterColumn): Column {
 
 function definition(column: Column): JsonMap {
   const isName = column.name === "Name";
-  return { name: column.name, type: column.type, format: isName ? "name" : "", description: column.name, priority: column.priority };
+  return {
+    name: column.name,
+    type: column.type,
+    format: isName ? "name" : "",
+    description: column.name,
+    priority: column.priority,
+  };
 }
 
 function rowObject(object: ApiObject, include: string): unknown {
