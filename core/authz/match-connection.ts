@@ -5,7 +5,8 @@
 import type { AuthorizationMatch, MatchList, StringMatch } from "../model/authorization.ts";
 import type { ConnectionFacts } from "../model/connection.ts";
 import { type SpiffeParts, spiffeParts, spiffePrincipal } from "../model/spiffe-id.ts";
-import { cidrContains } from "../net/cidr.ts";
+import { cidrContainsBytes } from "../net/cidr.ts";
+import { type IpAddress, ipToBytes } from "../net/ip.ts";
 import type { MatchDimension } from "./decision.ts";
 
 /** The facts in the form in which policies ask for them; made once per evaluation. */
@@ -14,6 +15,9 @@ export interface MatchSubject {
   readonly identity: SpiffeParts | undefined;
   /** Without `spiffe://`. */
   readonly principal: string | undefined;
+  /** 4 or 16 bytes, read when the first policy asks. */
+  readonly sourceBytes: () => Uint8Array;
+  readonly destinationBytes: () => Uint8Array;
 }
 
 export function matchSubject(connection: ConnectionFacts): MatchSubject {
@@ -22,7 +26,14 @@ export function matchSubject(connection: ConnectionFacts): MatchSubject {
     connection,
     identity: sourceIdentity === undefined ? undefined : spiffeParts(sourceIdentity),
     principal: sourceIdentity === undefined ? undefined : spiffePrincipal(sourceIdentity),
+    sourceBytes: bytesOnDemand(connection.source.ip),
+    destinationBytes: bytesOnDemand(connection.destination.ip),
   };
+}
+
+function bytesOnDemand(address: IpAddress): () => Uint8Array {
+  let bytes: Uint8Array | undefined;
+  return () => (bytes ??= ipToBytes(address));
 }
 
 type DimensionTest = (match: AuthorizationMatch, subject: MatchSubject) => boolean;
@@ -38,10 +49,10 @@ const DIMENSIONS: Readonly<Record<MatchDimension, DimensionTest>> = {
       match.serviceAccounts,
       (entry) => identity?.namespace === entry.namespace && identity.serviceAccount === entry.serviceAccount,
     ),
-  "source-ips": (match, { connection }) =>
-    holds(match.sourceIps, (block) => cidrContains(block, connection.source.ip)),
-  "destination-ips": (match, { connection }) =>
-    holds(match.destinationIps, (block) => cidrContains(block, connection.destination.ip)),
+  "source-ips": (match, { sourceBytes }) =>
+    holds(match.sourceIps, (block) => cidrContainsBytes(block, sourceBytes())),
+  "destination-ips": (match, { destinationBytes }) =>
+    holds(match.destinationIps, (block) => cidrContainsBytes(block, destinationBytes())),
   "destination-ports": (match, { connection }) =>
     holds(match.destinationPorts, (port) => port === connection.destination.port),
 };

@@ -33,10 +33,28 @@ export function formatCidr(block: Cidr): string {
 }
 
 export function cidrContains(block: Cidr, address: IpAddress): boolean {
-  const network = ipToBytes(block.address);
-  const bytes = ipToBytes(address);
+  return cidrContainsBytes(block, ipToBytes(address));
+}
+
+/** The same for an address in its 4 or 16 bytes: for those who ask many blocks about one address. */
+export function cidrContainsBytes(block: Cidr, bytes: Uint8Array): boolean {
+  const network = networkBytes(block);
   if (network.length !== bytes.length) return false;
-  return network.every((byte, i) => ((bytes[i] ?? 0) & maskByte(block.prefixLength - 8 * i)) === byte);
+  for (let i = 0, left = block.prefixLength; left > 0; i++, left -= 8) {
+    if (((bytes[i] ?? 0) & maskByte(left)) !== network[i]) return false;
+  }
+  return true;
+}
+
+const parsedNetworks = new WeakMap<Cidr, Uint8Array>();
+
+/** Blocks are immutable and asked often; their text is read once. */
+function networkBytes(block: Cidr): Uint8Array {
+  const known = parsedNetworks.get(block);
+  if (known !== undefined) return known;
+  const bytes = ipToBytes(block.address);
+  parsedNetworks.set(block, bytes);
+  return bytes;
 }
 
 /** The mask of one byte when `bits` prefix bits remain at its start. */
