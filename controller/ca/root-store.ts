@@ -7,7 +7,7 @@ import { createWatchValue, type WatchValue } from "#core/base/watch-value.ts";
 import type { Clock } from "#core/base/clock.ts";
 import { Informer } from "#core/k8s/informer.ts";
 import { apiVersion, kindPath, SECRET } from "#core/k8s/kinds.ts";
-import type { KubeClient } from "#core/k8s/kube-client.ts";
+import { type KubeClient, kubeStatus } from "#core/k8s/kube-client.ts";
 import type { SecretObject } from "#core/k8s/object-types.ts";
 import { projectSecret } from "#core/k8s/project.ts";
 import { describeError } from "#core/runtime/errors.ts";
@@ -32,6 +32,7 @@ export class RootStore {
   readonly #material = createWatchValue<CaMaterial | undefined>(undefined);
   readonly #informers: ReadonlyMap<string, Informer<SecretObject>>;
   #creating = false;
+  #triedFrom = "";
   #used = "";
 
   constructor(deps: RootStoreDeps) {
@@ -86,8 +87,10 @@ export class RootStore {
   }
 
   #create(secret: SecretObject): void {
-    if (this.#creating) return;
+    // The answer to a write comes before the watch tells of it: one attempt for each version of the empty Secret.
+    if (this.#creating || this.#triedFrom === secret.metadata.resourceVersion) return;
     this.#creating = true;
+    this.#triedFrom = secret.metadata.resourceVersion;
     const { client, clock, log, namespace, trustDomain } = this.#deps;
     const { type, metadata } = secret;
     const { name, resourceVersion, labels } = metadata;
@@ -105,9 +108,10 @@ export class RootStore {
         },
       })
       .then(() => log.info({ secret: name }, "root certificate created"))
-      .catch((error: unknown) =>
-        log.warn({ secret: name, error: describeError(error) }, "root certificate not created"),
-      )
+      .catch((error: unknown) => {
+        if (kubeStatus(error) !== 409) this.#triedFrom = "";
+        log.warn({ secret: name, error: describeError(error) }, "root certificate not created");
+      })
       .finally(() => {
         this.#creating = false;
       });

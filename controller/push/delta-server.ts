@@ -10,7 +10,7 @@ import type { Logger } from "#core/runtime/log.ts";
 import type { Authenticator, Caller } from "../ca/caller-identity.ts";
 import type { Admission } from "./admission.ts";
 import { ClientStream, type PushCounters } from "./client-stream.ts";
-import { PublishedState, RESOURCE_TYPES } from "./published-state.ts";
+import { type PublishedState, RESOURCE_TYPES } from "./published-state.ts";
 import { FrameCache } from "./range-frame.ts";
 import type { XdsTransport } from "./transport.ts";
 

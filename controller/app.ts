@@ -1,0 +1,239 @@
+/** Composition root: every long-lived object of the controller is made here. */
+import { type Clock, systemClock } from "#core/base/clock.ts";
+import { LeaderElection } from "#core/k8s/lease.ts";
+import type { KubeClient } from "#core/k8s/kube-client.ts";
+import { listenEndpoint } from "#core/runtime/http-endpoint.ts";
+import { StopStack } from "#core/runtime/lifecycle.ts";
+import type { Logger } from "#core/runtime/log.ts";
+import { createReadiness, type Readiness } from "#core/runtime/readiness.ts";
+import type { Daemon } from "#core/runtime/run-main.ts";
+import { debugHandlers } from "./admin/debug-handlers.ts";
+import { makeCallerChecks } from "./caller-checks.ts";
+import type { ControllerConfig } from "./config.ts";
+import { controllerGauges } from "./gauges.ts";
+import { MeshGraph } from "./mesh-graph.ts";
+import { createMetrics } from "./metrics.ts";
+import { Admission } from "./push/admission.ts";
+import { DeltaServer } from "./push/delta-server.ts";
+import { RootDistribution } from "./ca/root-distribution.ts";
+import { RootStore } from "./ca/root-store.ts";
+import { startSecureServer } from "./secure-server.ts";
+import { KubeSource } from "./source/kube-source.ts";
+import { StatusWriter } from "./status/status-writer.ts";
+import { WriteQueue } from "./status/write-queue.ts";
+
+export interface Controller extends Daemon {
+  /** Ports in use; `grpc` is 0 until a CA has been loaded. */
+  readonly ports: () => { readonly grpc: number; readonly metrics: number; readonly debug: number };
+  readonly readiness: Readiness;
+}
+
+export interface ControllerDeps {
+  readonly client: KubeClient;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+const LEASE_NAME = "ambit-controller-leader";
+const SWEEP_MS = 1_000;
+const STOP_DEADLINE_MS = 15_000;
+
+/** Starts everything and returns; becomes ready when inputs and CA are there. */
+export async function startController(config: ControllerConfig, deps: ControllerDeps): Promise<Controller> {
+  const { client, log } = deps;
+  const clock = deps.clock ?? systemClock;
+  const stops = new StopStack(log);
+  const readiness = createReadiness();
+  const gates = { inputs: readiness.gate("inputs"), ca: readiness.gate("ca") };
+  const parts = build(config, { client, log, clock });
+  stops.push("kubernetes client", () => client.close());
+  stops.push("graph", () => parts.graph.stop());
+  stops.push("informers", () => parts.source.stop());
+  stops.push("writes", () => parts.queue.stop());
+  stops.push("root distribution", () => parts.roots.stop());
+  stops.push("root store", () => parts.store.stop());
+  stops.push("election", () => parts.election.stop());
+  const secure = startSecureServer(parts, { config, log, clock, onReady: () => gates.ca(true) });
+  stops.push("grpc", () => secure.stop());
+  const endpoints = await openEndpoints(config, { parts, readiness, clock });
+  stops.push("endpoints", () => endpoints.close());
+  parts.onPublished(() => gates.inputs(true));
+  parts.store.start();
+  parts.source.start();
+  parts.election.start();
+  const sweep = setInterval(() => parts.xds.sweep(), SWEEP_MS);
+  stops.push("sweep", () => clearInterval(sweep));
+  return {
+    readiness,
+    ports: () => ({ ...endpoints.ports, grpc: secure.port() }),
+    stop: async () => {
+      gates.inputs(false);
+      await parts.xds.drain();
+      await stops.stopAll(STOP_DEADLINE_MS);
+    },
+  };
+}
+
+/** What the pieces of the controller have in common. */
+export type ControllerParts = ReturnType<typeof build>;
+
+// oxlint-disable-next-line max-lines-per-function -- a composition root is one list, and reads best as one
+function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
+  const { client, log, clock } = deps;
+  let published: () => void = () => undefined;
+  const admission = new Admission({
+    maxBytesInFlight: config.maxBytesInFlight,
+    newStreamsPerSecond: config.newStreamsPerSecond,
+  });
+  const graph: MeshGraph = new MeshGraph({
+    meshDefaults: config.meshDefaults,
+    debounce: config.debounce,
+    clock,
+    isComplete: () => source.hasSynced(),
+    onPublish: (ageMs) => {
+      metrics.observeAge(ageMs);
+      published();
+      xds.push();
+    },
+  });
+  const source: KubeSource = new KubeSource(graph.sources, config.namespace, {
+    client,
+    clock,
+    log: log.child("source"),
+    onChange: () => graph.poke(),
+  });
+  const metrics = createMetrics(
+    controllerGauges({
+      graph,
+      source,
+      admission,
+      clock,
+      streams: () => xds.streams,
+      isLeader: () => election.isLeader(),
+    }),
+  );
+  const election: LeaderElection = new LeaderElection({
+    client,
+    clock,
+    log: log.child("leader"),
+    namespace: config.namespace,
+    name: LEASE_NAME,
+    identity: config.podName,
+    onChange: (leader) => {
+      store.refresh();
+      if (leader) writeEverything();
+    },
+  });
+  const queue = new WriteQueue({
+    perSecond: 10,
+    burst: 50,
+    clock,
+    log: log.child("writes"),
+    mayWrite: () => election.isLeader(),
+  });
+  const store: RootStore = new RootStore({
+    client,
+    clock,
+    log: log.child("ca"),
+    namespace: config.namespace,
+    trustDomain: () => graph.index.mesh().trustDomain,
+    isLeader: () => election.isLeader() && graph.isPublished,
+  });
+  const status = new StatusWriter({
+    client,
+    clock,
+    queue,
+    sources: graph.sources,
+    policies: graph.index.policies,
+  });
+  const roots = new RootDistribution({
+    client,
+    clock,
+    queue,
+    sources: graph.sources,
+    rootsPem: () => store.material.get()?.rootsPem,
+  });
+  const writeEverything = (): void => {
+    status.writeAll();
+    roots.writeAll();
+  };
+  store.material.subscribe(() => roots.writeAll());
+  const checks = makeCallerChecks(config, {
+    client,
+    clock,
+    log,
+    graph,
+    store,
+    count: metrics.countCertificate,
+  });
+  const xds: DeltaServer = new DeltaServer({
+    authenticator: checks.authenticator,
+    published: graph.published,
+    admission,
+    clock,
+    log: log.child("xds"),
+    trustedNodeAccounts: config.nodeCheck.trustedNodeAccounts,
+    metrics: metrics.push,
+    isReady: () => graph.isPublished,
+  });
+  const onPublished = (listener: () => void): void => {
+    published = () => {
+      listener();
+      store.refresh();
+    };
+  };
+  return { graph, source, metrics, election, queue, store, roots, xds, ca: checks.ca, onPublished };
+}
+
+interface Endpoints {
+  readonly ports: { readonly metrics: number; readonly debug: number };
+  close(): Promise<void>;
+}
+
+async function openEndpoints(
+  config: ControllerConfig,
+  deps: { readonly parts: ControllerParts; readonly readiness: Readiness; readonly clock: Clock },
+): Promise<Endpoints> {
+  const { parts, readiness, clock } = deps;
+  const ready = (): { status: number; body: string } =>
+    readiness.isReady()
+      ? { status: 200, body: "ready\n" }
+      : { status: 500, body: `not ready, pending: ${readiness.pending().join(", ")}\n` };
+  const metrics = await listenEndpoint({
+    host: "::",
+    port: config.ports.metrics,
+    routes: {
+      "GET /ready": ready,
+      "GET /metrics": async () => ({
+        status: 200,
+        body: await parts.metrics.registry.metrics(),
+        contentType: parts.metrics.registry.contentType,
+      }),
+    },
+  });
+  const debug = await listenEndpoint({
+    host: "127.0.0.1",
+    port: config.ports.debug,
+    routes: {
+      "GET /ready": ready,
+      ...debugHandlers({
+        index: parts.graph.index,
+        streams: () => parts.xds.streams,
+        clusterId: config.meshDefaults.clusterId,
+        monotonicNowMs: () => clock.monotonicMs(),
+        nowMs: () => clock.nowMs(),
+        health: () => ({
+          leader: parts.election.isLeader(),
+          pending: readiness.pending(),
+          inputs: Object.fromEntries(parts.source.health()),
+        }),
+      }),
+    },
+  });
+  return {
+    ports: { metrics: metrics.port, debug: debug.port },
+    close: async () => {
+      await Promise.all([metrics.close(), debug.close()]);
+    },
+  };
+}

@@ -1,0 +1,63 @@
+/** Sources, graph and publication wired together: what every input (informers or files) feeds. */
+import type { Clock } from "#core/base/clock.ts";
+import { Scheduler } from "./collections/scheduler.ts";
+import { GraphRunner } from "./graph-runner.ts";
+import { MeshIndex } from "./mesh-index.ts";
+import type { DebounceOptions } from "./push/debounce.ts";
+import { PublishedState } from "./push/published-state.ts";
+import { Publisher } from "./push/publisher.ts";
+import { Sources } from "./sources.ts";
+import type { MeshConfig } from "./translate/mesh-config.ts";
+
+export interface MeshGraphOptions {
+  readonly meshDefaults: MeshConfig;
+  readonly debounce: DebounceOptions;
+  readonly clock: Clock;
+  /** Whether all inputs are complete; nothing is published before. */
+  readonly isComplete: () => boolean;
+  /** Something was published. `ageMs`: since its oldest change. */
+  readonly onPublish: (ageMs: number) => void;
+}
+
+export class MeshGraph {
+  readonly sources: Sources = new Sources();
+  readonly published: PublishedState = new PublishedState();
+  readonly index: MeshIndex;
+  readonly #runner: GraphRunner;
+  readonly #publisher: Publisher;
+
+  constructor(options: MeshGraphOptions) {
+    const { clock, isComplete, onPublish } = options;
+    const scheduler = new Scheduler();
+    this.index = new MeshIndex(this.sources, options.meshDefaults, scheduler);
+    this.#publisher = new Publisher(
+      {
+        addresses: this.index.addresses,
+        authorizations: this.index.authorizations,
+        published: this.published,
+        clock,
+        isConsistent: () => scheduler.isIdle,
+        onPublish: (oldestMs) => onPublish(Number.isFinite(oldestMs) ? clock.monotonicMs() - oldestMs : 0),
+      },
+      options.debounce,
+    );
+    this.#runner = new GraphRunner(scheduler, () => {
+      if (isComplete()) this.#publisher.enable();
+      this.#publisher.graphIsIdle();
+    });
+  }
+
+  /** True once a complete state has been published; stays true. */
+  get isPublished(): boolean {
+    return this.#publisher.enabled;
+  }
+
+  /** Inputs have changed, or have become complete. */
+  poke(): void {
+    this.#runner.poke();
+  }
+
+  stop(): void {
+    this.#publisher.stop();
+  }
+}

@@ -1,0 +1,93 @@
+/** Writes conditions on policies, by the leader alone: on every change, and all of them when leadership begins. */
+import type { Clock } from "#core/base/clock.ts";
+import { serverSideApply } from "#core/k8s/apply.ts";
+import { AUTHORIZATION_POLICY, type Kind, PEER_AUTHENTICATION } from "#core/k8s/kinds.ts";
+import type { KubeClient } from "#core/k8s/kube-client.ts";
+import type { CustomObject } from "#core/k8s/object-types.ts";
+import type { Collection } from "../collections/collection.ts";
+import type { MeshPolicies } from "../mesh-policies.ts";
+import type { Sources } from "../sources.ts";
+import {
+  authorizationCondition,
+  type Condition,
+  conditionsToApply,
+  peerAuthenticationCondition,
+} from "./conditions.ts";
+import type { WriteQueue } from "./write-queue.ts";
+
+export interface StatusWriterDeps {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly queue: WriteQueue;
+  readonly sources: Sources;
+  readonly policies: MeshPolicies;
+}
+
+const FIELD_MANAGER = "ambit-controller-status";
+
+export class StatusWriter {
+  readonly #deps: StatusWriterDeps;
+
+  constructor(deps: StatusWriterDeps) {
+    this.#deps = deps;
+    const { policies } = deps;
+    policies.authorizationPolicies.subscribe((changes) => {
+      for (const { key, new: policy } of changes) if (policy !== undefined) this.#authorization(key);
+    });
+    policies.peerAuthentications.subscribe((changes) => {
+      for (const { key, new: policy } of changes) if (policy !== undefined) this.#peer(key);
+    });
+  }
+
+  /** Leadership began: what others left undone is done now. */
+  writeAll(): void {
+    for (const [key] of this.#deps.policies.authorizationPolicies.entries()) this.#authorization(key);
+    for (const [key] of this.#deps.policies.peerAuthentications.entries()) this.#peer(key);
+  }
+
+  #authorization(key: string): void {
+    const { sources, policies } = this.#deps;
+    this.#put(AUTHORIZATION_POLICY, key, sources.authorizationPolicies, () => {
+      const policy = policies.authorizationPolicies.get(key);
+      return policy === undefined ? undefined : authorizationCondition(policy);
+    });
+  }
+
+  #peer(key: string): void {
+    const { sources, policies } = this.#deps;
+    this.#put(PEER_AUTHENTICATION, key, sources.peerAuthentications, (object) => {
+      const policy = policies.peerAuthentications.get(key);
+      return policy === undefined
+        ? undefined
+        : peerAuthenticationCondition(policy, object.metadata.generation);
+    });
+  }
+
+  #put(
+    kind: Kind,
+    key: string,
+    objects: Collection<CustomObject>,
+    wanted: (object: CustomObject) => Condition | undefined,
+  ): void {
+    const { client, clock, queue } = this.#deps;
+    const object = objects.get(key);
+    const now = object === undefined ? undefined : wanted(object);
+    // Most changes say nothing new, our own writes among them: they need not pass the queue.
+    if (object === undefined || now === undefined) return;
+    if (conditionsToApply(object.conditions, now, clock.nowMs()) === undefined) return;
+    queue.put(`${kind.kind} ${key}`, async () => {
+      const current = objects.get(key);
+      const condition = current === undefined ? undefined : wanted(current);
+      if (current === undefined || condition === undefined) return;
+      const conditions = conditionsToApply(current.conditions, condition, clock.nowMs());
+      if (conditions === undefined) return;
+      const { namespace, name } = current.metadata;
+      await serverSideApply(
+        client,
+        { kind, namespace, name, subresource: "status" },
+        { status: { conditions } },
+        { fieldManager: FIELD_MANAGER, force: true },
+      );
+    });
+  }
+}
