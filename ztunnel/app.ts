@@ -23,8 +23,6 @@ import { ProxyMetrics } from "./proxy/metrics.ts";
 import { PodProxy } from "./proxy/pod-proxy.ts";
 import type { LocalPods, ProxyDeps, ProxyOptions } from "./proxy/proxy-deps.ts";
 import { certificateIssuer } from "./sources/certificate-issuer.ts";
-import { followStateFile } from "./sources/file-source.ts";
-import { xdsClient } from "./sources/xds-source.ts";
 import { dumpMesh } from "./state/config-dump.ts";
 import { dumpCertificates } from "./state/dump-certificates.ts";
 import { MeshState } from "./state/mesh-state.ts";
@@ -44,7 +42,7 @@ interface Parts {
 }
 
 export async function startZtunnel(config: ZtunnelConfig, control: LogControl): Promise<Daemon> {
-  const parts = makeParts(config, control);
+  const parts = await makeParts(config, control);
   const { log, controller } = parts;
   const stops = new StopStack(log);
   const readiness = createReadiness();
@@ -59,6 +57,7 @@ export async function startZtunnel(config: ZtunnelConfig, control: LogControl): 
   stops.push("pods", () => pods.stop("ztunnel ends"));
   parts.certificates.start(controller.signal);
   if (config.localStatePath !== "") {
+    const { followStateFile } = await import("./sources/file-source.ts");
     followStateFile(config.localStatePath, parts.state, log.child("state"), controller.signal);
   }
   spawn(log, "node-agent", async () => {
@@ -80,10 +79,10 @@ async function stop({ config, log }: Parts, pods: PodManager, stops: StopStack):
   await stops.stopAll(STOP_DEADLINE_MS);
 }
 
-function makeParts(config: ZtunnelConfig, control: LogControl): Parts {
+async function makeParts(config: ZtunnelConfig, control: LogControl): Promise<Parts> {
   const log = control.root;
   const state = new MeshState();
-  const issuer = certificateIssuer(config, log);
+  const issuer = await certificateIssuer(config, log);
   return {
     config,
     control,
@@ -160,6 +159,7 @@ function proxyOptions(config: ZtunnelConfig): ProxyOptions {
 
 /** Resolves when every kind of resource was acknowledged once. */
 async function receiveState({ config, state, log, controller }: Parts): Promise<void> {
+  const { xdsClient } = await import("./sources/xds-source.ts");
   const client = xdsClient(config, { state, clock: systemClock, log });
   spawn(log, "xds", () => client.run(controller.signal));
   log.info({ address: config.xdsAddress }, "waiting for the first configuration");

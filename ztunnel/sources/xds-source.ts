@@ -8,7 +8,7 @@ import { DeltaClient } from "#core/xds/delta-client.ts";
 import type { ZtunnelConfig } from "../config.ts";
 import { applyUpdate } from "../state/apply-update.ts";
 import type { MeshState } from "../state/mesh-state.ts";
-import { readToken } from "./certificate-issuer.ts";
+import { readToken } from "./read-token.ts";
 
 export interface XdsSourceDeps {
   readonly state: MeshState;
