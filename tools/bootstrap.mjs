@@ -132,7 +132,9 @@ function installNpmPackages() {
   if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === lock && pinnedNode() !== undefined) return;
   say("installing npm packages and Node 26 (about 160 MB to download, once) ...");
   const started = Date.now();
-  const run = spawnSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
+  // `install` and not `ci`: some tools have optional packages per platform, and registries that mirror only a part of them
+  // make `ci` refuse the whole lockfile. What is in the lockfile is installed as locked, checked by its hash.
+  const run = spawnSync("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
     encoding: "utf8",
@@ -140,7 +142,7 @@ function installNpmPackages() {
   });
   if (run.status !== 0)
     fail(
-      `npm ci failed: ${lastLines(run.stderr)}`,
+      `npm install failed: ${lastLines(run.stderr)}`,
       "check the network and npm's registry setting, then run the same command",
     );
   if (pinnedNode() === undefined)
