@@ -82,6 +82,7 @@ export class TestNode {
   /** Identities that the CA refuses. */
   readonly refused = new Set<string>();
   readonly #deps: ProxyDeps;
+  readonly #served = new Map<string, PodProxy>();
   readonly #lines: LogLine[] = [];
 
   constructor(mesh: TestMesh, name: string, options: Partial<ProxyOptions>) {
@@ -104,7 +105,7 @@ export class TestNode {
       }),
       metrics: this.metrics,
       pods: {
-        byWorkload: (workload) => this.pods.find((p) => p.workload.uid === workload.uid)?.proxy.context,
+        byWorkload: (workload) => this.#served.get(workload.uid)?.context,
       },
       clock: systemClock,
       log,
@@ -136,11 +137,13 @@ export class TestNode {
     const { name, namespace, serviceAccount } = workload;
     const proxy = new PodProxy(this.#deps, { uid: podUid(name), name, namespace, serviceAccount }, sockets);
     await proxy.start();
+    this.#served.set(workload.uid, proxy);
     return proxy;
   }
 
   async remove(pod: TestPod): Promise<void> {
     this.pods.splice(this.pods.indexOf(pod), 1);
+    this.#served.delete(pod.workload.uid);
     await pod.proxy.stop("pod removed");
   }
 
@@ -160,7 +163,8 @@ export class TestNode {
   }
 
   async close(): Promise<void> {
-    for (const pod of this.pods.splice(0)) await pod.proxy.stop("test over");
+    for (const proxy of this.#served.values()) await proxy.stop("test over");
+    this.#served.clear();
     this.registry.close();
   }
 

@@ -148,16 +148,13 @@ async function withPods(work: (setting: Setting) => Promise<void>): Promise<void
   });
   mesh.commit(service, frontend, catalog);
   const app = echo(netnsB);
-  const proxies = [
-    await here.start(frontend, netnsPodSockets(backend, netnsA)),
-    await there.start(catalog, netnsPodSockets(backend, netnsB)),
-  ];
+  await here.start(frontend, netnsPodSockets(backend, netnsA));
+  await there.start(catalog, netnsPodSockets(backend, netnsB));
   try {
     await work({ mesh, here, there, netnsA, app });
     assert.deepEqual([...here.problems(), ...there.problems()], []);
   } finally {
     app.close();
-    for (const proxy of proxies) await proxy.stop("test over");
     await mesh.close();
     NAMES.forEach(deleteNamedNetns);
   }
