@@ -1,5 +1,6 @@
 /** All commands, in the order in which help lists them. To add one: its file, and a line here. */
 import { defineGroup } from "./command.ts";
+import { localGroup } from "./commands/local.ts";
 import { proxyStatusCommand } from "./commands/proxy-status.ts";
 import { versionCommand } from "./commands/version.ts";
 import { ztunnelConfigGroup } from "./commands/ztunnel-config.ts";
@@ -12,5 +13,5 @@ export const AMBIT = defineGroup({
     { command: "ambit ztunnel-config workload", meaning: "Which pods are in it?" },
     { command: "ambit ztunnel-config connections", meaning: "Who talks to whom?" },
   ],
-  commands: [proxyStatusCommand, ztunnelConfigGroup, versionCommand],
+  commands: [proxyStatusCommand, ztunnelConfigGroup, localGroup, versionCommand],
 });

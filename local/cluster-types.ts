@@ -52,6 +52,8 @@ export interface ClusterStatus {
   readonly state: "running" | "stale" | "absent";
   /** Owner process, when running. */
   readonly pid?: number;
+  /** All nodes are Ready. */
+  readonly ready?: boolean;
   readonly kubeconfigPath?: string;
   readonly apiUrl?: string;
   readonly nodes?: readonly string[];

@@ -174,6 +174,7 @@ export function clusterStatus(id: string): ClusterStatus {
     id,
     state: "running",
     pid,
+    ready: record.ready === true,
     nodes,
     ...(kubeconfigPath === undefined ? {} : { kubeconfigPath }),
     ...(apiUrl === undefined ? {} : { apiUrl }),

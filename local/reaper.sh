@@ -25,4 +25,4 @@ for h in "$V2" "$@"; do
     i=$((i + 1))
   done
 done
-rm -rf "$S"
+rm -rf "$S" "$S.log"

@@ -1,6 +1,7 @@
 /** Starts the reaper of a cluster: a shell script that outlives this process and removes everything when it ends. */
 import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { systemClock } from "#core/base/clock.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import { type ClusterRecord, stateDirectory } from "./state-file.ts";
 
@@ -29,7 +30,10 @@ export function startReaper(record: ClusterRecord): Reaper {
   return {
     fire: async () => {
       child.stdin.end();
-      await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, REAP_TIMEOUT_MS))]);
+      const over = new AbortController();
+      const limit = systemClock.sleep(REAP_TIMEOUT_MS, over.signal).catch(() => undefined);
+      await Promise.race([gone, limit]);
+      over.abort();
     },
   };
 }

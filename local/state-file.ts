@@ -49,8 +49,15 @@ export function readRecord(id: string): ClusterRecord | undefined {
   }
 }
 
+export function ownerLogFile(id: string): string {
+  return `${stateDirectory(id)}.log`;
+}
+
 export function clusterIds(): readonly string[] {
-  return existsSync(STATE_ROOT) ? readdirSync(STATE_ROOT) : [];
+  if (!existsSync(STATE_ROOT)) return [];
+  return readdirSync(STATE_ROOT, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name);
 }
 
 export function ownerAlive(record: ClusterRecord): boolean {

@@ -152,11 +152,19 @@ test("a symbolic link in a volume cannot lead a mount out of the new root", opti
     join(folder, "volume"),
     "/v/absolute/b",
   ];
-  const result = run([...OWN_ROOT, "dir",
+  const result = run([
+    ...OWN_ROOT,
+    "dir",
     "/tmp",
     "dir",
     "/etc",
-    ...plan, "pivot", "--", "sh", "-c", "cat /tmp/a/file /etc/b/file"]);
+    ...plan,
+    "pivot",
+    "--",
+    "sh",
+    "-c",
+    "cat /tmp/a/file /etc/b/file",
+  ]);
   assert.equal(result.out, "inside\ninside\n", result.err);
 });
 

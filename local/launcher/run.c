@@ -176,9 +176,13 @@ static __attribute__((noreturn)) void wait_for(word child) {
 }
 static void fork_here(void) {
   uword mask = mask_of(passed_on, 8), none = 0;
+  word fd = -1;
+  // Opened before the fork: the child may replace the root of the mount namespace that both are in.
+  if (pid_file) fd = must(SYS4(SYS_openat, AT_CWD, pid_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), "pid-file", pid_file);
   SYS4(SYS_rt_sigprocmask, 2, &mask, 0, 8);
   word child = must(sys(SYS_clone, SIGCHLD, 0, 0, 0, 0), "fork", "");
   if (child == 0) {
+    if (fd >= 0) SYS1(SYS_close, fd);
     SYS4(SYS_rt_sigprocmask, 2, &none, 0, 8);
     SYS2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
     return;
@@ -186,7 +190,6 @@ static void fork_here(void) {
   if (pid_file) {
     char text[24];
     decimal(text, (uword)child);
-    word fd = must(SYS4(SYS_openat, AT_CWD, pid_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), "pid-file", pid_file);
     SYS3(SYS_write, fd, text, length(text));
     SYS1(SYS_close, fd);
   }

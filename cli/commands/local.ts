@@ -1,0 +1,155 @@
+/** `ambit local`: a small Kubernetes cluster on this machine, for trying the mesh and for tests. */
+import { defineCommand, defineGroup } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { OUTPUT_FLAG, type OutputFormat, renderStructured } from "../render/structured.ts";
+import type * as ClusterModuleType from "#local/cluster.ts";
+import type { ClusterStatus } from "#local/cluster-types.ts";
+
+type ClusterModule = typeof ClusterModuleType;
+
+const ID_FLAG = {
+  kind: "text",
+  placeholder: "ID",
+  default: "default",
+  help: "which local cluster, when there are several",
+} as const;
+
+/** Loaded when used: other commands need neither system calls nor the bundler. */
+const cluster = (): Promise<ClusterModule> => import("#local/cluster.ts");
+
+const upCommand = defineCommand({
+  name: "up",
+  summary: "Start a local cluster (root; nothing outside its own namespaces is changed)",
+  description:
+    "Nodes are network namespaces, pods are processes, images are programs of this project: nothing is downloaded.\n" +
+    "The cluster runs in the background until `ambit local down`. Starting one that runs does nothing.",
+  flags: {
+    id: ID_FLAG,
+    nodes: { kind: "integer", placeholder: "N", default: 2, min: 1, max: 20, help: "number of nodes" },
+    port: {
+      kind: "integer",
+      placeholder: "PORT",
+      default: 0,
+      min: 0,
+      max: 65_535,
+      help: "API port on 127.0.0.1; 0: a free one",
+    },
+    foreground: { kind: "switch", help: "stay, and remove the cluster at Ctrl-C" },
+  },
+  examples: [
+    { command: "ambit local up", meaning: "Two nodes, in the background" },
+    { command: "ambit local up --id second --nodes 3", meaning: "Another one beside it" },
+    { command: "ambit local up --foreground", meaning: "Gone again at Ctrl-C" },
+  ],
+  run: async ({ flags }, context) => {
+    const { clusterStatus } = await cluster();
+    const before = clusterStatus(flags.id);
+    if (before.state === "running") {
+      context.note(`local cluster "${flags.id}" is already running`);
+      context.out(hints(before));
+      return ExitCode.ok;
+    }
+    if (flags.foreground) return runHere(flags, context);
+    const { startInBackground } = await import("#local/background-owner.ts");
+    const status = await startInBackground(
+      {
+        id: flags.id,
+        arguments: [
+          "local",
+          "up",
+          "--foreground",
+          "--id",
+          flags.id,
+          "--nodes",
+          String(flags.nodes),
+          "--port",
+          String(flags.port),
+        ],
+      },
+      (text) => context.note(text),
+      context.signal,
+    );
+    context.out(hints(status));
+    return ExitCode.ok;
+  },
+});
+
+interface UpFlags {
+  readonly id: string;
+  readonly nodes: number;
+  readonly port: number;
+}
+
+/** Owns the cluster until it is told to stop. */
+async function runHere(flags: UpFlags, context: CommandContext): Promise<ExitCode> {
+  const { clusterUp, clusterStatus } = await cluster();
+  const { createLog } = await import("#core/runtime/log.ts");
+  const log = createLog("local", { level: "warn" }).root;
+  const running = await clusterUp({
+    id: flags.id,
+    nodes: flags.nodes,
+    apiPort: flags.port,
+    log,
+    progress: (line) => context.note(`${line} ...`),
+  });
+  context.note(`local cluster "${flags.id}" is up`);
+  context.out(hints(clusterStatus(flags.id)));
+  await new Promise<void>((resolve) => {
+    if (context.signal.aborted) resolve();
+    context.signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  await running.down();
+  return ExitCode.ok;
+}
+
+const downCommand = defineCommand({
+  name: "down",
+  summary: "Remove a local cluster and everything that belongs to it",
+  flags: { id: ID_FLAG },
+  examples: [{ command: "ambit local down", meaning: "Works after a crash, too" }],
+  run: async ({ flags }, context) => {
+    const { clusterDown } = await cluster();
+    const removed = await clusterDown(flags.id);
+    context.note(removed ? `local cluster "${flags.id}" is gone` : `there is no local cluster "${flags.id}"`);
+    return ExitCode.ok;
+  },
+});
+
+const statusCommand = defineCommand({
+  name: "status",
+  summary: "Which local clusters there are",
+  flags: { output: OUTPUT_FLAG },
+  examples: [{ command: "ambit local status", meaning: "Is one running, and where is its kubeconfig?" }],
+  run: async ({ flags }, context) => {
+    const { clusterIds } = await import("#local/state-file.ts");
+    const { clusterStatus } = await cluster();
+    const all = clusterIds().map(clusterStatus);
+    const format = flags.output as OutputFormat;
+    if (format !== "short") context.out(renderStructured(all, format));
+    else if (all.length === 0) context.out("no local cluster\n");
+    else context.out(all.map(statusText).join(""));
+    return ExitCode.ok;
+  },
+});
+
+function statusText(status: ClusterStatus): string {
+  const where = status.kubeconfigPath === undefined ? "" : `  KUBECONFIG=${status.kubeconfigPath}`;
+  const stale = status.state === "stale" ? `  (its owner is gone: ambit local down --id ${status.id})` : "";
+  return `${status.id}: ${status.state}, nodes ${status.nodes?.join(", ") ?? "none"}${where}${stale}\n`;
+}
+
+function hints(status: ClusterStatus): string {
+  return `export KUBECONFIG=${status.kubeconfigPath ?? ""}\nkubectl get nodes\n`;
+}
+
+export const localGroup = defineGroup({
+  name: "local",
+  summary: "A small Kubernetes cluster on this machine",
+  examples: [
+    { command: "ambit local up", meaning: "Start one" },
+    { command: "ambit local status", meaning: "Is one running?" },
+    { command: "ambit local down", meaning: "Remove it" },
+  ],
+  commands: [upCommand, downCommand, statusCommand],
+});
