@@ -62,40 +62,41 @@ static __always_inline int drop_raw(void) {
   return DROP;
 }
 
-/* The stack's own SYN-ACK, RST or TIME_WAIT ACK (never payload), a raw or packet socket, or forwarding. */
+/* Control segments without payload, such as the stack's own SYN-ACK, RST and TIME_WAIT ACK, may pass. */
+static __always_inline int from_stack(struct __sk_buff *skb, struct packet *p, struct tcp_header *tcp) {
+  if (p->fragment || load_ip(skb, p, p->l4_offset, tcp, sizeof *tcp)) return drop_raw();
+  if ((tcp->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) return drop_raw();
+  if (p->total > p->l4_offset + (tcp->data_offset >> 4) * 4) return drop_raw();
+  int owned;
+  if (p->ethertype == bpf_htons(ETH_P_IP)) {
+    p->tuple.ipv4.sport = tcp->source_port;
+    p->tuple.ipv4.dport = tcp->destination_port;
+    owned = is_owned(skb, &p->tuple, sizeof p->tuple.ipv4);
+  } else {
+    p->tuple.ipv6.sport = tcp->source_port;
+    p->tuple.ipv6.dport = tcp->destination_port;
+    owned = is_owned(skb, &p->tuple, sizeof p->tuple.ipv6);
+  }
+  if (!owned) return NEXT;
+  count(COUNT_CONTROL_TO_LO); /* for example the RST to ztunnel's end after the application died */
+  return to_loopback(skb);
+}
+
+/* The stack itself, a raw or packet socket, or forwarding. */
 static __always_inline int from_no_socket(struct __sk_buff *skb) {
-  if (!is_ip_frame(skb)) return NEXT;
   int is_ztunnel = (skb->mark & MARK_BITS) == MARK_ZTUNNEL;
   struct packet p = {};
-  __u8 version;
-  if (load(skb, 0, &version, 1)) return NEXT;
-  p.version = version >> 4;
-  if (p.version == 4) {
-    if (read_ipv4(skb, &p)) return NEXT;
-  } else if (p.version == 6) {
-    if (read_ipv6(skb, &p)) return is_ztunnel ? NEXT : drop_raw();
-    if (is_extension(p.protocol)) return is_ztunnel ? NEXT : drop_raw();
+  if (read_ethernet(skb, &p)) return NEXT; /* shorter than an Ethernet header with a protocol */
+  if (p.ethertype == bpf_htons(ETH_P_IP)) {
+    if (read_ipv4(skb, &p)) return NEXT; /* shorter than an IP header: nobody can read it */
+  } else if (p.ethertype == bpf_htons(ETH_P_IPV6)) {
+    if (read_ipv6(skb, &p) || is_extension(p.protocol)) return is_ztunnel ? NEXT : drop_raw();
   } else {
     return NEXT;
   }
   if (p.protocol != IPPROTO_TCP || (flags() & FLAG_FORWARD)) return NEXT;
   struct tcp_header tcp;
-  if (p.fragment || load(skb, p.l4_offset, &tcp, sizeof tcp)) return drop_raw();
-  if ((tcp.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) return drop_raw();
-  if (p.total > p.l4_offset + (tcp.data_offset >> 4) * 4) return drop_raw();
-  int owned;
-  if (p.version == 4) {
-    p.tuple.ipv4.sport = tcp.source_port;
-    p.tuple.ipv4.dport = tcp.destination_port;
-    owned = is_owned(skb, &p.tuple, sizeof p.tuple.ipv4);
-  } else {
-    p.tuple.ipv6.sport = tcp.source_port;
-    p.tuple.ipv6.dport = tcp.destination_port;
-    owned = is_owned(skb, &p.tuple, sizeof p.tuple.ipv6);
-  }
-  if (!owned) return NEXT;
-  count(COUNT_CONTROL_TO_LO); /* for example the RST to ztunnel's end after the application died */
-  return to_loopback(skb);
+  return from_stack(skb, &p, &tcp);
 }
 
 SEC("tc") int egress(struct __sk_buff *skb) {

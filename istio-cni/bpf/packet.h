@@ -26,15 +26,38 @@ enum extension {
   EXT_MOBILITY = 135,
 };
 
-/* What the egress program needs to know of a packet that has no TCP socket. */
+#define ETHERNET_BYTES 14
+#define ETHERTYPE_OFFSET 12
+#define VLAN_BYTES 4
+#define MAX_VLAN_TAGS 2
+
+/* What the egress program needs to know of a packet that has no TCP socket. Read from the frame's own bytes: a packet
+   socket may claim any protocol beside them. */
 struct packet {
-  __u8 version;     /* 4 or 6 */
+  __be16 ethertype;  /* after VLAN tags */
+  __u32 ip_offset;   /* from the start of the frame */
   __u8 protocol;    /* after extension headers */
   __u8 fragment;    /* part of a fragmented packet */
   __u32 l4_offset;  /* from the network header */
   __u32 total;      /* network header to the end, by the header's own word */
   struct bpf_sock_tuple tuple; /* addresses; ports are filled in by the caller */
 };
+
+static __always_inline int read_ethernet(struct __sk_buff *skb, struct packet *p) {
+  if (bpf_skb_load_bytes(skb, ETHERTYPE_OFFSET, &p->ethertype, 2)) return -1;
+  p->ip_offset = ETHERNET_BYTES;
+#pragma unroll
+  for (int i = 0; i < MAX_VLAN_TAGS; i++) {
+    if (p->ethertype != bpf_htons(ETH_P_8021Q) && p->ethertype != bpf_htons(ETH_P_8021AD)) break;
+    if (bpf_skb_load_bytes(skb, p->ip_offset + 2, &p->ethertype, 2)) return -1;
+    p->ip_offset += VLAN_BYTES;
+  }
+  return 0;
+}
+
+static __always_inline int load_ip(struct __sk_buff *skb, const struct packet *p, __u32 offset, void *to, __u32 length) {
+  return bpf_skb_load_bytes(skb, p->ip_offset + offset, to, length);
+}
 
 static __always_inline int load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length) {
   return bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET);
@@ -47,7 +70,7 @@ static __always_inline int is_extension(__u8 protocol) {
 
 static __always_inline int read_ipv4(struct __sk_buff *skb, struct packet *p) {
   struct iphdr h;
-  if (load(skb, 0, &h, sizeof h)) return -1;
+  if (load_ip(skb, p, 0, &h, sizeof h)) return -1;
   p->protocol = h.protocol;
   p->l4_offset = h.ihl * 4;
   p->total = bpf_ntohs(h.tot_len);
@@ -60,7 +83,7 @@ static __always_inline int read_ipv4(struct __sk_buff *skb, struct packet *p) {
 /* The protocol stays an extension header's number when the chain is longer than we follow. */
 static __always_inline int read_ipv6(struct __sk_buff *skb, struct packet *p) {
   struct ipv6hdr h;
-  if (load(skb, 0, &h, sizeof h)) return -1;
+  if (load_ip(skb, p, 0, &h, sizeof h)) return -1;
   p->protocol = h.nexthdr;
   p->l4_offset = sizeof h;
   p->total = sizeof h + bpf_ntohs(h.payload_len);
@@ -71,7 +94,7 @@ static __always_inline int read_ipv6(struct __sk_buff *skb, struct packet *p) {
   for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
     __u8 next[2];
     if (!is_extension(p->protocol)) break;
-    if (load(skb, p->l4_offset, next, 2)) return -1;
+    if (load_ip(skb, p, p->l4_offset, next, 2)) return -1;
     if (p->protocol == EXT_FRAGMENT) {
       p->fragment = 1;
       p->l4_offset += 8;
@@ -83,12 +106,6 @@ static __always_inline int read_ipv6(struct __sk_buff *skb, struct packet *p) {
     p->protocol = next[0];
   }
   return 0;
-}
-
-static __always_inline int is_ip_frame(struct __sk_buff *skb) {
-  __u16 p = skb->protocol;
-  return p == bpf_htons(ETH_P_IP) || p == bpf_htons(ETH_P_IPV6) || p == bpf_htons(ETH_P_8021Q) ||
-         p == bpf_htons(ETH_P_8021AD);
 }
 
 /* Does a connected socket of THIS namespace own the tuple? A listener owns nothing. */

@@ -3,7 +3,6 @@
 #pragma once
 #include "packet.h"
 
-#define ETHERNET_BYTES 14
 #define TCP_BYTES 20
 
 struct reset_segment {

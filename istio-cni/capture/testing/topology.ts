@@ -42,7 +42,10 @@ export interface Topology {
 
 /** false, or why root tests are skipped; with AMBIT_REQUIRE_ROOT=1 they run and fail instead. */
 export function skipWithoutRoot(): false | string {
-  const required = new EnvReader().boolean("AMBIT_REQUIRE_ROOT", { default: false, help: "fail instead of skipping" });
+  const required = new EnvReader().boolean("AMBIT_REQUIRE_ROOT", {
+    default: false,
+    help: "fail instead of skipping",
+  });
   if (process.getuid?.() === 0 || required) return false;
   return "SKIPPED: needs root, network namespaces and BPF";
 }
