@@ -1,4 +1,5 @@
 /** Composition root: every long-lived object of ztunnel is made and wired here, and nowhere else. */
+import { readFileSync } from "node:fs";
 import { systemClock } from "#core/base/clock.ts";
 import { chooseBackend } from "#core/handle/choose-handle.ts";
 import { CertificateManager } from "#core/identity/cert-manager.ts";
@@ -154,6 +155,7 @@ function proxyOptions(config: ZtunnelConfig): ProxyOptions {
     connectTimeoutMs,
     tunnelTimeoutMs: 2 * connectTimeoutMs,
     handshakes: { perPod: 512, perSource: 64 },
+    maxConnections: maxConnections(),
   };
 }
 
@@ -183,4 +185,11 @@ function dumpAll({ config, state, certificates, registry }: Parts, pods: PodMana
     version: { version: config.version, istioVersion: config.version, buildStatus: "ambit" },
     config: { ...config, trustDomains: [...config.trustDomains] },
   };
+}
+
+/** Each connection takes up to two descriptors; a tenth is kept for everything else. */
+function maxConnections(): number {
+  const limits = readFileSync("/proc/self/limits", "utf8");
+  const files = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 1_024);
+  return Math.floor(files * 0.45);
 }

@@ -11,8 +11,14 @@ export type ServeConnection = (handle: Handle) => Promise<void>;
 
 /** One of the three places where failures of a connection are caught: none may harm its neighbours. */
 export function acceptLoop(context: PodContext, port: number, serve: ServeConnection): Promise<Listener> {
-  const { log } = context.deps;
+  const { log, connectionLog, metrics, options } = context.deps;
   return context.sockets.listen({ port, backlog: BACKLOG }, (handle) => {
+    // Reset before it was accepted (as by capture's self-test): there is nobody to serve, and nothing known to log.
+    if (handle.remote.port === 0) return handle.reset();
+    if (connectionLog.alive >= options.maxConnections) {
+      metrics.connectionRefused();
+      return handle.reset();
+    }
     serve(handle).catch((error: unknown) => {
       log.error({ port, pod: context.pod.uid, error: describeError(error) }, "connection handler failed");
       if (!handle.closed) handle.reset();

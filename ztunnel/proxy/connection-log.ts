@@ -69,12 +69,19 @@ const PROCESS_ID = randomBytes(6).toString("hex");
 export class ConnectionLog {
   readonly #deps: ConnectionLogDeps;
   #next = 1;
+  #alive = 0;
 
   constructor(deps: ConnectionLogDeps) {
     this.#deps = deps;
   }
 
+  /** Connections opened and not finished. */
+  get alive(): number {
+    return this.#alive;
+  }
+
   open(record: ConnectionRecord): OpenConnection {
+    this.#alive++;
     const { log, metrics, monotonicMs } = this.#deps;
     const id = `${PROCESS_ID}-${(this.#next++).toString(36)}`;
     const openedMs = monotonicMs();
@@ -91,6 +98,7 @@ export class ConnectionLog {
       finish: (end) => {
         if (finished) return;
         finished = true;
+        this.#alive--;
         const counts = { sent: end.bytesSent ?? 0, received: end.bytesReceived ?? 0 };
         for (const subject of subjects) metrics.closed(subject, responseFlag(end.reason), counts);
         const fields = accessFields(record, end, { id, durationMs: monotonicMs() - openedMs });

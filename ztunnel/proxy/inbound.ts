@@ -176,6 +176,7 @@ async function connectSteps(
   workload: Workload | undefined,
 ): Promise<Reason | undefined> {
   const { deps } = context;
+  if (deps.connectionLog.alive > deps.options.maxConnections) return refuse(active, "too-many-connections");
   if (workload === undefined) return refuse(active, "destination-unknown");
   const { network } = deps.options;
   const localIp = request.local.ip;

@@ -75,6 +75,7 @@ export class ProxyMetrics {
   readonly #series = new Map<string, Series>();
   readonly #open = { source: 0, destination: 0 };
   #handshakesRefused = 0;
+  #connectionsRefused = 0;
 
   opened(subject: MetricSubject): void {
     this.#open[subject.reporter]++;
@@ -94,6 +95,10 @@ export class ProxyMetrics {
     this.#handshakesRefused++;
   }
 
+  connectionRefused(): void {
+    this.#connectionsRefused++;
+  }
+
   /** Adds the metrics to a registry; values are read at each scrape. */
   register(registry: Registry): void {
     const all = this.#series;
@@ -109,15 +114,25 @@ export class ProxyMetrics {
         },
       });
     }
-    gauge(registry, "istio_tcp_sockets_open", "Connections open now", (set) => {
-      set(this.#open.source, { reporter: "source" });
-      set(this.#open.destination, { reporter: "destination" });
+    const open: Gauge = new Gauge({
+      name: "istio_tcp_sockets_open",
+      help: "Connections open now",
+      labelNames: ["reporter"],
+      registers: [registry],
+      collect: () => {
+        open.set({ reporter: "source" }, this.#open.source);
+        open.set({ reporter: "destination" }, this.#open.destination);
+      },
     });
-    gauge(
+    counter(
       registry,
-      "ambit_handshakes_refused",
-      "TLS handshakes refused because too many were in progress",
-      (set) => set(this.#handshakesRefused, {}),
+      { name: "ambit_handshakes_refused_total", help: "TLS handshakes refused: too many were in progress" },
+      () => this.#handshakesRefused,
+    );
+    counter(
+      registry,
+      { name: "ambit_connections_refused_total", help: "Connections refused: too many were open" },
+      () => this.#connectionsRefused,
     );
   }
 
@@ -138,19 +153,19 @@ export class ProxyMetrics {
   }
 }
 
-function gauge(
+function counter(
   registry: Registry,
-  name: string,
-  help: string,
-  collect: (set: (value: number, labels: Record<string, string>) => void) => void,
+  { name, help }: { readonly name: string; readonly help: string },
+  read: () => number,
 ): void {
-  const labelNames = name === "istio_tcp_sockets_open" ? ["reporter"] : [];
-  const metric: Gauge = new Gauge({
+  const metric: Counter = new Counter({
     name,
     help,
-    labelNames,
     registers: [registry],
-    collect: () => collect((value, labels) => metric.set(labels, value)),
+    collect: () => {
+      metric.reset();
+      metric.inc(read());
+    },
   });
 }
 

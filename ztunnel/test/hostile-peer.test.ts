@@ -166,7 +166,7 @@ test("one source's silent handshakes do not keep others out", limits, () =>
     for (const socket of silent) socket.on("error", () => undefined);
     await eventually("the excess to be cut off", () => silent.filter((s) => s.closed).length === 24);
     assert.equal(await attempt(`${pod.address}:${server.port}`), "accepted");
-    assert.match(await node.scrape(), /ambit_handshakes_refused 24/);
+    assert.match(await node.scrape(), /ambit_handshakes_refused_total 24/);
     for (const socket of silent) socket.destroy();
   }),
 );

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { chooseBackend } from "#core/handle/choose-handle.ts";
 import { anAuthorizationOf } from "#core/testing/builders.ts";
 import { client, type Dial, echoServer, eventually, type TestServer } from "./apps.ts";
+import type { ProxyOptions } from "../proxy/proxy-deps.ts";
 import { identityOf, serviceFor, TestMesh, type TestNode, type TestPod } from "./test-mesh.ts";
 
 interface Setting {
@@ -15,9 +16,12 @@ interface Setting {
   readonly dial: Dial;
 }
 
-async function withNode(work: (setting: Setting) => Promise<void>, shortCircuit = true): Promise<void> {
+async function withNode(
+  work: (setting: Setting) => Promise<void>,
+  options: Partial<ProxyOptions> = {},
+): Promise<void> {
   const mesh = new TestMesh(chooseBackend());
-  const node = mesh.node({ shortCircuit });
+  const node = mesh.node(options);
   const clientPod = await node.pod({ name: "frontend" });
   const serverPod = await node.pod({ name: "catalog" });
   const server = await echoServer(serverPod.address);
@@ -96,12 +100,30 @@ test("an address that is not on the pod's device goes through the tunnel", limit
 );
 
 test("the short circuit can be switched off", limits, () =>
-  withNode(async ({ node, dial }) => {
-    const app = client(dial);
-    app.socket.end("hello");
-    assert.equal((await app.outcome).kind, "ended");
-    await eventually("two lines", () => node.access().length === 2);
-  }, false),
+  withNode(
+    async ({ node, dial }) => {
+      const app = client(dial);
+      app.socket.end("hello");
+      assert.equal((await app.outcome).kind, "ended");
+      await eventually("two lines", () => node.access().length === 2);
+    },
+    { shortCircuit: false },
+  ),
+);
+
+test("beyond the limit new connections are reset, and those that run go on", limits, () =>
+  withNode(
+    async ({ node, dial }) => {
+      const running = client(dial);
+      running.socket.write("ping");
+      await running.received(4);
+      assert.equal((await client(dial).outcome).kind, "reset");
+      running.socket.end("pong");
+      assert.deepEqual(await running.outcome, { kind: "ended", received: "pingpong" });
+      assert.match(await node.scrape(), /ambit_connections_refused_total 1/);
+    },
+    { maxConnections: 1 },
+  ),
 );
 
 test("a same-node connection without TLS: bytes, identities, the client's own address", limits, () =>

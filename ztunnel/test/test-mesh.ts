@@ -201,6 +201,7 @@ const DEFAULTS: ProxyOptions = {
   connectTimeoutMs: 2_000,
   tunnelTimeoutMs: 4_000,
   handshakes: { perPod: 64, perSource: 16 },
+  maxConnections: 1_000,
   shortCircuit: true,
 };
 
