@@ -55,6 +55,16 @@ export class KubeClient {
     }
   }
 
+  /** A GET whose answer is plain text, such as a pod's log. */
+  async text(path: string, query: KubeRequest["query"] = {}): Promise<string> {
+    const request: KubeRequest = { method: "GET", path, query };
+    const response = await this.#send(request, deadline(DEFAULT_TIMEOUT_MS));
+    const text = await readText(response, path);
+    const status = response.statusCode ?? 0;
+    if (status !== 200) throw statusError(request, status, text);
+    return text;
+  }
+
   /** Opens a streaming GET (watch). The caller reads `response`; the time until the headers is bounded. */
   async stream(request: KubeRequest): Promise<KubeStream> {
     const controller = new AbortController();
@@ -110,7 +120,7 @@ export class KubeClient {
         : new HttpAgent({ keepAlive: true });
     const headers: Record<string, string> = {
       ...(options.headers as Record<string, string>),
-      accept: "application/json",
+      accept: "application/json, */*;q=0.1",
     };
     if (request.body !== undefined) headers["content-type"] = request.contentType ?? "application/json";
     return {

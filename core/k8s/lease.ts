@@ -139,12 +139,17 @@ export class LeaderElection {
     });
   }
 
+  /** Reads first: the renewal that the stop cut short may have reached the server. */
   async #release(): Promise<void> {
-    const { client, namespace, name, log } = this.#options;
+    const { client, namespace, name, log, identity } = this.#options;
     const path = kindPath(LEASE, { namespace, name });
-    await client
-      .json({ method: "PUT", path, body: this.#body("", 0), timeoutMs: this.#requestMs() })
-      .catch((error: unknown) => log.warn({ error: describeError(error) }, "lease not released"));
+    try {
+      this.#observe(await client.json({ method: "GET", path, timeoutMs: this.#requestMs() }));
+      if (this.#seen?.holder !== identity) return;
+      await client.json({ method: "PUT", path, body: this.#body("", 0), timeoutMs: this.#requestMs() });
+    } catch (error) {
+      log.warn({ error: describeError(error) }, "lease not released");
+    }
   }
 
   #body(holder: string, extraTransitions: number): object {
