@@ -3,7 +3,7 @@
  * further commands beside it.
  */
 import type { ChildProcess } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AmbitError } from "#core/runtime/errors.ts";
 import type { Image } from "../images.ts";
@@ -99,6 +99,7 @@ export function startContainer(start: ContainerStart): RunningContainer {
     id: `${sandbox.id.slice(0, 40)}-${container.name}-${attempt}`,
     exited,
     stop: async (graceMs) => {
+      await untilStarted(context, pidFile);
       signalProcess(pidFile, "SIGTERM");
       await Promise.race([exited, context.clock.sleep(graceMs)]);
       await killCgroup(context.host.cgroups, group, context.clock);
@@ -162,6 +163,14 @@ function pidOf(pidFile: string): number {
   return pid;
 }
 
+/** The launcher writes the process id right after its fork: a container that is stopped at once may not have it yet. */
+async function untilStarted(context: NodeContext, pidFile: string): Promise<void> {
+  for (let waited = 0; waited < START_WAIT_MS; waited += 20) {
+    if (existsSync(pidFile) && readFileSync(pidFile, "utf8") !== "") return;
+    await context.clock.sleep(20);
+  }
+}
+
 function signalProcess(pidFile: string, signal: NodeJS.Signals): void {
   try {
     process.kill(pidOf(pidFile), signal);
@@ -171,6 +180,7 @@ function signalProcess(pidFile: string, signal: NodeJS.Signals): void {
 }
 
 const OUTPUT_LIMIT = 4096;
+const START_WAIT_MS = 500;
 
 function collect(
   start: () => ChildProcess,

@@ -21,25 +21,16 @@ writeFileSync(join(folder, "volume", "file"), "inside\n");
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const OWN_ROOT = [
-  ...["unshare", "mnt,pid,uts", "fork", "propagation", "slave", "root", join(folder, "root")],
-  ...[
-    "bind",
-    "Rr",
-    "/usr",
-    "/usr",
-    "link",
-    "usr/bin",
-    "/bin",
-    "link",
-    "usr/lib",
-    "/lib",
-    "link",
-    "usr/lib64",
-    "/lib64",
-    "proc",
-    "/proc",
-  ],
-];
+  ["unshare", "mnt,pid,uts"],
+  ["fork"],
+  ["propagation", "slave"],
+  ["root", join(folder, "root")],
+  ["bind", "Rr", "/usr", "/usr"],
+  ["link", "usr/bin", "/bin"],
+  ["link", "usr/lib", "/lib"],
+  ["link", "usr/lib64", "/lib64"],
+  ["proc", "/proc"],
+].flat();
 
 function run(args: readonly string[]): {
   readonly status: number | null;
