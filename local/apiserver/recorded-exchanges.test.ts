@@ -31,8 +31,8 @@ test("exchanges with a real API server go as recorded", async (t) => {
     for (const line of lines) {
       const scenario = JSON.parse(line) as Scenario;
       await t.test(scenario.case, async () => {
-        const differences = await replayer.replay(scenario);
         const reason = EXPECTED_DIFFERENCES[scenario.case];
+        const differences = await replayer.replay(scenario, reason === undefined);
         if (reason === undefined) assert.deepEqual(differences, []);
         else assert.notDeepEqual(differences, [], `no longer differs, take it off the list: ${reason}`);
         if (differences.length === 0) equal += 1;

@@ -3,7 +3,7 @@ import { randomInt, randomUUID } from "node:crypto";
 import { trackUpdate } from "../apply/managed-fields.ts";
 import { alreadyExists, forbidden, invalid, StatusError } from "../http/status-error.ts";
 import { type ApiObject, timestamp } from "../object.ts";
-import { apiVersionOf, keyOf } from "../registry/resource.ts";
+import { apiVersionOf, keyOf, type Resource } from "../registry/resource.ts";
 import { strategyOf } from "../registry/strategies.ts";
 import type { RequestContext, RestDeps, Target } from "./context.ts";
 import { decode } from "./decode.ts";
@@ -30,6 +30,8 @@ export async function createObject(
   if (resource.subresources.includes("status")) delete decoded.status;
   strategy.onCreate?.(decoded);
   strategy.defaults?.(decoded);
+  // before admission: what it adds (token volume, tolerations) belongs to nobody, or a later apply would remove it again
+  if (context.applied !== true) trackCreation(deps, resource, decoded, context);
   const request = {
     operation: "CREATE" as const,
     target: { ...target, name: decoded.metadata.name },
@@ -43,17 +45,14 @@ export async function createObject(
   await deps.admission.validate({ ...request, object });
   const key = keyOf(resource, namespace, object.metadata.name);
   if (deps.store.get(resource.id, key) !== undefined) throw alreadyExists(resource, object.metadata.name);
-  if (context.applied !== true) {
-    const now = timestamp(deps.clock.nowMs());
-    trackUpdate(undefined, object, deps.registry.schema(resource), {
-      manager: context.manager,
-      apiVersion: apiVersionOf(resource),
-      now,
-    });
-  }
   const problems = strategy.allocate?.(object, undefined, deps.strategy) ?? [];
   if (problems.length > 0) throw invalid(resource, object.metadata.name, problems);
   return context.dryRun ? object : deps.store.put(resource.id, key, object);
+}
+
+function trackCreation(deps: RestDeps, resource: Resource, object: ApiObject, { manager }: RequestContext): void {
+  const by = { manager, apiVersion: apiVersionOf(resource), now: timestamp(deps.clock.nowMs()) };
+  trackUpdate(undefined, object, deps.registry.schema(resource), by);
 }
 
 function startMetadata(deps: RestDeps, target: Target, object: ApiObject, applied: boolean): void {
