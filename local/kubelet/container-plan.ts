@@ -48,6 +48,11 @@ const DEFAULT_CAPABILITIES: readonly string[] =
     " ",
   );
 
+const WRITABLE: LaunchPlan = [
+  ["tmpfs", "/run", "mode=755,size=64m"],
+  ["tmpfs", "/tmp", "mode=1777,size=256m"],
+];
+
 const DEVICES = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /** Who the container runs as, by the container's security context, then the pod's, then the image. */
@@ -90,6 +95,7 @@ export function refusal(spec: PodSpec, container: ContainerSpec, image: Image): 
 export function containerPlan(input: PlanInput): LaunchPlan {
   const { spec, container, host } = input;
   const privileged = container.securityContext?.privileged === true;
+  const readOnlyRoot = container.securityContext?.readOnlyRootFilesystem === true;
   const user = userPlan(spec, container, input.image);
   return [
     ...joinCgroup(host.cgroups, input.cgroup),
@@ -105,8 +111,12 @@ export function containerPlan(input: PlanInput): LaunchPlan {
     ["proc", "/proc"],
     ["sysfs", "/sys", privileged ? "rw" : "ro"],
     ...devices(privileged),
-    ["tmpfs", "/run", "mode=755,size=64m"],
-    ["tmpfs", "/tmp", "mode=1777,size=256m"],
+    ...(readOnlyRoot
+      ? [
+          ["dir", "/run"],
+          ["dir", "/tmp"],
+        ]
+      : WRITABLE),
     ...["resolv.conf", "hosts", "hostname"].map((file) => [
       "bind",
       "",
@@ -115,6 +125,7 @@ export function containerPlan(input: PlanInput): LaunchPlan {
     ]),
     ...mounts(input),
     ["pivot"],
+    ...(readOnlyRoot ? [["read-only-root"]] : []),
     ...userSteps(user),
     ["cwd", container.workingDir ?? "/"],
   ];

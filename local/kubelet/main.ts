@@ -28,6 +28,8 @@ const KUBELET_DIRECTORY = "/var/lib/kubelet";
 const CNI_STATE_DIRECTORY = "/run/cni";
 const CNI_CONF_DIRECTORY = "/etc/cni/net.d";
 
+// A node agent knows the kubelet by this name, as it would a real one.
+process.title = "kubelet";
 const config = readKubeletConfig(new EnvReader());
 const level = config.ok ? (config.value.logLevel as LogLevel) : "info";
 const log = createLog("kubelet", { level }).root;

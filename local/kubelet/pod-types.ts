@@ -54,6 +54,7 @@ export interface ContainerSpec {
   readonly restartPolicy?: string;
   readonly securityContext?: UserContext & {
     readonly privileged?: boolean;
+    readonly readOnlyRootFilesystem?: boolean;
     readonly allowPrivilegeEscalation?: boolean;
     readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] };
   };

@@ -340,6 +340,10 @@ static void pivot(void) {
   must(SYS1(SYS_chdir, "/"), "pivot", "/");
   new_root = 0;
 }
+static void read_only_root(void) {
+  struct mount_attr attr = {MS_RDONLY, 0, 0, 0};
+  must(sys(SYS_mount_setattr, AT_CWD, (word) "/", 0, (word)&attr, sizeof attr), "read-only-root", "");
+}
 static void make_link(const char *content, const char *path) {
   uword last = length(path);
   char parent[4096];
@@ -382,6 +386,7 @@ static void step(const char *name, char **a) {
   else if (same(name, "propagation")) set_propagation(a[0]);
   else if (same(name, "root")) make_root(a[0]);
   else if (same(name, "pivot")) pivot();
+  else if (same(name, "read-only-root")) read_only_root();
   else if (same(name, "dir")) SYS1(SYS_close, open_target(a[0], 1));
   else if (same(name, "link")) make_link(a[0], a[1]);
   else if (same(name, "bind")) bind(a[0], a[1], a[2]);
@@ -401,7 +406,7 @@ static void step(const char *name, char **a) {
   else fail("unknown step", name, -EINVAL);
 }
 static int arity(const char *name) {
-  static const char *none = "fork,pivot,no-new-privs,terminal", *two = "enter,link,tmpfs,sysfs,user", *three = "bind";
+  static const char *none = "fork,pivot,no-new-privs,terminal,read-only-root", *two = "enter,link,tmpfs,sysfs,user", *three = "bind";
   if (listed(none, name)) return 0;
   return listed(three, name) ? 3 : listed(two, name) ? 2 : 1;
 }
