@@ -17,6 +17,7 @@ const ALL: readonly Bundle[] = [
   { name: "sample-client", entry: "local/samples/client.ts" },
   { name: "sample-echo", entry: "local/samples/echo.ts" },
   { name: "sample-load", entry: "local/samples/load.ts" },
+  { name: "identity-probe", entry: "e2e/tour/identity-probe.ts" },
 ];
 
 export const BUNDLES: readonly Bundle[] = ALL.filter((bundle) =>

@@ -1,6 +1,7 @@
 /**
  * A steady load: RATE requests a second to TARGET_URL, half over connections of their own, half over KEEPALIVE kept ones.
  * Counts on PORT (`GET /stats`); a request that fails is counted with its reason and never repeated.
+ * `POST /recycle` opens new kept connections and closes each old one as soon as it is idle.
  */
 import { Agent, createServer, get } from "node:http";
 import { EnvReader } from "#core/runtime/env.ts";
@@ -12,7 +13,7 @@ const kept = env.integer("KEEPALIVE", { default: 8, min: 1, max: 1_000, help: "c
 const port = env.port("PORT", { default: 8080, help: "port of /stats and /ready" });
 
 const TICK_MS = 20;
-const REQUEST_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 35_000;
 
 interface Count {
   tried: number;
@@ -24,7 +25,22 @@ const counts: Record<"fresh" | "kept", Count> = {
   kept: { tried: 0, ok: 0, failed: 0 },
 };
 const reasons = new Map<string, number>();
-const keptAgent = new Agent({ keepAlive: true, maxSockets: kept, maxFreeSockets: kept });
+let keptAgent = newKeptAgent();
+
+function newKeptAgent(): Agent {
+  return new Agent({ keepAlive: true, maxSockets: kept, maxFreeSockets: kept });
+}
+
+/** Nothing is interrupted: a busy connection is closed when its answer has come. */
+function recycle(): void {
+  const old = keptAgent;
+  keptAgent = newKeptAgent();
+  const closeIdle = setInterval(() => {
+    for (const socket of Object.values(old.freeSockets).flatMap((sockets) => sockets ?? [])) socket.destroy();
+    const open = [old.sockets, old.freeSockets].some((sockets) => Object.keys(sockets).length > 0);
+    if (!open) clearInterval(closeIdle);
+  }, TICK_MS);
+}
 
 function note(reason: string): void {
   if (reasons.size < 100 || reasons.has(reason)) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
@@ -60,6 +76,7 @@ setInterval(() => {
 }, TICK_MS);
 
 const server = createServer((request, response) => {
+  if (request.method === "POST" && request.url === "/recycle") recycle();
   response.writeHead(200, { "content-type": "application/json" });
   const seconds = (performance.now() - began) / 1000;
   const body = { ...counts, seconds, rate, reasons: Object.fromEntries(reasons) };
