@@ -8,13 +8,12 @@ import { systemClock, type Clock } from "#core/base/clock.ts";
 import { getSocketOption, resetOnClose } from "#core/linux/socket-options.ts";
 import { errnoName, isErrno } from "#core/linux/system-call-error.ts";
 import { remoteAddress, startConnect, tcpSocketFd } from "#core/linux/tcp-socket.ts";
-import { ip, type IpFamily } from "#core/net/ip.ts";
+import { CAPTURE_PROBE_ADDRESS, CAPTURE_PROBE_PORT } from "#core/model/capture-probe.ts";
+import type { IpFamily } from "#core/net/ip.ts";
 import type { CaptureTarget, SelfTestOutcome } from "./capture.ts";
 import type { PodPins } from "./pins.ts";
 import { readCounters } from "./pod-maps.ts";
 
-const PROBE_ADDRESS = { 4: ip("192.0.2.1"), 6: ip("2001:db8::1") } as const;
-const PROBE_PORT = 9;
 const DEADLINE_MS = 2_000;
 const STEP_MS = 5;
 
@@ -49,7 +48,7 @@ async function probe(
   let fd: number | undefined;
   try {
     fd = tcpSocketFd({ netns: target.netns, family });
-    startConnect(fd, { ip: PROBE_ADDRESS[family], port: PROBE_PORT });
+    startConnect(fd, { ip: CAPTURE_PROBE_ADDRESS[family], port: CAPTURE_PROBE_PORT });
     if (!(await wasAccepted(fd, clock))) return "not-captured";
     const after = readCounters(pins);
     return after.flagged > before.flagged && after.outbound > before.outbound ? "captured" : "not-captured";

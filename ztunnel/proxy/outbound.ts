@@ -11,6 +11,7 @@ import type { HboneClientStream } from "#core/hbone/hbone-pool.ts";
 import { relay, relayPlain } from "#core/hbone/relay.ts";
 import { newTraceparent } from "#core/hbone/trace-context.ts";
 import type { WorkloadCertificate } from "#core/identity/certificate.ts";
+import { isCaptureProbe } from "#core/model/capture-probe.ts";
 import { ZTUNNEL_OWN_PORTS } from "#core/model/well-known.ts";
 import { workloadIdentity } from "#core/model/workload.ts";
 import { isLoopback } from "#core/net/ip.ts";
@@ -27,6 +28,7 @@ import { tunnelReason } from "./tunnel-reason.ts";
 
 /** Takes over an accepted, not started handle. Never rejects for reasons of the connection. */
 export async function serveOutbound(context: PodContext, downstream: Handle): Promise<void> {
+  if (isCaptureProbe(downstream.local)) return downstream.reset(); // the node agent's self-test: seen is all it wants
   const { deps, pod } = context;
   const active = new ActiveConnection(deps, pod.uid, {
     direction: "outbound",
