@@ -103,10 +103,13 @@ export function client({ host, port, from }: Dial): TestClient {
 }
 
 /** Polls until `check` gives something other than undefined or false; fails after five seconds. */
-export async function eventually<T>(what: string, check: () => T | undefined | false): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  check: () => T | undefined | false | Promise<T | undefined | false>,
+): Promise<T> {
   const end = Date.now() + 5_000;
   for (;;) {
-    const value = check();
+    const value = await check();
     if (value !== undefined && value !== false) return value;
     if (Date.now() > end) throw new Error(`not in time: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

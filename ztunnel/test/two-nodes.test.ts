@@ -1,5 +1,6 @@
 /** Connections between pods of two ztunnels, on both socket backends. Refusals first. */
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { suite, test } from "node:test";
 import type { HandleBackend } from "#core/handle/choose-handle.ts";
 import { publicBackend } from "#core/handle/public-backend.ts";
@@ -240,6 +241,30 @@ for (const backend of BACKENDS) {
         },
         countingServer,
       ));
+
+    test("every descriptor comes back, however connections ended", () =>
+      withPair(backend, async ({ here, there, dial }) => {
+        const descriptors = (): number => readdirSync("/proc/self/fd").length;
+        const warm = client(dial);
+        warm.socket.end();
+        await warm.outcome;
+        await eventually("an idle start", () => here.registry.size + there.registry.size === 0);
+        const before = descriptors();
+        const apps = Array.from({ length: 60 }, () => client(dial));
+        await Promise.all(
+          apps.map(async ({ socket, outcome }, i) => {
+            socket.write("x".repeat(1 + i * 1_000));
+            if (i % 3 === 0) socket.end();
+            else if (i % 3 === 1) setImmediate(() => socket.resetAndDestroy());
+            else setTimeout(() => socket.resetAndDestroy(), 20);
+            await outcome;
+          }),
+        );
+        // A third is reset before it can be accepted, and may leave no line.
+        await eventually("a line of every connection that was served", () => here.access().length >= 41);
+        await eventually("all to be gone", () => here.registry.size + there.registry.size === 0);
+        await eventually("descriptors to come back", () => descriptors() <= before);
+      }));
 
     test("a server that speaks first", () =>
       withPair(
