@@ -7,7 +7,7 @@ import { ip } from "../net/ip.ts";
 import { clientContext, serverContext } from "../identity/tls-options.ts";
 import { contextOf, testCa, testIdentity } from "../testing/tls-identities.ts";
 import { chooseBackend } from "./choose-handle.ts";
-import { handleConformance } from "./conformance.ts";
+import { handleConformance } from "../testing/handle-conformance.ts";
 import type { HandleBackend } from "./handle-backend.ts";
 import type { Handle } from "./handle.ts";
 import type { TlsHandle } from "./tls-handle.ts";

@@ -1,6 +1,6 @@
 /**
  * HOT PATH. The byte pipe under everything: one connected socket, plain or TLS, with two backends
- * (public node:net/node:tls, and raw libuv handles) that pass one conformance suite (`conformance.ts`).
+ * (public node:net/node:tls, and raw libuv handles) that pass one conformance suite (`core/testing/handle-conformance.ts`).
  *
  * Contract
  * - Nothing is delivered before `start`, which is called once; bytes that arrive earlier are kept.

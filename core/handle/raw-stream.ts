@@ -26,8 +26,8 @@ interface OwnedRequest extends WriteRequest {
 
 /** How the connection under the wrap is ended; `done` is called once the wrap is closed. */
 export interface RawTerminator {
-  close(done: () => void): void;
-  reset(done: () => void): void;
+  close(wrap: StreamWrap, done: () => void): void;
+  reset(wrap: StreamWrap, done: () => void): void;
   /** A plain socket cannot be reset while its shutdown is under way (EINVAL, and it leaks): wait for it. */
   readonly resetWaitsForShutdown: boolean;
 }
@@ -155,9 +155,9 @@ export class RawStream implements Handle {
     if (this.closed) return;
     this.closed = true;
     this.#error = error;
-    if (this.#write !== "shutting") this.#terminator.reset(this.#onWrapClosed);
+    if (this.#write !== "shutting") this.#terminator.reset(this.#wrap, this.#onWrapClosed);
     else if (this.#terminator.resetWaitsForShutdown) this.#resetPending = true;
-    else this.#terminator.close(this.#onWrapClosed);
+    else this.#terminator.close(this.#wrap, this.#onWrapClosed);
   }
 
   /** Called by the wrap only: a read finished. Returns the next buffer, or undefined to keep the present one. */
@@ -283,7 +283,7 @@ export class RawStream implements Handle {
     this.#write = "ended";
     if (this.#resetPending) {
       this.#resetPending = false;
-      this.#terminator.reset(this.#onWrapClosed);
+      this.#terminator.reset(this.#wrap, this.#onWrapClosed);
       return;
     }
     if (this.closed) return;
@@ -294,7 +294,7 @@ export class RawStream implements Handle {
   #closeWhenBothEnded(): void {
     if (this.closed || !this.#endReported || this.#write !== "ended") return;
     this.closed = true;
-    this.#terminator.close(this.#onWrapClosed);
+    this.#terminator.close(this.#wrap, this.#onWrapClosed);
   }
 
   readonly #onWrapClosed = (): void => {

@@ -4,20 +4,25 @@ import { formatSocketAddress, type SocketAddress } from "../net/socket-address.t
 import type { Handle } from "./handle.ts";
 import { connectTimeout, systemError } from "./handle-errors.ts";
 import type { AddressOut, RawBindings, TcpWrap } from "./raw-bindings.ts";
-import { RawStream } from "./raw-stream.ts";
+import { RawStream, type RawStreamParts, type RawTerminator } from "./raw-stream.ts";
 import type { Listener } from "./socket-factory.ts";
 import { KEEPALIVE_IDLE_SECONDS } from "./tcp-settings.ts";
 import { wrapAddress } from "./wrap-address.ts";
 
-/** The wrap of each plain handle, for TLS to be put on it. */
-const wraps = new WeakMap<Handle, TcpWrap>();
+class RawTcpHandle extends RawStream {
+  readonly tcpWrap: TcpWrap;
+
+  constructor(parts: RawStreamParts, wrap: TcpWrap) {
+    super(parts);
+    this.tcpWrap = wrap;
+  }
+}
 
 /** Takes the wrap out of an open plain raw handle, which is dead afterwards; undefined for any other handle. */
 export function takeTcpWrap(handle: Handle): TcpWrap | undefined {
-  const wrap = wraps.get(handle);
-  if (wrap === undefined || !(handle instanceof RawStream) || handle.closed) return undefined;
+  if (!(handle instanceof RawTcpHandle) || handle.closed) return undefined;
   handle.handOver();
-  return wrap;
+  return handle.tcpWrap;
 }
 
 export function rawTcpHandle(bindings: RawBindings, wrap: TcpWrap): Handle {
@@ -27,23 +32,27 @@ export function rawTcpHandle(bindings: RawBindings, wrap: TcpWrap): Handle {
   const remote: AddressOut = {};
   wrap.getsockname(local);
   wrap.getpeername(remote);
-  const handle = new RawStream({
-    bindings,
-    wrap,
-    terminator: {
-      close: (done) => wrap.close(done),
-      reset: (done) => {
-        if (wrap.reset(done) !== 0) wrap.close(done);
-      },
-      resetWaitsForShutdown: true,
+  return new RawTcpHandle(
+    {
+      bindings,
+      wrap,
+      terminator: tcpTerminator,
+      local: wrapAddress(local.address, local.port),
+      remote: wrapAddress(remote.address, remote.port),
+      copiesOnWrite: false,
     },
-    local: wrapAddress(local.address, local.port),
-    remote: wrapAddress(remote.address, remote.port),
-    copiesOnWrite: false,
-  });
-  wraps.set(handle, wrap);
-  return handle;
+    wrap,
+  );
 }
+
+/** One for all: a closure less per connection. */
+const tcpTerminator: RawTerminator = {
+  close: (wrap, done) => wrap.close(done),
+  reset: (wrap, done) => {
+    if ((wrap as TcpWrap).reset(done) !== 0) wrap.close(done);
+  },
+  resetWaitsForShutdown: true,
+};
 
 /** Listens on an open wrap (bound or adopted by fd), which it closes on failure. Throws the system error. */
 export function rawListen(

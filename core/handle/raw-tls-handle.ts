@@ -76,12 +76,12 @@ function tlsTerminator({ tls, socket }: TlsParts): RawTerminator {
     else tls.once("close", () => done());
   };
   return {
-    close: (done) => {
+    close: (_wrap, done) => {
       whenClosed(done);
       tls.destroy();
     },
     // The transport's close destroys the TLS socket; destroying both here crashes the process.
-    reset: (done) => {
+    reset: (_wrap, done) => {
       whenClosed(done);
       socket.resetAndDestroy();
     },

@@ -94,12 +94,12 @@ export class HbonePool {
 
   /** Tunnels of matching keys take no new streams and end with their last one. */
   retire(matches: (key: HbonePoolKey) => boolean): void {
-    for (const { key, entry } of [...this.#entries.values()]) if (matches(key)) entry.retire();
+    for (const { key, entry } of this.#entries.values()) if (matches(key)) entry.retire();
   }
 
   /** Tunnels of matching keys end now; their streams report "closed-by-policy". */
   abort(matches: (key: HbonePoolKey) => boolean, reason: string): void {
-    for (const { key, entry } of [...this.#entries.values()]) {
+    for (const { key, entry } of this.#entries.values()) {
       if (matches(key)) entry.destroy(closedByPolicy(reason));
     }
   }

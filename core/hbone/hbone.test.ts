@@ -217,7 +217,8 @@ async function openMesh(
 ): Promise<Mesh> {
   const app = createServer({ allowHalfOpen: true }, onApp);
   await listenOn(app);
-  const target = options.target ?? { ip: LOOPBACK, port: (app.address() as AddressInfo).port };
+  const { port } = app.address() as AddressInfo;
+  const target = options.target ?? { ip: LOOPBACK, port };
   const relays: ReturnType<typeof relay>[] = [];
   let accepted = 0;
   const hbone = await hboneFixture({
@@ -258,7 +259,7 @@ async function openMesh(
       return Promise.all(relays.map((each) => each.done));
     },
     quiet: async () => {
-      for (let same = 0, last = -1; same < 10; ) {
+      for (let same = 0, last = -1; same < 10;) {
         const now = relays.reduce((sum, each) => sum + each.bytesReceived + each.bytesSent, 0);
         same = now === last && now > 0 ? same + 1 : 0;
         last = now;

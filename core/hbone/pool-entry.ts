@@ -82,11 +82,11 @@ export class PoolEntry implements TunnelEvents {
 
   /** GOAWAY to all; they end with their last stream. */
   retire(): void {
-    for (const tunnel of [...this.#tunnels]) this.#drain(tunnel);
+    for (const tunnel of this.#tunnels) this.#drain(tunnel);
   }
 
   destroy(error: Error): void {
-    for (const tunnel of [...this.#tunnels]) tunnel.session.destroy(error);
+    for (const tunnel of this.#tunnels) tunnel.session.destroy(error);
   }
 
   #isUsable(tunnel: Tunnel, serial: string): boolean {

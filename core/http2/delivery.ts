@@ -51,10 +51,13 @@ export class Delivery {
     }
     this.#total += end - start;
     if (this.#total >= GATHER_BYTES || last >= MAX_PIECES - 2) this.flush();
-    else if (!this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(this.#flushLater);
-    }
+  }
+
+  /** After a read: the burst may go on, but nothing waits beyond this turn of the loop. */
+  flushSoon(): void {
+    if (this.#total === 0 || this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#flushLater);
   }
 
   flush(): void {

@@ -37,20 +37,34 @@ export function checkFrameHeader(
   maxFrameSize: number,
   blockStream: number,
 ): FrameBreach | undefined {
-  const { type, streamId, length } = header;
+  const { type, streamId, length, flags } = header;
+  // The common case first.
   if (type === FrameType.DATA && streamId !== 0 && blockStream === 0 && length <= maxFrameSize) {
-    return length === 0 && (header.flags & Flag.PADDED) !== 0 ? sizeBreach(header) : undefined;
+    return length === 0 && (flags & Flag.PADDED) !== 0 ? sizeBreach(header) : undefined;
   }
   if (length > maxFrameSize) return sizeBreach(header);
+  return (
+    blockBreach(header, blockStream) ??
+    streamBreach(header) ??
+    (isLengthWrong(header) ? sizeBreach(header) : undefined)
+  );
+}
+
+/** RFC 9113 6.10: a header block is not interrupted, and CONTINUATION only continues one. */
+function blockBreach({ type, streamId }: FrameHeader, blockStream: number): FrameBreach | undefined {
   const isContinuation = type === FrameType.CONTINUATION;
-  if (blockStream !== 0 && !(isContinuation && streamId === blockStream)) {
-    return protocolBreach("a header block was interrupted");
+  if (blockStream === 0) {
+    return isContinuation ? protocolBreach("CONTINUATION without a header block") : undefined;
   }
-  if (blockStream === 0 && isContinuation) return protocolBreach("CONTINUATION without a header block");
+  const isContinued = isContinuation && streamId === blockStream;
+  return isContinued ? undefined : protocolBreach("a header block was interrupted");
+}
+
+function streamBreach({ type, streamId }: FrameHeader): FrameBreach | undefined {
   if (type === FrameType.PUSH_PROMISE) return protocolBreach("PUSH_PROMISE, which was not enabled");
   if (streamId === 0 && ON_STREAM.has(type)) return protocolBreach(`frame type ${type} on stream 0`);
   if (streamId !== 0 && ON_CONNECTION.has(type)) return protocolBreach(`frame type ${type} on a stream`);
-  return isLengthWrong(header) ? sizeBreach(header) : undefined;
+  return undefined;
 }
 
 function isLengthWrong({ type, flags, length }: FrameHeader): boolean {

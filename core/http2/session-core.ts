@@ -1,7 +1,8 @@
 /** HOT PATH. What the parts of a session share: streams, writer, windows, limits, and the operations on streams. */
+import { ChurnTable } from "../base/churn-table.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Handle } from "../handle/handle.ts";
-import { ErrorCode } from "./error-codes.ts";
+import type { ErrorCode } from "./error-codes.ts";
 import { CONNECTION_WINDOW, type ReceiveBudget, ReceiveWindow } from "./flow-control.ts";
 import { FloodGuard } from "./flood-limits.ts";
 import { FrameType } from "./frame-types.ts";
@@ -34,7 +35,7 @@ export class SessionCore implements StreamHost {
   readonly writer: FrameWriter;
   readonly queue: SendQueue;
   readonly guard: FloodGuard;
-  readonly streams: Map<number, Http2Stream> = new Map();
+  readonly streams: ChurnTable<Http2Stream> = new ChurnTable();
   /** Streams that were reset: frames that were under way are not the peer's fault. */
   readonly recentlyReset: Set<number> = new Set();
   readonly floor: number;

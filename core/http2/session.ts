@@ -190,6 +190,7 @@ export class Http2Session implements HandleEvents, SessionControl {
     writer.hold();
     this.#reader.push(bytes);
     if (bytes.length < SHORT_READ) this.#delivery.flush();
+    else this.#delivery.flushSoon();
     this.#ring.isDelivered = this.#delivery.isEmpty;
     writer.release();
     if (writer.pendingControlBytes > this.#core.limits.controlOutputBytes) this.#stopReading();
@@ -317,7 +318,7 @@ export class Http2Session implements HandleEvents, SessionControl {
     this.#timers.stall();
     this.#timers.drain();
     const lost = this.#error ?? new AmbitError(HTTP2_CLOSED, "the session was closed");
-    for (const stream of [...this.#core.streams.values()]) {
+    for (const stream of this.#core.streams.values()) {
       this.#core.endStream(stream, { kind: "session-lost", error: lost });
     }
   }

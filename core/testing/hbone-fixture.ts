@@ -98,8 +98,7 @@ export function dialDeps(backend: HandleBackend, key: HbonePoolKey): HboneDialDe
       context: clientContext(clientCertificate),
       serial: clientCertificate.serial,
       notAfterMs: clientCertificate.notAfterMs,
-      verifyPeer: (peer) =>
-        verifyServerPeer(peerChain(peer), { expectedIdentities: key.expectedIdentities }),
+      verifyPeer: (peer) => verifyServerPeer(peerChain(peer), { expectedIdentities: key.expectedIdentities }),
     }),
   };
 }

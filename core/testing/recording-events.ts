@@ -1,5 +1,5 @@
 /** For tests: starts a handle, keeps everything that happens to it, and writes with back-pressure. */
-import type { Handle, HandleEvents } from "./handle.ts";
+import type { Handle, HandleEvents } from "../handle/handle.ts";
 
 export class RecordingEvents implements HandleEvents {
   readonly #handle: Handle;

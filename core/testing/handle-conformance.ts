@@ -8,8 +8,8 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { describe, it } from "node:test";
 import type { SecureContext } from "node:tls";
 import { ip } from "../net/ip.ts";
-import type { HandleBackend } from "./handle-backend.ts";
-import type { Handle, HandleEvents } from "./handle.ts";
+import type { HandleBackend } from "../handle/handle-backend.ts";
+import type { Handle, HandleEvents } from "../handle/handle.ts";
 import { RecordingEvents } from "./recording-events.ts";
 
 export interface ConformanceOptions {
