@@ -27,15 +27,23 @@ const FIELD_MANAGER = "ambit-controller-status";
 
 export class StatusWriter {
   readonly #deps: StatusWriterDeps;
+  /** By object: the version that was last written to. Until the watch has told of that write it is not repeated. */
+  readonly #written = new Map<string, string>();
 
   constructor(deps: StatusWriterDeps) {
     this.#deps = deps;
     const { policies } = deps;
     policies.authorizationPolicies.subscribe((changes) => {
-      for (const { key, new: policy } of changes) if (policy !== undefined) this.#authorization(key);
+      for (const { key, new: policy } of changes) {
+        if (policy === undefined) this.#written.delete(`${AUTHORIZATION_POLICY.kind} ${key}`);
+        else this.#authorization(key);
+      }
     });
     policies.peerAuthentications.subscribe((changes) => {
-      for (const { key, new: policy } of changes) if (policy !== undefined) this.#peer(key);
+      for (const { key, new: policy } of changes) {
+        if (policy === undefined) this.#written.delete(`${PEER_AUTHENTICATION.kind} ${key}`);
+        else this.#peer(key);
+      }
     });
   }
 
@@ -75,19 +83,26 @@ export class StatusWriter {
     // Most changes say nothing new, our own writes among them: they need not pass the queue.
     if (object === undefined || now === undefined) return;
     if (conditionsToApply(object.conditions, now, clock.nowMs()) === undefined) return;
-    queue.put(`${kind.kind} ${key}`, async () => {
+    const name = `${kind.kind} ${key}`;
+    queue.put(name, async () => {
       const current = objects.get(key);
       const condition = current === undefined ? undefined : wanted(current);
-      if (current === undefined || condition === undefined) return;
+      if (current === undefined || condition === undefined) {
+        this.#written.delete(name);
+        return;
+      }
+      const mark = `${current.metadata.uid} ${current.metadata.resourceVersion} ${JSON.stringify(condition)}`;
+      if (this.#written.get(name) === mark) return;
       const conditions = conditionsToApply(current.conditions, condition, clock.nowMs());
       if (conditions === undefined) return;
-      const { namespace, name } = current.metadata;
+      const { namespace, name: objectName } = current.metadata;
       await serverSideApply(
         client,
-        { kind, namespace, name, subresource: "status" },
+        { kind, namespace, name: objectName, subresource: "status" },
         { status: { conditions } },
         { fieldManager: FIELD_MANAGER, force: true },
       );
+      this.#written.set(name, mark);
     });
   }
 }

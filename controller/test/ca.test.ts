@@ -77,7 +77,10 @@ function ask(options: Ask = {}): Promise<readonly string[]> {
       metadata,
       { deadline: Date.now() + 5_000 },
       (error: ServiceError | null, reply?: Buffer) => {
-        if (error !== null) return void reject(error);
+        if (error !== null) {
+          reject(error);
+          return;
+        }
         const decoded = decodeCertificateResponse(reply ?? Buffer.alloc(0));
         assert.ok(decoded.ok);
         resolve(decoded.value.certChain);
