@@ -13,8 +13,11 @@ export type ServeConnection = (handle: Handle) => Promise<void>;
 export function acceptLoop(context: PodContext, port: number, serve: ServeConnection): Promise<Listener> {
   const { log, connectionLog, metrics, options } = context.deps;
   return context.sockets.listen({ port, backlog: BACKLOG }, (handle) => {
-    // Reset before it was accepted (as by capture's self-test): there is nobody to serve, and nothing known to log.
-    if (handle.remote.port === 0) return handle.reset();
+    // Reset before it was accepted (as by capture's self-test): nobody to serve, no address to log, so only counted.
+    if (handle.remote.port === 0) {
+      metrics.goneBeforeAccept();
+      return handle.reset();
+    }
     if (connectionLog.alive >= options.maxConnections) {
       metrics.connectionRefused();
       return handle.reset();

@@ -76,6 +76,7 @@ export class ProxyMetrics {
   readonly #open = { source: 0, destination: 0 };
   #handshakesRefused = 0;
   #connectionsRefused = 0;
+  #goneBeforeAccept = 0;
 
   opened(subject: MetricSubject): void {
     this.#open[subject.reporter]++;
@@ -97,6 +98,10 @@ export class ProxyMetrics {
 
   connectionRefused(): void {
     this.#connectionsRefused++;
+  }
+
+  goneBeforeAccept(): void {
+    this.#goneBeforeAccept++;
   }
 
   /** Adds the metrics to a registry; values are read at each scrape. */
@@ -133,6 +138,14 @@ export class ProxyMetrics {
       registry,
       { name: "ambit_connections_refused_total", help: "Connections refused: too many were open" },
       () => this.#connectionsRefused,
+    );
+    counter(
+      registry,
+      {
+        name: "ambit_connections_gone_total",
+        help: "Connections that their client reset before they were accepted",
+      },
+      () => this.#goneBeforeAccept,
     );
   }
 

@@ -256,7 +256,7 @@ for (const backend of BACKENDS) {
             socket.write("x".repeat(1 + i * 1_000));
             if (i % 3 === 0) socket.end();
             else if (i % 3 === 1) setImmediate(() => socket.resetAndDestroy());
-            else setTimeout(() => socket.resetAndDestroy(), 20);
+            else setTimeout(() => socket.resetAndDestroy(), 200);
             await outcome;
           }),
         );
