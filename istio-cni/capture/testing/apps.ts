@@ -118,6 +118,8 @@ export function codeOf(error: unknown): string {
 export interface LoadReport {
   readonly longMessages: number;
   readonly newConnections: number;
+  /** Of a new connection with its question and answer; reported, not asserted. */
+  readonly slowestMs: number;
   readonly errors: readonly string[];
 }
 
@@ -128,7 +130,7 @@ export interface Load {
 
 /** Open connections that never pause, and new connections one after the other. */
 export function startLoad(netns: Netns, host: string, port: number, longConnections: number): Load {
-  const report = { longMessages: 0, newConnections: 0, errors: [] as string[] };
+  const report = { longMessages: 0, newConnections: 0, slowestMs: 0, errors: [] as string[] };
   let running = true;
   const long = async (index: number): Promise<void> => {
     const socket = await connect(netns, host, port);
@@ -143,7 +145,9 @@ export function startLoad(netns: Netns, host: string, port: number, longConnecti
   };
   const fresh = async (): Promise<void> => {
     while (running) {
+      const start = performance.now();
       const result = await call(netns, host, port, { text: "N-CLEAR" });
+      report.slowestMs = Math.max(report.slowestMs, Math.round(performance.now() - start));
       if (result.kind === "failed") report.errors.push(`new ${host}: ${result.code}`);
       else report.newConnections++;
       await sleep(5);

@@ -98,7 +98,8 @@ const PLACES: Readonly<Record<PodName, Place>> = {
 /** Makes the pod's device and its routes. */
 function connectPod(run: Run, netns: string, name: PodName): void {
   const { node, host } = PLACES[name];
-  run(`n${node}`, `link add v${name} type veth peer name eth0 netns ${netns}`);
+  const mac = `02:00:00:00:0${node}:${host}`; // a new device has the old address: neighbours need not learn it
+  run(`n${node}`, `link add v${name} type veth peer name eth0 address ${mac} netns ${netns}`);
   run(`n${node}`, `link set v${name} master br0 up`);
   run(
     name,

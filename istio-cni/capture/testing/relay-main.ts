@@ -6,12 +6,15 @@
 import net from "node:net";
 import { Transform } from "node:stream";
 import { openNetns, type Netns } from "#core/linux/netns.ts";
+import { setSocketOption } from "#core/linux/socket-options.ts";
 import { tcpListenerFd, tcpSocketFd } from "#core/linux/tcp-socket.ts";
 
 export interface RelayOptions {
   readonly netnsNames: readonly string[];
   /** Dial destinations directly instead of through their relay. */
   readonly plain?: boolean;
+  /** Listeners as a foreign ztunnel makes them. */
+  readonly withoutReuseAddress?: boolean;
 }
 
 export type RelayCommand = "stop-listening" | "counts";
@@ -28,7 +31,7 @@ const servers: net.Server[] = [];
 
 function main(): void {
   const options = JSON.parse(process.argv[2] ?? "{}") as RelayOptions;
-  for (const name of options.netnsNames) serve(openNetns(`/run/netns/${name}`), options.plain ?? false);
+  for (const name of options.netnsNames) serve(openNetns(`/run/netns/${name}`), options);
   process.on("disconnect", () => process.exit(0));
   process.on("message", (command: RelayCommand) => {
     if (command === "stop-listening") for (const server of servers) server.close();
@@ -37,21 +40,24 @@ function main(): void {
   process.send?.("ready");
 }
 
-function serve(netns: Netns, plain: boolean): void {
-  listen(netns, 15_006, (client) => {
+function serve(netns: Netns, options: RelayOptions): void {
+  const reuse = options.withoutReuseAddress !== true;
+  const listen = (port: number, onConnection: (client: net.Socket) => void): void =>
+    startServer(listenerFd(netns, port, reuse), onConnection);
+  listen(15_006, (client) => {
     counts.inbound++;
     const { address, port } = local(client);
     relay(client, dial(netns, { address, port, source: unmap(client.remoteAddress) }), false);
   });
-  listen(netns, 15_001, (client) => {
+  listen(15_001, (client) => {
     counts.outbound++;
     const { address, port } = local(client);
-    if (plain) return relay(client, dial(netns, { address, port }), false);
+    if (options.plain === true) return relay(client, dial(netns, { address, port }), false);
     const tunnel = dial(netns, { address, port: 15_008 });
     tunnel.write(`${address} ${port} ${unmap(client.remoteAddress)}\n`);
     return relay(client, tunnel, true);
   });
-  listen(netns, 15_008, (client) => {
+  listen(15_008, (client) => {
     counts.hbone++;
     readLine(client, (line) => {
       const [address = "", port = "", source = ""] = line.split(" ");
@@ -60,8 +66,13 @@ function serve(netns: Netns, plain: boolean): void {
   });
 }
 
-function listen(netns: Netns, port: number, onConnection: (client: net.Socket) => void): void {
+function listenerFd(netns: Netns, port: number, reuse: boolean): number {
   const fd = tcpListenerFd({ netns, port, mark: MARK, transparent: true, backlog: 512 });
+  if (!reuse) setSocketOption(fd, "SO_REUSEADDR", 0);
+  return fd;
+}
+
+function startServer(fd: number, onConnection: (client: net.Socket) => void): void {
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     client.on("error", () => undefined);
     try {
