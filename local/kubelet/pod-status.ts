@@ -1,5 +1,5 @@
 /** Pure. What the kubelet knows about a pod, as the API's PodStatus. */
-import type { ContainerStatus, PodCondition, PodObject, PodStatus } from "./pod-types.ts";
+import type { ContainerSpec, ContainerStatus, PodCondition, PodObject, PodStatus } from "./pod-types.ts";
 import { qosClass } from "./resources.ts";
 
 export interface PodFactsForStatus {
@@ -78,4 +78,10 @@ function withTimes(
     const before = old.find((c) => c.type === next.type && c.status === next.status);
     return { ...next, lastTransitionTime: before?.lastTransitionTime ?? now };
   });
+}
+
+/** Of a container whose turn has not come. */
+export function waitingStatus({ name, image }: ContainerSpec, reason: string): ContainerStatus {
+  const state = { waiting: { reason } };
+  return { name, image, imageID: "", ready: false, started: false, restartCount: 0, state, lastState: {} };
 }

@@ -10,7 +10,7 @@ import { userPlan } from "./container-plan.ts";
 import type { PodFacts } from "./environment.ts";
 import { lookUpImage } from "../images.ts";
 import type { NodeContext } from "./node-context.ts";
-import { podStatus } from "./pod-status.ts";
+import { podStatus, waitingStatus } from "./pod-status.ts";
 import type { ContainerSpec, ContainerStatus, PodObject, PodStatus } from "./pod-types.ts";
 import { podCgroup } from "./resources.ts";
 import { createSandbox, removeNetwork, removeSandboxDirectory, type Sandbox } from "./sandbox.ts";
@@ -192,6 +192,7 @@ export class PodWorker {
     sentence: (error: string) => string,
     attempt: () => Promise<T>,
   ): Promise<T> {
+    let lastMessage = "";
     for (;;) {
       this.#ending.signal.throwIfAborted();
       try {
@@ -199,7 +200,10 @@ export class PodWorker {
       } catch (error) {
         const message = sentence(describeError(error).replace(/^(CNI_FAILED|VOLUME_FAILED): /, ""));
         this.#context.access.recordEvent(this.#pod, { type: "Warning", reason, message });
-        this.#context.log.warn(
+        // The event counts repetitions; the log need not.
+        const level = message === lastMessage ? "debug" : "warn";
+        lastMessage = message;
+        this.#context.log[level](
           { pod: this.#pod.metadata.name, reason, error: message },
           "pod start attempt failed",
         );
@@ -316,20 +320,6 @@ export class PodWorker {
       if (!this.#finished) this.#context.clock.after(RETRY_MS, () => this.#report());
     }
   }
-}
-
-function waitingStatus(container: ContainerSpec, reason: string): ContainerStatus {
-  const { name, image } = container;
-  return {
-    name,
-    image,
-    imageID: "",
-    ready: false,
-    started: false,
-    restartCount: 0,
-    state: { waiting: { reason } },
-    lastState: {},
-  };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

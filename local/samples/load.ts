@@ -1,6 +1,7 @@
 /**
  * A steady load: RATE requests a second to TARGET_URL, half over connections of their own, half over KEEPALIVE kept ones.
- * Counts on PORT (`GET /stats`); a request that fails is counted with its reason and never repeated.
+ * Begins (and is ready) once the target has answered for the first time. Counts on PORT (`GET /stats`); a request that fails is
+ * counted with its reason and never repeated.
  * `POST /recycle` opens new kept connections and closes each old one as soon as it is idle.
  */
 import { Agent, createServer, get } from "node:http";
@@ -13,6 +14,7 @@ const kept = env.integer("KEEPALIVE", { default: 8, min: 1, max: 1_000, help: "c
 const port = env.port("PORT", { default: 8080, help: "port of /stats and /ready" });
 
 const TICK_MS = 20;
+const KNOCK_MS = 100;
 const REQUEST_TIMEOUT_MS = 35_000;
 
 interface Count {
@@ -64,23 +66,43 @@ function ask(kind: "fresh" | "kept"): void {
     answer.on("error", (error) => end(error.message));
   });
   request.on("timeout", () => request.destroy(new Error("no answer in time")));
-  request.on("error", (error) => end(error.message));
+  request.on("error", (error) => end(reasonOf(error)));
 }
 
-const began = performance.now();
+function reasonOf(error: Error): string {
+  return (error as NodeJS.ErrnoException).code ?? error.message;
+}
+
+let began: number | undefined;
 let sent = 0;
 /** Sends what is due; after a pause the missed requests are made up for, so that `tried` tells the truth about the rate. */
-setInterval(() => {
-  const due = Math.floor(((performance.now() - began) / 1000) * rate);
+function sendDue(start: number): void {
+  const due = Math.floor(((performance.now() - start) / 1000) * rate);
   for (; sent < due; sent++) ask(sent % 2 === 0 ? "fresh" : "kept");
-}, TICK_MS);
+}
+
+function knock(): void {
+  const request = get(target, { agent: false, timeout: REQUEST_TIMEOUT_MS }, (answer) => {
+    answer.resume();
+    if (answer.statusCode !== 200) return setTimeout(knock, KNOCK_MS);
+    const start = performance.now();
+    began = start;
+    return setInterval(() => sendDue(start), TICK_MS);
+  });
+  request.on("timeout", () => request.destroy());
+  request.on("error", () => setTimeout(knock, KNOCK_MS));
+}
+knock();
 
 const server = createServer((request, response) => {
   if (request.method === "POST" && request.url === "/recycle") recycle();
-  response.writeHead(200, { "content-type": "application/json" });
-  const seconds = (performance.now() - began) / 1000;
+  const isReady = began !== undefined;
+  response.writeHead(request.url === "/ready" && !isReady ? 503 : 200, {
+    "content-type": "application/json",
+  });
+  const seconds = began === undefined ? 0 : (performance.now() - began) / 1000;
   const body = { ...counts, seconds, rate, reasons: Object.fromEntries(reasons) };
-  response.end(`${JSON.stringify(request.url === "/ready" ? { ready: true } : body)}\n`);
+  response.end(`${JSON.stringify(request.url === "/ready" ? { ready: isReady } : body)}\n`);
 });
 server.listen({ port, host: "::" });
 process.on("SIGTERM", () => process.exit(0));
