@@ -13,6 +13,7 @@ import type { ControllerConfig } from "./config.ts";
 import { controllerGauges } from "./gauges.ts";
 import { MeshGraph } from "./mesh-graph.ts";
 import { createMetrics } from "./metrics.ts";
+import { logProblems } from "./problem-log.ts";
 import { Admission } from "./push/admission.ts";
 import { DeltaServer } from "./push/delta-server.ts";
 import { RootDistribution } from "./ca/root-distribution.ts";
@@ -139,6 +140,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     trustDomain: () => graph.index.mesh().trustDomain,
     isLeader: () => election.isLeader() && graph.isPublished,
   });
+  logProblems(graph.index, log.child("translate"));
   const status = new StatusWriter({
     client,
     clock,
