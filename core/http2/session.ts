@@ -56,6 +56,7 @@ export class Http2Session implements HandleEvents, SessionControl {
   #goawaySent = false;
   #peerGoaway = false;
   #readingStopped = false;
+  #lingering = false;
   #error: Error | undefined;
 
   /** Starts at once: `handle` must not have been started. */
@@ -301,6 +302,8 @@ export class Http2Session implements HandleEvents, SessionControl {
 
   /** Sends what is queued and a FIN; a peer that does not close in time is reset. */
   #linger(): void {
+    if (this.#lingering) return;
+    this.#lingering = true;
     this.#core.writer.finish(() => this.#handle.shutdown());
     this.#timers.linger();
     this.#timers.linger = this.#clock.after(LINGER_MS, () => this.#handle.reset());
