@@ -14,11 +14,11 @@ test("a node name is all that must be given", () => {
 });
 
 test("every problem is reported at once", () => {
-  const config = parseConfig(new EnvReader({ SECRET_TTL: "soon", ADMIN_PORT: "-1" }));
+  const config = parseConfig(new EnvReader({ SECRET_TTL: "soon", AMBIT_HANDLES: "rare", ADMIN_PORT: "-1" }));
   assert.ok(!config.ok);
   assert.deepEqual(
     config.problems.map((p) => p.path),
-    ["NODE_NAME", "SECRET_TTL", "ADMIN_PORT"],
+    ["NODE_NAME", "SECRET_TTL", "AMBIT_HANDLES", "ADMIN_PORT"],
   );
 });
 

@@ -148,7 +148,11 @@ function readDataPath(env: EnvReader): Pick<ZtunnelConfig, DataPathKeys> {
     help: "grace period of the pod, from which the drain deadline follows",
   });
   return {
-    handles: handlesOf(env),
+    handles: env.choice("AMBIT_HANDLES", {
+      choices: ["", "raw", "public"],
+      default: "",
+      help: "raw or public; empty chooses",
+    }),
     shortCircuit: env.boolean("AMBIT_SHORT_CIRCUIT", {
       default: true,
       help: "join two pods of this node in process, after the same authorization",
@@ -176,19 +180,17 @@ function drainDeadlineMs(graceSeconds: number): number {
   return Math.max(1, graceSeconds > 10 ? graceSeconds - 5 : graceSeconds - 1) * 1_000;
 }
 
-function handlesOf(env: EnvReader): ZtunnelConfig["handles"] {
-  const text = env.string("AMBIT_HANDLES", { default: "", help: "raw or public; empty chooses" });
-  return text === "raw" || text === "public" ? text : "";
-}
-
 type OperationKeys = "logLevel" | "logFormat" | "adminPort" | "metricsPort" | "readinessPort" | "version";
 
 function readOperation(env: EnvReader): Pick<ZtunnelConfig, OperationKeys> {
   const level = env.string("RUST_LOG", { default: "info", help: "trace, debug, info, warn or error" });
-  const format = env.string("LOG_FORMAT", { default: "json", help: "json or plain" });
   return {
     logLevel: parseLogLevel(level) ?? "info",
-    logFormat: format === "plain" ? "plain" : "json",
+    logFormat: env.choice("LOG_FORMAT", {
+      choices: ["json", "plain"],
+      default: "json",
+      help: "json or plain",
+    }),
     adminPort: env.port("ADMIN_PORT", { default: ADMIN_PORT, help: "admin endpoint on localhost" }),
     metricsPort: env.port("STATS_PORT", { default: METRICS_PORT, help: "Prometheus endpoint" }),
     readinessPort: env.port("READINESS_PORT", { default: READINESS_PORT, help: "readiness endpoint" }),

@@ -29,6 +29,15 @@ export class EnvReader {
     return this.#read(name, options, (text) => text) ?? "";
   }
 
+  /** One of `choices`, as written there. */
+  choice<T extends string>(
+    name: string,
+    options: VariableHelp<T> & { readonly choices: readonly [T, ...T[]] },
+  ): T {
+    const { choices } = options;
+    return this.#read(name, options, (text) => choices.find((choice) => choice === text)) ?? choices[0];
+  }
+
   boolean(name: string, options: VariableHelp<boolean>): boolean {
     const value = this.#read(name, options, (text) => {
       if (text === "true" || text === "1") return true;

@@ -145,6 +145,20 @@ function suite(attachment: Attachment): void {
     assert.deepEqual(result, { kind: "ok", reply: "e:HELLO-CLEAR", local: t.a.ipv4, remote: vip });
   });
 
+  test("a pod reaches itself by its service, under its own identity", async () => {
+    const vip = "10.96.77.8";
+    const service: Service = aService({
+      name: "a",
+      vips: [{ network: "", ip: vip as never }],
+      ports: [{ servicePort: 80, targetPort: PORT, appProtocol: "unknown" }],
+    });
+    const ports: ReadonlyMap<number, number> = new Map();
+    const services = new Map([[`default/${service.hostname}` as never, ports]]);
+    mesh.commit(service, workload(t.a, nodes.n1, { services }));
+    const result = await call(t.a.netns, vip, 80);
+    assert.deepEqual(result, { kind: "ok", reply: "e:HELLO-CLEAR", local: t.a.ipv4, remote: vip });
+  });
+
   test("plaintext from outside passes without STRICT and is refused with it; tunnels are not", async () => {
     assert.equal((await call(t.n2, t.a.ipv4, PORT)).kind, "ok");
     const strict = aStrictPolicy({ scope: "global" });
