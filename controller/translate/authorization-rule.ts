@@ -87,14 +87,18 @@ function allowRule(groups: readonly (readonly Entry[])[]): AuthorizationRule | u
     : { clauses: clauses.map((matches) => ({ matches })) };
 }
 
-/** Conditions that cannot be seen are ignored. A group with an entry of nothing else is thereby always true. */
+/**
+ * Conditions that cannot be seen are ignored. A group with an entry of nothing else is thereby always true and left out;
+ * where that would leave no condition at all, the entries that can be seen stay: they alone are surely meant.
+ */
 function denyRule(groups: readonly (readonly Entry[])[]): AuthorizationRule | undefined {
   if (groups.length === 0) return { clauses: [] };
-  const clauses: AuthorizationClause[] = [];
-  for (const group of groups) {
-    const ignored = group.some((entry) => (entry.incomplete || entry.impossible) && isEmpty(entry.match));
-    if (!ignored) clauses.push({ matches: group.map((entry) => entry.match) });
-  }
+  const unseen = (entry: Entry): boolean => (entry.incomplete || entry.impossible) && isEmpty(entry.match);
+  const firm = groups.filter((group) => !group.some(unseen));
+  const kept = firm.length > 0 ? firm : groups.map((group) => group.filter((entry) => !unseen(entry)));
+  const clauses: readonly AuthorizationClause[] = kept
+    .filter((group) => group.length > 0)
+    .map((group) => ({ matches: group.map((entry) => entry.match) }));
   return clauses.length === 0 ? undefined : { clauses };
 }
 
