@@ -1,0 +1,130 @@
+/** What hands do in pods. Each function is sent as text: it may use its arguments alone, and no function of this file. */
+import type { Hands } from "./hands.ts";
+
+export type CallResult =
+  | { readonly kind: "ok"; readonly reply: string; readonly local: string; readonly remote: string }
+  | { readonly kind: "failed"; readonly code: string };
+
+/** A server that answers `e:<text>`; the addresses of its callers go to `notes[name]`. */
+export function serveEcho(world: Hands, name: string, port: number): Promise<void> {
+  const peers: string[] = [];
+  world.notes[name] = peers;
+  const server = world.net.createServer({ allowHalfOpen: true }, (socket) => {
+    peers.push((socket.remoteAddress ?? "").replace(/^::ffff:/, ""));
+    world.sockets[`${name}#${peers.length}`] = socket;
+    socket.on("data", (bytes) => socket.write(`e:${bytes.toString()}`));
+    socket.on("end", () => socket.end());
+    socket.on("error", () => undefined);
+  });
+  world.servers[name] = server;
+  return new Promise((resolve, reject) => {
+    server.on("error", reject);
+    server.listen({ port, host: "::" }, () => resolve());
+  });
+}
+
+/** Addresses of those who called this server. */
+export function callersOf(world: Hands, name: string): readonly string[] {
+  return world.notes[name] ?? [];
+}
+
+/** Connects, says `text`, waits for the answer and for the end. */
+export function call(world: Hands, host: string, port: number, text: string): Promise<CallResult> {
+  return new Promise((resolve) => {
+    const socket = world.net.connect({ host, port, timeout: 15_000 });
+    let reply = "";
+    const ends = { local: "", remote: "" };
+    socket.on("connect", () => {
+      ends.local = socket.localAddress ?? "";
+      ends.remote = socket.remoteAddress ?? "";
+      socket.write(text);
+    });
+    socket.on("data", (bytes) => {
+      reply += bytes.toString();
+      if (reply.length >= text.length + 2) socket.end();
+    });
+    socket.on("timeout", () => socket.destroy(Object.assign(new Error("timeout"), { code: "TIMEOUT" })));
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      resolve({ kind: "failed", code: error.code ?? error.message }),
+    );
+    socket.on("close", () =>
+      resolve(reply === "" ? { kind: "failed", code: "EOF" } : { kind: "ok", reply, ...ends }),
+    );
+  });
+}
+
+/** Opens a connection that stays, under a name. */
+export function open(
+  world: Hands,
+  name: string,
+  host: string,
+  port: number,
+): Promise<{ local: string; localPort: number }> {
+  return new Promise((resolve, reject) => {
+    const socket = world.net.connect({ host, port });
+    const said: string[] = [];
+    world.notes[name] = said;
+    world.sockets[name] = socket;
+    socket.once("error", reject);
+    socket.on("connect", () => {
+      socket.off("error", reject);
+      socket.on("error", (error: NodeJS.ErrnoException) => said.push(`error ${error.code ?? error.message}`));
+      socket.on("close", () => said.push("closed"));
+      resolve({ local: socket.localAddress ?? "", localPort: socket.localPort ?? 0 });
+    });
+  });
+}
+
+/** Says `text` on a connection opened before and gives the answer. */
+export function ask(world: Hands, name: string, text: string): Promise<string> {
+  const socket = world.sockets[name];
+  if (socket === undefined) throw new Error(`no connection ${name}`);
+  return new Promise((resolve, reject) => {
+    const ended = (): void => reject(Object.assign(new Error(`${name} ended`), { code: "ENDED" }));
+    if (socket.destroyed) return ended();
+    socket.once("close", ended);
+    socket.once("data", (bytes) => {
+      socket.off("close", ended);
+      resolve(bytes.toString());
+    });
+    socket.write(text);
+  });
+}
+
+/** How a connection ended: `error CODE` or `closed`; waits for it. */
+export async function endOf(world: Hands, name: string): Promise<string> {
+  for (let i = 0; i < 600; i++) {
+    const [first] = world.notes[name] ?? [];
+    if (first !== undefined) return first;
+    await world.sleep(25);
+  }
+  throw new Error(`${name} is still open`);
+}
+
+export function hangUp(world: Hands, name: string): void {
+  world.sockets[name]?.destroy();
+}
+
+/** One GET; the body as text. */
+export function get(world: Hands, url: string): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const request = world.http.get(url, { agent: false, timeout: 10_000 }, (answer) => {
+      let body = "";
+      answer.on("data", (bytes: Buffer) => (body += bytes.toString()));
+      answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body }));
+    });
+    request.on("timeout", () => request.destroy(Object.assign(new Error("timeout"), { code: "TIMEOUT" })));
+    request.on("error", reject);
+  });
+}
+
+export function post(world: Hands, url: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const request = world.http.request(url, { method: "POST", agent: false }, (answer) => {
+      answer.resume();
+      answer.on("end", () => resolve(answer.statusCode ?? 0));
+    });
+    request.on("error", reject);
+    request.end();
+  });
+}
