@@ -1,7 +1,7 @@
 /** A topology with echo servers in pods a and c, a capture of the link, and the removal of all that in any case. */
 import { after, before } from "node:test";
 import type { Attachment, NodeCapture } from "../capture.ts";
-import { type EchoServer, startEcho } from "./apps.ts";
+import { call, type EchoServer, startEcho } from "./apps.ts";
 import { type Relay, startRelay } from "./relay.ts";
 import type { RelayOptions } from "./relay-main.ts";
 import { createTopology, type Pod, type Topology } from "./topology.ts";
@@ -46,6 +46,9 @@ export function useFixture(attachment: Attachment, prepare: (fixture: Fixture) =
     fixture.echoC = startEcho(fixture.t.c.netns, 8080);
     undo.push(() => fixture.echoC.close());
     fixture.capture = fixture.t.capture(attachment);
+    // Neighbours are found now: the first IPv6 solicitation on a new link takes a second.
+    const { a, c } = fixture.t;
+    await Promise.all([a.ipv4, a.ipv6].map((host) => call(c.netns, host, 8080)));
     await prepare(fixture);
   });
   after(async () => {

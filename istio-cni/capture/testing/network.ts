@@ -64,7 +64,7 @@ function makeNode(run: Run, node: number): void {
   run(
     `n${node}`,
     "link set lo up",
-    "link add br0 type bridge",
+    "link add br0 type bridge mcast_snooping 0", // the first neighbour solicitation would be lost
     `addr add 10.91.${node}.1/24 dev br0`,
     `addr add fd91:${node}::1/64 dev br0 nodad`,
     "link set br0 up",
