@@ -6,7 +6,7 @@ import { unreachable } from "#core/base/invariant.ts";
 import type { PodUid } from "#core/model/ids.ts";
 import type { ZdsRequest, ZdsWorkloadInfo } from "#core/wire/zds-codec.ts";
 
-export type ZdsPhase = "snapshot" | "live";
+type ZdsPhase = "snapshot" | "live";
 
 export interface ZdsSessionState {
   readonly phase: ZdsPhase;

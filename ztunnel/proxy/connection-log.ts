@@ -128,7 +128,7 @@ function metricSubjects(record: ConnectionRecord): readonly MetricSubject[] {
 }
 
 /** Bytes from the point of view of the reporter's own application, as Istio logs them. */
-export function accessFields(
+function accessFields(
   record: ConnectionRecord,
   end: ConnectionEnd,
   facts: { readonly id: string; readonly durationMs: number },

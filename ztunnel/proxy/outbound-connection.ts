@@ -4,7 +4,7 @@ import type { ActiveConnection } from "./active-connection.ts";
 import type { LocalWorkload } from "./local-workload.ts";
 import type { PodContext } from "./proxy-deps.ts";
 
-export type KnownSource = Extract<LocalWorkload, { readonly kind: "known" }>;
+type KnownSource = Extract<LocalWorkload, { readonly kind: "known" }>;
 
 export interface OutboundConnection {
   readonly context: PodContext;

@@ -25,7 +25,7 @@ export interface OutboundRequest {
 }
 
 /** What was addressed, for log lines and metrics; absent parts are unknown to the mesh. */
-export interface RouteTarget {
+interface RouteTarget {
   readonly service: Service | undefined;
   readonly workload: Workload | undefined;
 }
@@ -56,7 +56,7 @@ export interface PassthroughRoute extends RouteTarget {
   readonly destination: SocketAddress;
 }
 
-export interface RejectedRoute extends RouteTarget {
+interface RejectedRoute extends RouteTarget {
   readonly kind: "reject";
   readonly reason: Reason;
 }

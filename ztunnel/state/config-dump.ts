@@ -32,7 +32,7 @@ export function dumpMesh(view: MeshView): MeshDump {
   };
 }
 
-export function dumpWorkload(workload: Workload): JsonObject {
+function dumpWorkload(workload: Workload): JsonObject {
   const { region, zone, subzone } = workload.locality;
   const tunnel = workload.applicationTunnel;
   return {

@@ -83,7 +83,7 @@ export class WorkloadStore implements WorkloadLookup {
 }
 
 /** Whether the uid has the form that controllers give to pods (`<cluster>//Pod/<namespace>/<name>`). */
-export function isPod(workload: Workload): boolean {
+function isPod(workload: Workload): boolean {
   return workload.uid.includes("//Pod/");
 }
 

@@ -50,7 +50,7 @@ async function serve(host: string, onSocket: (socket: Socket) => void): Promise<
   };
 }
 
-export type ClientOutcome =
+type ClientOutcome =
   | { readonly kind: "ended"; readonly received: string }
   | { readonly kind: "reset"; readonly received: string; readonly code: string };
 

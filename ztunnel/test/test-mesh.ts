@@ -206,7 +206,7 @@ const DEFAULTS: ProxyOptions = {
 };
 
 /** Plain sockets bound to the pod's loopback address. */
-export class LoopbackPodSockets implements PodSockets {
+class LoopbackPodSockets implements PodSockets {
   readonly address: IpAddress;
   /** Set to false: the address has left the pod. */
   isOnDevice = true;

@@ -23,7 +23,7 @@ export const skip: false | string = isRoot
   ? false
   : "needs root: network namespaces, marks and transparent sockets";
 
-export const NAMES: readonly [string, string] = [`ambit-zt-${process.pid}-a`, `ambit-zt-${process.pid}-b`];
+const NAMES: readonly [string, string] = [`ambit-zt-${process.pid}-a`, `ambit-zt-${process.pid}-b`];
 export const A: IpAddress = ip("10.231.0.1");
 export const B: IpAddress = ip("10.231.0.2");
 export const VIP: IpAddress = ip("10.231.9.9");
