@@ -12,6 +12,7 @@ import type { Logger } from "#core/runtime/log.ts";
 import { type RunningApiServer, startApiServer } from "./apiserver/start-apiserver.ts";
 import {
   API_VIPS,
+  DNS_ENDPOINTS,
   DNS_VIPS,
   NODE_API_PORT,
   type NodeAddresses,
@@ -60,7 +61,7 @@ export async function startClusterApi(options: ClusterApiOptions): Promise<Clust
   });
   for (const node of addresses) await serveInNode(server, options.prefix, node);
   const client = adminClient(server.adminKubeconfig);
-  await registerDns(client, addresses);
+  await registerDns(client);
   return {
     url: `https://127.0.0.1:${server.port}`,
     adminKubeconfig: server.adminKubeconfig,
@@ -102,8 +103,8 @@ function adminClient(kubeconfig: string): KubeClient {
   return new KubeClient(config);
 }
 
-/** Its endpoints are the nodes: enrolled pods find it through the mesh, others on their own node. */
-async function registerDns(client: KubeClient, addresses: readonly NodeAddresses[]): Promise<void> {
+/** Served by every node for its own pods; the slice is for enrolled pods, which reach services through the mesh. */
+async function registerDns(client: KubeClient): Promise<void> {
   const ports = [
     { name: "dns", protocol: "UDP", port: 53 },
     { name: "dns-tcp", protocol: "TCP", port: 53 },
@@ -124,11 +125,8 @@ async function registerDns(client: KubeClient, addresses: readonly NodeAddresses
   };
   await createUnlessPresent(() => createObject(client, SERVICE, "kube-system", service));
   for (const family of ["IPv4", "IPv6"] as const) {
-    const endpoints = addresses.map((node) => ({
-      addresses: [family === "IPv4" ? node.ip : node.ip6],
-      conditions: { ready: true, serving: true, terminating: false },
-      nodeName: `n${node.index}`,
-    }));
+    const own = DNS_ENDPOINTS.filter((address) => address.includes(":") === (family === "IPv6"));
+    const endpoints = [{ addresses: own, conditions: { ready: true, serving: true, terminating: false } }];
     const name = `kube-dns-${family.toLowerCase()}`;
     const metadata = {
       name,

@@ -10,7 +10,7 @@ import { createLog, type Logger, type LogLevel } from "#core/runtime/log.ts";
 import { type Daemon, runMain } from "#core/runtime/run-main.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { hostLayout } from "../host-layout.ts";
-import { DNS_VIPS } from "../network/addresses.ts";
+import { DNS_ENDPOINTS, DNS_VIPS } from "../network/addresses.ts";
 import { startDnsServer } from "../network/dns-server.ts";
 import { ServiceProxy } from "../network/service-proxy.ts";
 import { ApiAccess } from "./api-access.ts";
@@ -85,7 +85,7 @@ function connect(settings: KubeletConfig, logger: Logger, signal: AbortSignal): 
   proxy.start();
   spawn(logger, "dns", async () => {
     const dns = await startDnsServer({
-      addresses: [...DNS_VIPS, settings.nodeIp, settings.nodeIp6],
+      addresses: [...DNS_VIPS, ...DNS_ENDPOINTS],
       port: 53,
       zone: () => proxy.zone(),
       log: logger.child("dns"),

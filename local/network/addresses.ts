@@ -6,6 +6,8 @@ export const SERVICE_CIDR_V6 = "fd96::/112";
 /** Service `kubernetes`, and cluster DNS: held by every node's loopback device, never translated. */
 export const API_VIPS: readonly IpAddress[] = [ip("10.96.0.1"), ip("fd96::1")];
 export const DNS_VIPS: readonly IpAddress[] = [ip("10.96.0.10"), ip("fd96::a")];
+/** Where DNS answers on every node beside its service address: what the EndpointSlice of `kube-dns` names. Nobody else's address. */
+export const DNS_ENDPOINTS: readonly IpAddress[] = [ip("169.254.20.10"), ip("fd30::ffff:53")];
 export const CLUSTER_DOMAIN = "cluster.local";
 /** Port of the API on every node's own addresses. */
 export const NODE_API_PORT = 6443;

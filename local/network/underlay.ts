@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { createNamedNetns, inNetns, namedNetnsPath, openNetns } from "#core/linux/netns.ts";
 import { AmbitError, describeError } from "#core/runtime/errors.ts";
-import { API_VIPS, DNS_VIPS, type NodeAddresses } from "./addresses.ts";
+import { API_VIPS, DNS_ENDPOINTS, DNS_VIPS, type NodeAddresses } from "./addresses.ts";
 
 const run = promisify(execFile);
 
@@ -26,7 +26,7 @@ export function underlayCommands(): readonly string[] {
 
 /** `ip -batch` lines for one node; the default route exists so that a node's own dials to service addresses reach nat output. */
 export function nodeLinkCommands(node: NodeAddresses, all: readonly NodeAddresses[]): readonly string[] {
-  const vips = [...API_VIPS, ...DNS_VIPS].map((vip) =>
+  const vips = [...API_VIPS, ...DNS_VIPS, ...DNS_ENDPOINTS].map((vip) =>
     vip.includes(":") ? `${vip}/128 dev lo ${NO_DAD}` : `${vip}/32 dev lo`,
   );
   return [
