@@ -252,11 +252,11 @@ for (const backend of BACKENDS) {
         const before = descriptors();
         const apps = Array.from({ length: 60 }, () => client(dial));
         await Promise.all(
-          apps.map(async ({ socket, outcome }, i) => {
+          apps.map(async ({ socket, outcome, received }, i) => {
             socket.write("x".repeat(1 + i * 1_000));
             if (i % 3 === 0) socket.end();
             else if (i % 3 === 1) setImmediate(() => socket.resetAndDestroy());
-            else setTimeout(() => socket.resetAndDestroy(), 200);
+            else void received(1).then(() => socket.resetAndDestroy());
             await outcome;
           }),
         );
