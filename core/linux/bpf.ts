@@ -195,16 +195,6 @@ export function linkInfo(link: number): LinkInfo {
   return { id: info.readUInt32LE(4), programId: info.readUInt32LE(8), target: info.readUInt32LE(16) };
 }
 
-export interface ProgramInfo {
-  readonly id: number;
-  readonly name: string;
-}
-
-export function programInfo(program: number): ProgramInfo {
-  const info = objectInfo(program, 80);
-  return { id: info.readUInt32LE(4), name: info.toString("latin1", 64, 80).replace(/\0.*$/s, "") };
-}
-
 /** Ids of the programs at a tcx hook, in the order they run. Run it inside the device's namespace. */
 export function queryTcx(ifindex: number, direction: "ingress" | "egress"): readonly number[] {
   const ids = Buffer.alloc(4 * 64);

@@ -128,4 +128,18 @@ function suite(attachment: Attachment): void {
       await sleep(10);
     }
   });
+
+  test("forwarded TCP passes only where it was allowed", async () => {
+    const outcome = await capture.enrolPod(t.a.target, { allowForwarding: true });
+    assert.equal(outcome.kind, "already-enrolled");
+    wire.clear();
+    sendFrames(t.a.netns, t.a.ipv4, t.c.ipv4);
+    await wire.settle();
+    assert.ok(wire.countText("FRAME-CLEAR") > 0);
+    assert.equal((await capture.enrolPod(t.a.target)).kind, "already-enrolled");
+    wire.clear();
+    sendFrames(t.a.netns, t.a.ipv4, t.c.ipv4);
+    await wire.settle();
+    assert.equal(wire.countText("FRAME-CLEAR"), 0);
+  });
 }

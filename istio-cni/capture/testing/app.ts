@@ -27,6 +27,7 @@ export async function startApp(
     tcpSocketFd({ netns: pod.netns, family: 6 }),
   ];
   const child = fork(join(import.meta.dirname, "app-main.ts"), [JSON.stringify(options)], {
+    execArgv: [],
     stdio: ["ignore", "inherit", "inherit", "ipc", ...inherited],
   });
   for (const fd of inherited) closeSync(fd);

@@ -29,7 +29,8 @@ export async function startRelay(
     join(import.meta.dirname, "relay-main.ts"),
     [JSON.stringify({ netnsNames, ...options })],
     {
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
+      execArgv: [],
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
     },
   );
   await answer(child);

@@ -36,7 +36,7 @@ export interface Topology {
   recreateDevice(name: PodName): void;
   /** Makes a cgroup v2 directory; undefined without cgroup v2. */
   cgroup(name: string): string | undefined;
-  capture(attachment: Attachment, kubeletCgroup?: string): NodeCapture;
+  capture(attachment: Attachment | "auto", kubeletCgroup?: string): NodeCapture;
   close(): void;
 }
 
