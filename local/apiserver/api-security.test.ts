@@ -15,7 +15,10 @@ before(async () => {
   await create("/api/v1/namespaces", { metadata: { name: "shop" } });
   await create("/api/v1/namespaces", { metadata: { name: "istio-system" } });
   for (const name of ["n1", "n2"]) await create("/api/v1/nodes", { metadata: { name } });
-  await eventually(() => api.request("GET", `${ACCOUNTS}/default`), (answer) => answer.code === 200);
+  await eventually(
+    () => api.request("GET", `${ACCOUNTS}/default`),
+    (answer) => answer.code === 200,
+  );
 });
 after(() => api.close());
 
@@ -32,11 +35,15 @@ function pod(name: string, node: string, extra: JsonMap = {}): JsonMap {
 const uidOf = (object: unknown): string => String(dig(object, "metadata", "uid"));
 
 async function tokenFor(account: string, spec: JsonMap, namespace = "shop"): Promise<TestAnswer> {
-  return api.request("POST", `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`, { body: { spec } });
+  return api.request("POST", `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`, {
+    body: { spec },
+  });
 }
 
 async function review(token: string, audiences: readonly string[]): Promise<JsonMap> {
-  const answer = await api.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", { body: { spec: { token, audiences } } });
+  const answer = await api.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {
+    body: { spec: { token, audiences } },
+  });
   assert.equal(answer.code, 201);
   return answer.body["status"] as JsonMap;
 }
@@ -53,8 +60,16 @@ test("a forged, truncated or foreign token is 401, never anonymous", async () =>
   const issued = String(dig((await tokenFor("default", {})).body, "status", "token"));
   const [header = "", payload = "", signature = ""] = issued.split(".");
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as JsonMap;
-  const forged = Buffer.from(JSON.stringify({ ...claims, sub: "system:serviceaccount:kube-system:root" })).toString("base64url");
-  for (const token of [`${header}.${forged}.${signature}`, `${header}.${payload}`, "x.y.z", `${issued}x`, "null"]) {
+  const forged = Buffer.from(
+    JSON.stringify({ ...claims, sub: "system:serviceaccount:kube-system:root" }),
+  ).toString("base64url");
+  for (const token of [
+    `${header}.${forged}.${signature}`,
+    `${header}.${payload}`,
+    "x.y.z",
+    `${issued}x`,
+    "null",
+  ]) {
     assert.equal((await api.request("GET", "/version", { token })).code, 401, token.slice(0, 20));
   }
   assert.equal((await api.request("GET", "/version", { token: issued })).code, 200);
@@ -72,14 +87,21 @@ test("a token is for its audience alone", async () => {
 test("a token is bound only to a pod that exists with that uid and account", async () => {
   const made = await create(PODS, pod("bound", "n1"));
   await create(ACCOUNTS, { metadata: { name: "other" } });
-  const bind = (name: string, uid?: string): JsonMap => ({ audiences: ["istio-ca"], boundObjectRef: { kind: "Pod", apiVersion: "v1", name, uid } });
+  const bind = (name: string, uid?: string): JsonMap => ({
+    audiences: ["istio-ca"],
+    boundObjectRef: { kind: "Pod", apiVersion: "v1", name, uid },
+  });
   assert.equal((await tokenFor("default", bind("missing"))).code, 404);
   assert.equal((await tokenFor("default", bind("bound", "00000000-0000-0000-0000-000000000000"))).code, 409);
   assert.equal((await tokenFor("other", bind("bound", uidOf(made)))).code, 400);
   assert.equal((await tokenFor("default", { expirationSeconds: 599 })).code, 422);
   const issued = await tokenFor("default", bind("bound", uidOf(made)));
   assert.equal(issued.code, 201);
-  const extra = dig(await review(String(dig(issued.body, "status", "token")), ["istio-ca"]), "user", "extra") as JsonMap;
+  const extra = dig(
+    await review(String(dig(issued.body, "status", "token")), ["istio-ca"]),
+    "user",
+    "extra",
+  ) as JsonMap;
   assert.deepEqual(extra["authentication.kubernetes.io/pod-uid"], [uidOf(made)]);
   assert.deepEqual(extra["authentication.kubernetes.io/node-name"], ["n1"]);
   assert.match(String((extra["authentication.kubernetes.io/node-uid"] as string[])[0]), /^[0-9a-f-]{36}$/);
@@ -105,15 +127,30 @@ test("an account has the rights its roles give, and no right to give more", asyn
     { apiGroups: ["rbac.authorization.k8s.io"], resources: ["roles", "rolebindings"], verbs: ["create"] },
   ];
   await create(`${rbac}/roles`, { metadata: { name: "reader" }, rules });
-  await create(`${rbac}/rolebindings`, { metadata: { name: "reader" }, roleRef: { kind: "Role", name: "reader", apiGroup: "rbac.authorization.k8s.io" }, subjects: [{ kind: "ServiceAccount", name: "default", namespace: "shop" }] });
+  await create(`${rbac}/rolebindings`, {
+    metadata: { name: "reader" },
+    roleRef: { kind: "Role", name: "reader", apiGroup: "rbac.authorization.k8s.io" },
+    subjects: [{ kind: "ServiceAccount", name: "default", namespace: "shop" }],
+  });
   assert.equal((await api.request("GET", PODS, { token })).code, 200);
   assert.equal((await api.request("DELETE", `${PODS}/bound`, { token })).code, 403);
-  assert.equal((await api.request("GET", "/api/v1/pods", { token })).code, 403, "a role does not reach other namespaces");
+  assert.equal(
+    (await api.request("GET", "/api/v1/pods", { token })).code,
+    403,
+    "a role does not reach other namespaces",
+  );
   const grant = (verbs: readonly string[]): Promise<TestAnswer> =>
-    api.request("POST", `${rbac}/roles`, { token, body: { metadata: { name: `r-${verbs[0]}` }, rules: [{ apiGroups: [""], resources: ["pods"], verbs }] } });
+    api.request("POST", `${rbac}/roles`, {
+      token,
+      body: { metadata: { name: `r-${verbs[0]}` }, rules: [{ apiGroups: [""], resources: ["pods"], verbs }] },
+    });
   assert.equal((await grant(["delete"])).code, 403);
   assert.equal((await grant(["get"])).code, 201);
-  const bind = { metadata: { name: "up" }, roleRef: { kind: "ClusterRole", name: "cluster-admin", apiGroup: "rbac.authorization.k8s.io" }, subjects: [] };
+  const bind = {
+    metadata: { name: "up" },
+    roleRef: { kind: "ClusterRole", name: "cluster-admin", apiGroup: "rbac.authorization.k8s.io" },
+    subjects: [],
+  };
   assert.equal((await api.request("POST", `${rbac}/rolebindings`, { token, body: bind })).code, 403);
   const headers = { "impersonate-user": "admin" };
   assert.equal((await api.request("GET", PODS, { token, headers })).code, 403);
@@ -122,13 +159,17 @@ test("an account has the rights its roles give, and no right to give more", asyn
 test("impersonation by an administrator has the other's rights, not his own", async () => {
   const headers = { "impersonate-user": "system:serviceaccount:shop:other" };
   assert.equal((await api.request("GET", PODS, { headers })).code, 403);
-  const who = await api.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", { headers, body: {} });
+  const who = await api.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {
+    headers,
+    body: {},
+  });
   assert.equal(dig(who.body, "status", "userInfo", "username"), "system:serviceaccount:shop:other");
 });
 
 test("a kubelet writes its own node and its own pods, nothing else", async () => {
   const kubelet = clientOf(api.server.issueClientKubeconfig("system:node:n1", ["system:nodes"]));
-  const patch = (path: string, body: unknown): Promise<TestAnswer> => kubelet.request("PATCH", path, { body, contentType: "application/merge-patch+json" });
+  const patch = (path: string, body: unknown): Promise<TestAnswer> =>
+    kubelet.request("PATCH", path, { body, contentType: "application/merge-patch+json" });
   const other = await create(PODS, pod("on-n2", "n2"));
   await create(PODS, pod("on-n1", "n1"));
   try {
@@ -137,13 +178,28 @@ test("a kubelet writes its own node and its own pods, nothing else", async () =>
     assert.equal((await patch(`${PODS}/on-n1/status`, running)).code, 200);
     assert.equal((await patch(`${PODS}/on-n1/status`, { metadata: { labels: { a: "b" } } })).code, 403);
     assert.equal((await patch("/api/v1/nodes/n2/status", { status: {} })).code, 403);
-    assert.equal((await patch("/api/v1/nodes/n1", { metadata: { labels: { "x.node-restriction.kubernetes.io/y": "1" } } })).code, 403);
+    assert.equal(
+      (
+        await patch("/api/v1/nodes/n1", {
+          metadata: { labels: { "x.node-restriction.kubernetes.io/y": "1" } },
+        })
+      ).code,
+      403,
+    );
     assert.equal((await patch("/api/v1/nodes/n1/status", { status: { phase: "x" } })).code, 200);
     assert.equal((await kubelet.request("DELETE", `${PODS}/on-n2`)).code, 403);
-    const ask = { spec: { boundObjectRef: { kind: "Pod", apiVersion: "v1", name: "on-n2", uid: uidOf(other) } } };
+    const ask = {
+      spec: { boundObjectRef: { kind: "Pod", apiVersion: "v1", name: "on-n2", uid: uidOf(other) } },
+    };
     assert.equal((await kubelet.request("POST", `${ACCOUNTS}/default/token`, { body: ask })).code, 403);
-    assert.equal((await kubelet.request("POST", `${ACCOUNTS}/default/token`, { body: { spec: {} } })).code, 403);
-    const mirror = { metadata: { name: "m", annotations: { "kubernetes.io/config.mirror": "x" } }, spec: { nodeName: "n1", containers: [{ name: "a", image: "a" }] } };
+    assert.equal(
+      (await kubelet.request("POST", `${ACCOUNTS}/default/token`, { body: { spec: {} } })).code,
+      403,
+    );
+    const mirror = {
+      metadata: { name: "m", annotations: { "kubernetes.io/config.mirror": "x" } },
+      spec: { nodeName: "n1", containers: [{ name: "a", image: "a" }] },
+    };
     const made = await kubelet.request("POST", PODS, { body: mirror });
     assert.equal(made.code, 201, made.text);
     assert.equal(dig(made.body, "spec", "serviceAccountName"), undefined);
@@ -156,7 +212,10 @@ test("the admission fences of the manifests hold", async (t) => {
   const text = readFileSync(new URL("../../deploy/30-admission.yaml", import.meta.url), "utf8");
   for (const document of parseAllDocuments(text)) {
     const body = document.toJS() as JsonMap;
-    const plural = body["kind"] === "ValidatingAdmissionPolicy" ? "validatingadmissionpolicies" : "validatingadmissionpolicybindings";
+    const plural =
+      body["kind"] === "ValidatingAdmissionPolicy"
+        ? "validatingadmissionpolicies"
+        : "validatingadmissionpolicybindings";
     await create(`/apis/admissionregistration.k8s.io/v1/${plural}`, body);
   }
   const annotation = { metadata: { annotations: { "ambient.istio.io/redirection": "enabled" } } };
@@ -168,28 +227,57 @@ test("the admission fences of the manifests hold", async (t) => {
     assert.match(String(bad.body["message"]), /ambit-probe-host.*may not name another host/);
     const hook = { lifecycle: { preStop: { httpGet: { port: 80, host: "victim" } } } };
     assert.equal((await api.request("POST", PODS, { body: pod("hooking", "n1", hook) })).code, 422);
-    assert.equal((await api.request("POST", PODS, { body: pod("probing", "n1", probe("127.0.0.1")) })).code, 201);
+    assert.equal(
+      (await api.request("POST", PODS, { body: pod("probing", "n1", probe("127.0.0.1")) })).code,
+      201,
+    );
   });
   await t.test("nobody but the agent writes the redirection annotation", async () => {
     assert.equal((await api.request("PATCH", `${PODS}/on-n1`, { contentType, body: annotation })).code, 422);
-    assert.equal((await api.request("PATCH", `${PODS}/on-n1/status`, { contentType, body: annotation })).code, 422);
-    assert.equal((await api.request("PATCH", `${PODS}/on-n1`, { contentType, body: { metadata: { labels: { fine: "yes" } } } })).code, 200);
+    assert.equal(
+      (await api.request("PATCH", `${PODS}/on-n1/status`, { contentType, body: annotation })).code,
+      422,
+    );
+    assert.equal(
+      (
+        await api.request("PATCH", `${PODS}/on-n1`, {
+          contentType,
+          body: { metadata: { labels: { fine: "yes" } } },
+        })
+      ).code,
+      200,
+    );
   });
   await t.test("the agent writes that annotation on its own node, and nothing else", async () => {
     await create("/api/v1/namespaces/istio-system/serviceaccounts", { metadata: { name: "istio-cni" } });
     const rbac = "/apis/rbac.authorization.k8s.io/v1";
-    await create(`${rbac}/clusterroles`, { metadata: { name: "agent" }, rules: [{ apiGroups: [""], resources: ["pods/status"], verbs: ["patch"] }] });
-    await create(`${rbac}/clusterrolebindings`, { metadata: { name: "agent" }, roleRef: { kind: "ClusterRole", name: "agent", apiGroup: "rbac.authorization.k8s.io" }, subjects: [{ kind: "ServiceAccount", name: "istio-cni", namespace: "istio-system" }] });
-    const self = await create("/api/v1/namespaces/istio-system/pods", { metadata: { name: "agent" }, spec: { nodeName: "n1", serviceAccountName: "istio-cni", containers: [{ name: "a", image: "a" }] } });
+    await create(`${rbac}/clusterroles`, {
+      metadata: { name: "agent" },
+      rules: [{ apiGroups: [""], resources: ["pods/status"], verbs: ["patch"] }],
+    });
+    await create(`${rbac}/clusterrolebindings`, {
+      metadata: { name: "agent" },
+      roleRef: { kind: "ClusterRole", name: "agent", apiGroup: "rbac.authorization.k8s.io" },
+      subjects: [{ kind: "ServiceAccount", name: "istio-cni", namespace: "istio-system" }],
+    });
+    const self = await create("/api/v1/namespaces/istio-system/pods", {
+      metadata: { name: "agent" },
+      spec: { nodeName: "n1", serviceAccountName: "istio-cni", containers: [{ name: "a", image: "a" }] },
+    });
     const bound = { boundObjectRef: { kind: "Pod", apiVersion: "v1", name: "agent", uid: uidOf(self) } };
     const token = String(dig((await tokenFor("istio-cni", bound, "istio-system")).body, "status", "token"));
     const unbound = String(dig((await tokenFor("istio-cni", {}, "istio-system")).body, "status", "token"));
-    const patch = (name: string, body: unknown, by = token): Promise<TestAnswer> => api.request("PATCH", `${PODS}/${name}/status`, { token: by, contentType, body });
+    const patch = (name: string, body: unknown, by = token): Promise<TestAnswer> =>
+      api.request("PATCH", `${PODS}/${name}/status`, { token: by, contentType, body });
     assert.equal((await patch("on-n2", annotation)).code, 422, "another node's pod");
     assert.equal((await patch("on-n1", annotation, unbound)).code, 422, "a token of no pod");
     assert.equal((await patch("on-n1", { status: { podIP: "10.0.0.9" } })).code, 422, "an address");
     assert.equal((await patch("on-n1", { metadata: { labels: { app: "x" } } })).code, 422, "a label");
-    assert.equal((await patch("on-n1", { metadata: { annotations: { other: "x" } } })).code, 422, "another annotation");
+    assert.equal(
+      (await patch("on-n1", { metadata: { annotations: { other: "x" } } })).code,
+      422,
+      "another annotation",
+    );
     const good = await patch("on-n1", annotation);
     assert.equal(good.code, 200, good.text);
     assert.equal(dig(good.body, "metadata", "annotations", "ambient.istio.io/redirection"), "enabled");

@@ -37,7 +37,9 @@ test("what was acknowledged survives kill -9, at any moment", { timeout: 60_000 
       const writers = Array.from({ length: 8 }, async (_unused, writer) => {
         for (let i = 0; !died && i < 400; i += 1) {
           const name = `r${round}-${writer}-${i}`;
-          const answer = await client.request("POST", MAPS, { body: { metadata: { name } } }).catch(() => undefined);
+          const answer = await client
+            .request("POST", MAPS, { body: { metadata: { name } } })
+            .catch(() => undefined);
           if (answer?.code !== 201) return;
           acknowledged.add(name);
           highest = Math.max(highest, Number(dig(answer.body, "metadata", "resourceVersion")));

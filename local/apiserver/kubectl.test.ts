@@ -57,8 +57,11 @@ delete cm made cfg -n demo
 delete authorizationpolicy front -n demo
 delete -f ${DATA}app.yaml --ignore-not-found --timeout=20s
 get ns demo
-`.trim().split("\n");
-const FAILING = /^(diff|wait --for=condition=Ready|patch authorizationpolicy front -n demo --type=merge -p \{"spec":\{"n?action?|get cm nope|get nothings|logs|get ns demo$)/;
+`
+  .trim()
+  .split("\n");
+const FAILING =
+  /^(diff|wait --for=condition=Ready|patch authorizationpolicy front -n demo --type=merge -p \{"spec":\{"n?action?|get cm nope|get nothings|logs|get ns demo$)/;
 
 interface Run {
   readonly command: string;
@@ -96,19 +99,38 @@ function normalised(text: string): string {
 const found = spawnSync("kubectl", ["version", "--client", "-o", "json"], { encoding: "utf8" });
 const version = /"gitVersion":\s*"v(\d+\.\d+)/.exec(found.stdout ?? "")?.[1];
 
-test("kubectl works against the server", { skip: version === undefined ? "kubectl is not installed" : false, timeout: 120_000 }, async (t) => {
-  const api = await startTestApi();
-  const golden = `${DATA}kubectl-${version}.golden`;
-  const runs: Run[] = [];
-  try {
-    for (const command of COMMANDS) runs.push(await run(api, command));
-  } finally {
-    await api.close();
-  }
-  const text = runs.map(({ command, code, output }) => `### kubectl ${normalised(command)} -> ${code}\n${normalised(output)}`).join("\n");
-  if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(golden, text);
-  t.diagnostic(`kubectl ${version}, ${runs.length} commands, ${existsSync(golden) ? "golden compared" : "no golden: exit codes only"}`);
-  const wrong = runs.filter(({ command, code }, i) => (code !== 0) !== (FAILING.test(command) && (command !== "get ns demo" || i === runs.length - 1) && !(command.startsWith("diff") && code === 0)));
-  assert.deepEqual(wrong.map(({ command, code, output }) => `${command} -> ${code}: ${output.slice(0, 300)}`), []);
-  if (existsSync(golden)) assert.equal(text, readFileSync(golden, "utf8"));
-});
+test(
+  "kubectl works against the server",
+  { skip: version === undefined ? "kubectl is not installed" : false, timeout: 120_000 },
+  async (t) => {
+    const api = await startTestApi();
+    const golden = `${DATA}kubectl-${version}.golden`;
+    const runs: Run[] = [];
+    try {
+      for (const command of COMMANDS) runs.push(await run(api, command));
+    } finally {
+      await api.close();
+    }
+    const text = runs
+      .map(
+        ({ command, code, output }) => `### kubectl ${normalised(command)} -> ${code}\n${normalised(output)}`,
+      )
+      .join("\n");
+    if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(golden, text);
+    t.diagnostic(
+      `kubectl ${version}, ${runs.length} commands, ${existsSync(golden) ? "golden compared" : "no golden: exit codes only"}`,
+    );
+    const wrong = runs.filter(
+      ({ command, code }, i) =>
+        (code !== 0) !==
+        (FAILING.test(command) &&
+          (command !== "get ns demo" || i === runs.length - 1) &&
+          !(command.startsWith("diff") && code === 0)),
+    );
+    assert.deepEqual(
+      wrong.map(({ command, code, output }) => `${command} -> ${code}: ${output.slice(0, 300)}`),
+      [],
+    );
+    if (existsSync(golden)) assert.equal(text, readFileSync(golden, "utf8"));
+  },
+);

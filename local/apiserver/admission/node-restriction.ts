@@ -46,22 +46,24 @@ function nodeReason({ target, object, old }: AdmissionRequest, node: string): st
   return undefined;
 }
 
-function podReason({ target, operation, object, old }: AdmissionRequest, node: string): string | undefined {
+function podReason(request: AdmissionRequest, node: string): string | undefined {
+  const { target, operation, object, old } = request;
   const pod = old ?? object;
   if (digString(pod?.spec, "nodeName") !== node)
     return "can only act on pods with spec.nodeName set to itself";
-  if (operation === "CREATE") {
-    if (object?.metadata.annotations?.[MIRROR] === undefined)
-      return `pod does not have "${MIRROR}" annotation, node can only create mirror pods`;
-    return digString(object.spec, "serviceAccountName") === undefined
-      ? undefined
-      : "can not create pods that reference a service account";
-  }
+  if (operation === "CREATE") return mirrorReason(object);
   if (operation === "DELETE") return undefined;
   if (target.subresource !== "status") return "can only update pod status";
-  return deepEqual(object?.metadata.labels, old?.metadata.labels)
-    ? undefined
-    : "cannot update labels through pod status";
+  const same = deepEqual(dig(object, "metadata", "labels"), dig(old, "metadata", "labels"));
+  return same ? undefined : "cannot update labels through pod status";
+}
+
+function mirrorReason(object: ApiObject | undefined): string | undefined {
+  if (dig(object, "metadata", "annotations", MIRROR) === undefined) {
+    return `pod does not have "${MIRROR}" annotation, node can only create mirror pods`;
+  }
+  const account = digString(object?.spec, "serviceAccountName");
+  return account === undefined ? undefined : "can not create pods that reference a service account";
 }
 
 function tokenReason(

@@ -3,6 +3,7 @@ import { randomInt } from "node:crypto";
 import type { V1Pod, V1PodSpec, V1ServiceAccount, V1Volume } from "@kubernetes/client-node";
 import { forbidden } from "../http/status-error.ts";
 import { type ApiObject, clone } from "../object.ts";
+import { fillIn } from "../registry/fill-in.ts";
 import type { AdmissionRequest } from "../rest/context.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 
@@ -48,20 +49,19 @@ function addTolerations(spec: V1PodSpec): void {
 }
 
 function useAccount(store: ObjectStore, request: AdmissionRequest, spec: V1PodSpec): void {
-  const { namespace, resource } = request.target;
-  spec.serviceAccountName ??= "default";
-  spec.serviceAccount = spec.serviceAccountName;
-  const account = store.get("serviceaccounts", `${namespace}/${spec.serviceAccountName}`) as unknown as
+  const { namespace, resource, name } = request.target;
+  const wanted = spec.serviceAccountName ?? "default";
+  Object.assign(spec, { serviceAccountName: wanted, serviceAccount: wanted });
+  const account = store.get("serviceaccounts", `${namespace}/${wanted}`) as unknown as
     | V1ServiceAccount
     | undefined;
   if (account === undefined) {
-    const why = `error looking up service account ${namespace}/${spec.serviceAccountName}: serviceaccount "${spec.serviceAccountName}" not found`;
-    throw forbidden(resource, request.object?.metadata.name ?? "", why);
+    const why = `error looking up service account ${namespace}/${wanted}: serviceaccount "${wanted}" not found`;
+    throw forbidden(resource, name, why);
   }
-  if (spec.imagePullSecrets === undefined && (account.imagePullSecrets?.length ?? 0) > 0)
-    spec.imagePullSecrets = [...(account.imagePullSecrets ?? [])];
-  const wanted = spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true;
-  if (wanted) mountToken(spec);
+  const { imagePullSecrets = [], automountServiceAccountToken = true } = account;
+  if (imagePullSecrets.length > 0) fillIn(spec, { imagePullSecrets: [...imagePullSecrets] });
+  if (spec.automountServiceAccountToken ?? automountServiceAccountToken) mountToken(spec);
 }
 
 function mountToken(spec: V1PodSpec): void {

@@ -29,23 +29,28 @@ export function checkPolicies(deps: AdmissionDeps, request: AdmissionRequest): v
   if (bindings.length === 0) return;
   const labels = namespaceLabels(deps.store, request);
   for (const binding of bindings) {
-    const policy = deps.store.get(POLICIES, binding.spec?.policyName ?? "") as unknown as
-      | V1ValidatingAdmissionPolicy
-      | undefined;
-    const spec = policy?.spec;
-    if (spec === undefined || !constrains(spec.matchConstraints, request, labels)) continue;
-    if (
-      binding.spec?.matchResources !== undefined &&
-      !constrains(binding.spec.matchResources, request, labels)
-    )
-      continue;
-    const failure = evaluate(deps, request, spec);
-    if (failure === undefined) continue;
-    const by = `ValidatingAdmissionPolicy '${policy?.metadata?.name}' with binding '${binding.metadata?.name}' denied request: ${failure.message}`;
-    const actions = binding.spec?.validationActions ?? ["Deny"];
-    if (actions.includes("Warn")) request.context.warn(`Validation failed for ${by}`);
-    if (actions.includes("Deny")) throw denial(request, by, failure.reason);
+    const policy = policyOf(deps, binding);
+    if (policy === undefined || !constrains(policy.matchConstraints, request, labels)) continue;
+    const scope = binding.spec?.matchResources;
+    if (scope !== undefined && !constrains(scope, request, labels)) continue;
+    const failure = evaluate(deps, request, policy);
+    if (failure !== undefined) act(request, binding, failure);
   }
+}
+
+function policyOf(
+  deps: AdmissionDeps,
+  binding: V1ValidatingAdmissionPolicyBinding,
+): V1ValidatingAdmissionPolicySpec | undefined {
+  const policy = deps.store.get(POLICIES, binding.spec?.policyName ?? "");
+  return (policy as unknown as V1ValidatingAdmissionPolicy | undefined)?.spec;
+}
+
+function act(request: AdmissionRequest, binding: V1ValidatingAdmissionPolicyBinding, failure: Failure): void {
+  const by = `ValidatingAdmissionPolicy '${binding.spec?.policyName}' with binding '${binding.metadata?.name}' denied request: ${failure.message}`;
+  const actions = binding.spec?.validationActions ?? [];
+  if (actions.includes("Warn")) request.context.warn(`Validation failed for ${by}`);
+  if (actions.includes("Deny")) throw denial(request, by, failure.reason);
 }
 
 const CODES: Readonly<Record<string, number>> = {

@@ -5,7 +5,7 @@ import type {
   V1EndpointSlice,
   V1Service,
 } from "@kubernetes/client-node";
-import { isRecord, type JsonMap } from "../object.ts";
+import { type ApiObject, isRecord, type JsonMap } from "../object.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 
 const MAX_ANSWER = 3 * 1024 * 1024;
@@ -42,29 +42,30 @@ function destination(store: ObjectStore, config: AdmissionregistrationV1WebhookC
   if (config.url !== undefined) return { url: new URL(config.url), servername: undefined };
   const { service } = config;
   if (service === undefined) throw new Error("the webhook has neither url nor service");
-  const found = store.get("services", `${service.namespace}/${service.name}`) as unknown as
-    | V1Service
-    | undefined;
-  if (found === undefined) throw new Error(`service "${service.name}" not found`);
-  const portName = found.spec?.ports?.find((port) => port.port === (service.port ?? 443))?.name ?? "";
-  const slices = (
-    store.list("endpointslices.discovery.k8s.io") as unknown as readonly V1EndpointSlice[]
-  ).filter(
-    (slice) =>
-      slice.metadata?.namespace === service.namespace &&
-      slice.metadata.labels?.["kubernetes.io/service-name"] === service.name,
-  );
-  for (const slice of slices) {
-    const port = slice.ports?.find((candidate) => (candidate.name ?? "") === portName)?.port;
-    const address = slice.endpoints?.find((endpoint) => endpoint.conditions?.ready !== false)?.addresses[0];
-    if (port === undefined || address === undefined) continue;
-    const host = address.includes(":") ? `[${address}]` : address;
-    return {
-      url: new URL(`https://${host}:${port}${service.path ?? "/"}`),
-      servername: `${service.name}.${service.namespace}.svc`,
-    };
-  }
-  throw new Error(`no endpoints available for service "${service.name}"`);
+  const { namespace, name, path = "/", port = 443 } = service;
+  const found = store.get("services", `${namespace}/${name}`) as unknown as V1Service | undefined;
+  if (found === undefined) throw new Error(`service "${name}" not found`);
+  const portName = (found.spec?.ports ?? []).find((candidate) => candidate.port === port)?.name ?? "";
+  const host = slicesOf(store, namespace, name)
+    .map((slice) => readyHost(slice, portName))
+    .find((text) => text !== undefined);
+  if (host === undefined) throw new Error(`no endpoints available for service "${name}"`);
+  return { url: new URL(`https://${host}${path}`), servername: `${name}.${namespace}.svc` };
+}
+
+function slicesOf(store: ObjectStore, namespace: string, service: string): ApiObject[] {
+  return store.list("endpointslices.discovery.k8s.io").filter(({ metadata }) => {
+    return metadata.namespace === namespace && metadata.labels?.["kubernetes.io/service-name"] === service;
+  });
+}
+
+/** `address:port` of a ready endpoint. */
+function readyHost(object: ApiObject, portName: string): string | undefined {
+  const { ports = [], endpoints } = object as unknown as V1EndpointSlice;
+  const port = ports.find((candidate) => (candidate.name ?? "") === portName)?.port;
+  const address = (endpoints ?? []).find((endpoint) => endpoint.conditions?.ready !== false)?.addresses[0];
+  if (port === undefined || address === undefined) return undefined;
+  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
 
 interface Call {

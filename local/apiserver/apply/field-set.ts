@@ -44,18 +44,27 @@ function collect(value: unknown, schema: Schema | undefined, path: string, out: 
     const fields = Object.keys(value);
     if (fields.length === 0 && path !== "") out.set(path, "{}");
     for (const field of fields) collect(value[field], fieldSchema(own, field), join(path, `f:${field}`), out);
-    return;
+  } else if (!Array.isArray(value) || !collectItems(value, own, path, out)) {
+    if (path !== "") out.set(path, JSON.stringify(value));
   }
-  const listType = Array.isArray(value) ? own?.["x-kubernetes-list-type"] : undefined;
-  if (Array.isArray(value) && listType === "map") {
-    for (const item of value) {
-      const at = join(path, itemKey(item, own?.["x-kubernetes-list-map-keys"] ?? []));
-      out.set(at, "");
-      collect(item, itemSchema(own), at, out);
-    }
-  } else if (Array.isArray(value) && listType === "set") {
-    for (const item of value) out.set(join(path, `v:${JSON.stringify(item)}`), "");
-  } else if (path !== "") out.set(path, JSON.stringify(value));
+}
+
+/** False for a list that is owned whole. */
+function collectItems(
+  list: readonly unknown[],
+  schema: Schema | undefined,
+  path: string,
+  out: Map<string, string>,
+): boolean {
+  const type = schema?.["x-kubernetes-list-type"];
+  if (type === "set") for (const item of list) out.set(join(path, `v:${JSON.stringify(item)}`), "");
+  if (type !== "map") return type === "set";
+  for (const item of list) {
+    const at = join(path, itemKey(item, schema?.["x-kubernetes-list-map-keys"] ?? []));
+    out.set(at, "");
+    collect(item, itemSchema(schema), at, out);
+  }
+  return true;
 }
 
 /** `k:{...}` of a map list's item. A port without protocol is a TCP port. */

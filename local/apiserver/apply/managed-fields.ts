@@ -1,5 +1,5 @@
 /** Pure. `metadata.managedFields`: who owns which paths. */
-import { type ApiObject, isRecord } from "../object.ts";
+import { type ApiObject, digString, isRecord } from "../object.ts";
 import type { Schema } from "../schema/schema.ts";
 import { fromFieldsV1, pathsOf, SEPARATOR, toFieldsV1 } from "./field-set.ts";
 
@@ -20,9 +20,9 @@ export function loadOwners(object: ApiObject | undefined): OwnedFields[] {
   const entries: unknown = object?.metadata.managedFields;
   if (!Array.isArray(entries)) return [];
   return entries.filter(isRecord).map((entry) => ({
-    manager: String(entry["manager"] ?? ""),
-    operation: String(entry["operation"] ?? ""),
-    apiVersion: String(entry["apiVersion"] ?? ""),
+    manager: digString(entry, "manager") ?? "",
+    operation: digString(entry, "operation") ?? "",
+    apiVersion: digString(entry, "apiVersion") ?? "",
     subresource: typeof entry["subresource"] === "string" ? entry["subresource"] : undefined,
     time: typeof entry["time"] === "string" ? entry["time"] : undefined,
     paths: fromFieldsV1(entry["fieldsV1"]),
@@ -110,26 +110,15 @@ function startingOwners(live: ApiObject | undefined, next: ApiObject): OwnedFiel
   return sent.length > 0 && owners.length === 0 ? [] : owners;
 }
 
-/** Maps that came into being with a changed path belong to its writer too (but never `metadata` itself). */
+/** The roots that everyone shares and nobody owns. */
+const SHARED_ROOTS = new Set(["f:metadata", "f:spec", "f:status"]);
+
+/** Maps that came into being with a changed path belong to its writer too. */
 function withNewParents(before: ReadonlyMap<string, string>, changed: ReadonlySet<string>): Set<string> {
-  const existing = new Set<string>();
-  for (const path of before.keys()) for (const parent of parentsOf(path)) existing.add(parent);
-  const out = new Set(changed);
-  for (const path of changed) {
-    for (const parent of parentsOf(path)) {
-      const isRoot = !parent.includes(SEPARATOR);
-      if (!isRoot && !existing.has(parent) && !before.has(parent)) out.add(parent);
-      if (
-        isRoot &&
-        parent !== "f:metadata" &&
-        parent !== "f:spec" &&
-        parent !== "f:status" &&
-        !existing.has(parent)
-      )
-        out.add(parent);
-    }
-  }
-  return out;
+  const existing = new Set([...before.keys()].flatMap((path) => [path, ...parentsOf(path)]));
+  const parents = [...changed].flatMap((path) => [...parentsOf(path)]);
+  const fresh = parents.filter((parent) => !existing.has(parent) && !SHARED_ROOTS.has(parent));
+  return changed.union(new Set(fresh));
 }
 
 function* parentsOf(path: string): Iterable<string> {

@@ -137,28 +137,31 @@ function removePath(value: unknown, segments: readonly string[], schema: Schema 
 /** Merges by the schema's list and map types; what is owned whole is replaced. */
 function mergeValue(live: unknown, config: unknown, schema: Schema | undefined): unknown {
   const own = resolve(schema);
-  if (isRecord(config) && isRecord(live) && own?.["x-kubernetes-map-type"] !== "atomic") {
-    const out: JsonMap = { ...live };
-    for (const [field, value] of Object.entries(config)) {
-      setOwn(
-        out,
-        field,
-        mergeValue(Object.hasOwn(live, field) ? live[field] : undefined, value, fieldSchema(own, field)),
-      );
-    }
-    return out;
+  if (Array.isArray(config) && Array.isArray(live)) return mergeItems(live, config, own);
+  if (!isRecord(config) || !isRecord(live) || own?.["x-kubernetes-map-type"] === "atomic") return config;
+  const out: JsonMap = { ...live };
+  for (const [field, value] of Object.entries(config)) {
+    const before = Object.hasOwn(live, field) ? live[field] : undefined;
+    setOwn(out, field, mergeValue(before, value, fieldSchema(own, field)));
   }
-  if (!Array.isArray(config) || !Array.isArray(live)) return config;
-  const listType = own?.["x-kubernetes-list-type"];
+  return out;
+}
+
+function mergeItems(
+  live: readonly unknown[],
+  config: readonly unknown[],
+  schema: Schema | undefined,
+): readonly unknown[] {
+  const listType = schema?.["x-kubernetes-list-type"];
   if (listType === "set")
     return [...live, ...config.filter((item) => !live.some((other) => deepEqual(other, item)))];
   if (listType !== "map") return config;
-  const keys = own?.["x-kubernetes-list-map-keys"] ?? [];
+  const keys = schema?.["x-kubernetes-list-map-keys"] ?? [];
   const out: unknown[] = [...live];
   for (const item of config) {
     const at = out.findIndex((other) => itemKey(other, keys) === itemKey(item, keys));
     if (at < 0) out.push(item);
-    else out[at] = mergeValue(out[at], item, itemSchema(own));
+    else out[at] = mergeValue(out[at], item, itemSchema(schema));
   }
   return out;
 }

@@ -1,8 +1,9 @@
 /** DaemonSets: one pod on every node that fits, replaced node by node when the template changes (maxUnavailable or maxSurge). */
-import type { V1DaemonSet, V1Pod, V1PodSpec, V1PodTemplateSpec } from "@kubernetes/client-node";
-import { type ApiObject, clone, deepEqual, dig } from "../object.ts";
+import type { V1DaemonSet, V1PodSpec, V1PodTemplateSpec } from "@kubernetes/client-node";
+import { type ApiObject, clone, deepEqual, dig, digList, digString } from "../object.ts";
 import type { RestDeps } from "../rest/context.ts";
 import { ControllerClient, controllerOf, shortHash } from "./controller-client.ts";
+import { type DaemonLimits, type NodeState, planDaemons } from "./daemonset-plan.ts";
 import { misfit } from "./node-fit.ts";
 import { isActive, isAvailable, isReady, ownedBy, podFromTemplate, portion } from "./pod-facts.ts";
 
@@ -49,26 +50,28 @@ function placement(node: ApiObject | undefined): unknown {
 
 /** The node a pod is for, whether or not it is bound already. */
 function nodeFor(pod: ApiObject): string {
-  const { spec } = pod as unknown as V1Pod;
-  const terms =
-    spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
-  return spec?.nodeName || (terms?.[0]?.matchFields?.[0]?.values?.[0] ?? "");
+  const bound = digString(pod.spec, "nodeName") ?? "";
+  if (bound !== "") return bound;
+  const required = "requiredDuringSchedulingIgnoredDuringExecution";
+  const [term] = digList(pod.spec, "affinity", "nodeAffinity", required, "nodeSelectorTerms");
+  const [field] = digList(term, "matchFields");
+  const [name] = digList(field, "values");
+  return typeof name === "string" ? name : "";
 }
 
+/** The template for one node: only that node matches, and what keeps others away does not. */
 function pinned(template: V1PodTemplateSpec, node: string): V1PodTemplateSpec {
   const copy = clone(template);
-  const spec = copy.spec ?? ({} as V1PodSpec);
-  const matchFields = [{ key: "metadata.name", operator: "In", values: [node] }];
-  const required = { nodeSelectorTerms: [{ matchFields }] };
-  spec.affinity = {
-    ...spec.affinity,
-    nodeAffinity: {
-      ...spec.affinity?.nodeAffinity,
-      requiredDuringSchedulingIgnoredDuringExecution: required,
-    },
+  const { spec } = copy;
+  if (spec === undefined) return copy;
+  const required = {
+    nodeSelectorTerms: [{ matchFields: [{ key: "metadata.name", operator: "In", values: [node] }] }],
   };
+  spec.affinity ??= {};
+  spec.affinity.nodeAffinity ??= {};
+  spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution = required;
   spec.tolerations = daemonTolerations(spec);
-  return { ...copy, spec };
+  return copy;
 }
 
 function daemonTolerations(spec: V1PodSpec): NonNullable<V1PodSpec["tolerations"]> {
@@ -83,7 +86,7 @@ function daemonTolerations(spec: V1PodSpec): NonNullable<V1PodSpec["tolerations"
 /** Would the daemon run there if nothing else did? Readiness does not matter: daemons make nodes ready. */
 function belongsOn(set: ApiObject, node: ApiObject): boolean {
   const { template } = specOf(set);
-  const spec = clone(template.spec ?? ({} as V1PodSpec));
+  const spec = clone(template.spec ?? ({ containers: [] } as V1PodSpec));
   spec.tolerations = [
     ...daemonTolerations(spec),
     { key: "node.kubernetes.io/not-ready", operator: "Exists" },
@@ -92,57 +95,78 @@ function belongsOn(set: ApiObject, node: ApiObject): boolean {
 }
 
 async function reconcile(client: ControllerClient, set: ApiObject): Promise<void> {
-  const { template, updateStrategy, minReadySeconds = 0 } = specOf(set);
-  const hash = shortHash(template);
-  const now = client.deps.clock.nowMs();
-  const nodes = client
-    .list("nodes")
-    .filter((node) => belongsOn(set, node))
-    .map((node) => node.metadata.name);
-  const own = client.list("pods", set.metadata.namespace).filter(ownedBy(set));
-  for (const pod of own.filter(
-    (candidate) => isFinished(candidate) || (isActive(candidate) && !nodes.includes(nodeFor(candidate))),
-  ))
-    await client.delete("pods", pod);
-  const pods = own.filter((pod) => isActive(pod) && nodes.includes(nodeFor(pod)));
-  const available = (pod: ApiObject): boolean => isAvailable(pod, minReadySeconds, now);
-  const rolling = updateStrategy?.type === "OnDelete" ? undefined : updateStrategy?.rollingUpdate;
-  const maxSurge = portion(rolling?.maxSurge, nodes.length, Math.ceil);
-  let surges = nodes.filter((node) => pods.filter((pod) => nodeFor(pod) === node).length > 1).length;
-  let unavailable = nodes.filter(
-    (node) => !pods.some((pod) => nodeFor(pod) === node && available(pod)),
-  ).length;
-  const limit =
-    maxSurge > 0 ? 0 : Math.max(1, portion(rolling?.maxUnavailable ?? 1, nodes.length, Math.ceil));
-  for (const node of nodes) {
-    const here = pods.filter((pod) => nodeFor(pod) === node);
-    const fresh = here.filter((pod) => pod.metadata.labels?.[HASH] === hash);
-    const stale = here.filter((pod) => !fresh.includes(pod));
-    const createFresh = (): Promise<unknown> =>
-      client.create(
-        "pods",
-        set.metadata.namespace ?? "",
-        podFromTemplate(set, pinned(template, node), { [HASH]: hash }),
-      );
-    for (const extra of fresh.slice(1)) await client.delete("pods", extra);
-    if (here.length === 0) {
-      if (
-        !own.some((pod) => nodeFor(pod) === node && pod.metadata.deletionTimestamp !== undefined) ||
-        maxSurge > 0
-      )
-        await createFresh();
-    } else if (stale.length > 0 && rolling !== undefined) {
-      const replaced = fresh.some(available);
-      const broken = !stale.some(available);
-      if (replaced || (fresh.length === 0 && maxSurge === 0 && (broken || unavailable < limit))) {
-        if (!broken && !replaced) unavailable += 1;
-        for (const pod of stale) await client.delete("pods", pod);
-      } else if (fresh.length === 0 && maxSurge > 0 && surges < maxSurge) {
-        surges += 1;
-        await createFresh();
-      }
-    }
+  const { template } = specOf(set);
+  const { namespace = "" } = set.metadata;
+  const nodes = nodesOf(client, set);
+  await removeMisplaced(client, set, nodes);
+  const states = nodes.map((node) => stateOn(client, set, node));
+  const labels = { [HASH]: shortHash(template) };
+  for (const [node, step] of planDaemons(states, limitsOf(set, nodes.length))) {
+    const { stale } = podsOn(client, set, node);
+    if (step === "create")
+      await client.create("pods", namespace, podFromTemplate(set, pinned(template, node), labels));
+    else for (const pod of stale) await client.delete("pods", pod);
   }
+  const surplus = nodes.flatMap((node) => podsOn(client, set, node).fresh.slice(1));
+  for (const pod of surplus) await client.delete("pods", pod);
+}
+
+async function removeMisplaced(
+  client: ControllerClient,
+  set: ApiObject,
+  nodes: readonly string[],
+): Promise<void> {
+  for (const pod of client.list("pods", set.metadata.namespace).filter(ownedBy(set))) {
+    const misplaced = isActive(pod) && !nodes.includes(nodeFor(pod));
+    if (misplaced || isFinished(pod)) await client.delete("pods", pod);
+  }
+}
+
+function limitsOf(set: ApiObject, nodes: number): DaemonLimits {
+  const { updateStrategy: { type, rollingUpdate } = {} } = specOf(set);
+  return {
+    rolling: type !== "OnDelete",
+    maxSurge: portion(rollingUpdate?.maxSurge, nodes, Math.ceil),
+    maxUnavailable: Math.max(1, portion(rollingUpdate?.maxUnavailable ?? 1, nodes, Math.ceil)),
+  };
+}
+
+function nodesOf(client: ControllerClient, set: ApiObject): string[] {
+  const fitting = client.list("nodes").filter((node) => belongsOn(set, node));
+  return fitting.map((node) => node.metadata.name);
+}
+
+function podsOn(
+  client: ControllerClient,
+  set: ApiObject,
+  node: string,
+): { fresh: ApiObject[]; stale: ApiObject[] } {
+  const hash = shortHash(specOf(set).template);
+  const here = client
+    .list("pods", set.metadata.namespace)
+    .filter((pod) => ownedBy(set)(pod) && isActive(pod) && nodeFor(pod) === node);
+  const fresh = here.filter((pod) => pod.metadata.labels?.[HASH] === hash);
+  return { fresh, stale: here.filter((pod) => !fresh.includes(pod)) };
+}
+
+function stateOn(client: ControllerClient, set: ApiObject, node: string): NodeState {
+  const { minReadySeconds = 0 } = specOf(set);
+  const now = client.deps.clock.nowMs();
+  const { fresh, stale } = podsOn(client, set, node);
+  const available = (pod: ApiObject): boolean => isAvailable(pod, minReadySeconds, now);
+  const leaving = client
+    .list("pods", set.metadata.namespace)
+    .some(
+      (pod) => ownedBy(set)(pod) && pod.metadata.deletionTimestamp !== undefined && nodeFor(pod) === node,
+    );
+  return {
+    node,
+    fresh: fresh.length,
+    stale: stale.length,
+    freshAvailable: fresh.some(available),
+    staleAvailable: stale.some(available),
+    leaving,
+  };
 }
 
 /** Failed daemons are made anew; a succeeded one should not have ended. */
@@ -156,10 +180,7 @@ async function writeStatus(client: ControllerClient, set: ApiObject): Promise<bo
   const { template, minReadySeconds = 0 } = specOf(set);
   const hash = shortHash(template);
   const now = client.deps.clock.nowMs();
-  const nodes = client
-    .list("nodes")
-    .filter((node) => belongsOn(set, node))
-    .map((node) => node.metadata.name);
+  const nodes = nodesOf(client, set);
   const pods = client.list("pods", set.metadata.namespace).filter(ownedBy(set)).filter(isActive);
   const nodesWith = (test: (pod: ApiObject) => boolean): number =>
     nodes.filter((node) => pods.some((pod) => nodeFor(pod) === node && test(pod))).length;

@@ -1,13 +1,9 @@
 /** Deployments: a ReplicaSet per template, numbered by revision; rolling update, recreate, history, status for `rollout status`. */
-import type {
-  V1Deployment,
-  V1DeploymentCondition,
-  V1PodTemplateSpec,
-  V1ReplicaSet,
-} from "@kubernetes/client-node";
-import { type ApiObject, clone, deepEqual, type JsonMap, timestamp } from "../object.ts";
+import type { V1Deployment, V1LabelSelector, V1PodTemplateSpec, V1ReplicaSet } from "@kubernetes/client-node";
+import { type ApiObject, clone, deepEqual, digNumber, type JsonMap } from "../object.ts";
 import type { RestDeps } from "../rest/context.ts";
 import { ControllerClient, controllerOf, ownerReference, shortHash } from "./controller-client.ts";
+import { condition, progressing } from "./deployment-conditions.ts";
 import { planRollout, type SetState } from "./deployment-plan.ts";
 import { isActive, ownedBy, portion } from "./pod-facts.ts";
 
@@ -119,11 +115,23 @@ async function currentSet(
     spec: {
       replicas: 0,
       ...(minReadySeconds === undefined ? {} : { minReadySeconds }),
-      selector: { ...selector, matchLabels: { ...selector.matchLabels, [HASH]: hash } },
-      template: { ...template, metadata: { ...template.metadata, labels } },
+      selector: withLabel(selector, hash),
+      template: hashed(template, labels),
     },
   });
   return { current, old };
+}
+
+function hashed(template: V1PodTemplateSpec, labels: Record<string, string>): V1PodTemplateSpec {
+  const copy = clone(template);
+  copy.metadata = Object.assign(copy.metadata ?? {}, { labels });
+  return copy;
+}
+
+function withLabel(selector: V1LabelSelector, hash: string): V1LabelSelector {
+  const copy = clone(selector);
+  copy.matchLabels = { ...copy.matchLabels, [HASH]: hash };
+  return copy;
 }
 
 async function noteRevision(
@@ -174,123 +182,73 @@ async function writeStatus(
   deployment: ApiObject,
   current: ApiObject,
 ): Promise<number> {
-  const live =
-    client.get(DEPLOYMENTS, deployment.metadata.namespace ?? "", deployment.metadata.name) ?? deployment;
+  const { namespace = "", name } = deployment.metadata;
+  const live = client.get(DEPLOYMENTS, namespace, name) ?? deployment;
+  const spec = specOf(live);
+  const desired = spec.replicas ?? 1;
+  const counts = countPods(client, deployment, current);
+  const complete = Object.values(counts).every((count) => count === desired);
+  const conditions = conditionsOf(live, counts, { complete, current, now: client.deps.clock.nowMs() });
+  const unavailableReplicas = Math.max(0, counts.replicas - counts.availableReplicas);
+  const observedGeneration = live.metadata.generation;
+  await client.setStatus(DEPLOYMENTS, live, {
+    observedGeneration,
+    ...counts,
+    unavailableReplicas,
+    conditions,
+  });
+  return complete ? 0 : deadlineMs(spec) + 1000;
+}
+
+function deadlineMs(spec: NonNullable<V1Deployment["spec"]>): number {
+  return (spec.progressDeadlineSeconds ?? 600) * 1000;
+}
+
+interface PodCounts {
+  readonly replicas: number;
+  readonly updatedReplicas: number;
+  readonly readyReplicas: number;
+  readonly availableReplicas: number;
+}
+
+function countPods(client: ControllerClient, deployment: ApiObject, current: ApiObject): PodCounts {
   const sets = client
     .list(REPLICA_SETS, deployment.metadata.namespace)
     .filter(ownedBy(deployment))
     .map(setOf);
   const sum = (field: "replicas" | "readyReplicas" | "availableReplicas"): number =>
     sets.reduce((total, set) => total + (set.status?.[field] ?? 0), 0);
-  const spec = specOf(live);
-  const desired = spec.replicas ?? 1;
-  const updated = sets.find((set) => set.metadata?.name === current.metadata.name)?.status?.replicas ?? 0;
-  const counts = {
+  const updated = sets.find((set) => set.metadata?.name === current.metadata.name);
+  return {
     replicas: sum("replicas"),
-    updatedReplicas: updated,
+    updatedReplicas: updated?.status?.replicas ?? 0,
     readyReplicas: sum("readyReplicas"),
     availableReplicas: sum("availableReplicas"),
   };
-  const complete = updated === desired && counts.replicas === updated && counts.availableReplicas === updated;
-  const now = client.deps.clock.nowMs();
-  const before = (live as unknown as V1Deployment).status;
-  const minAvailable = desired - portion(spec.strategy?.rollingUpdate?.maxUnavailable, desired, Math.floor);
-  const moved = !deepEqual(counts, {
-    replicas: before?.replicas ?? 0,
-    updatedReplicas: before?.updatedReplicas ?? 0,
-    readyReplicas: before?.readyReplicas ?? 0,
-    availableReplicas: before?.availableReplicas ?? 0,
-  });
-  const conditions = [
-    condition(before?.conditions, "Available", counts.availableReplicas >= minAvailable ? "True" : "False", {
-      reason:
-        counts.availableReplicas >= minAvailable ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
-      now,
-      moved: false,
-    }),
-    progressing(before?.conditions, {
-      name: current.metadata.name,
-      complete,
-      moved,
-      now,
-      deadlineMs: (spec.progressDeadlineSeconds ?? 600) * 1000,
-    }),
-  ];
-  await client.setStatus(DEPLOYMENTS, live, {
-    observedGeneration: live.metadata.generation,
-    ...counts,
-    unavailableReplicas: Math.max(0, counts.replicas - counts.availableReplicas),
-    conditions,
-  });
-  return complete ? 0 : (spec.progressDeadlineSeconds ?? 600) * 1000 + 1000;
 }
 
-interface ConditionFacts {
-  readonly reason: string;
-  readonly now: number;
-  /** Counts as news although status and reason stay. */
-  readonly moved: boolean;
-}
-
-const MESSAGES: Readonly<Record<string, string>> = {
-  MinimumReplicasAvailable: "Deployment has minimum availability.",
-  MinimumReplicasUnavailable: "Deployment does not have minimum availability.",
-};
-
-function condition(
-  before: readonly V1DeploymentCondition[] | undefined,
-  type: string,
-  status: string,
-  facts: ConditionFacts,
-): JsonMap {
-  const last = before?.find((known) => known.type === type);
-  const time = timestamp(facts.now);
-  const same = last?.status === status && last.reason === facts.reason && !facts.moved;
-  return {
-    type,
-    status,
-    reason: facts.reason,
-    message: MESSAGES[facts.reason] ?? facts.reason,
-    lastUpdateTime: same ? last.lastUpdateTime : time,
-    lastTransitionTime: last?.status === status ? last.lastTransitionTime : time,
-  };
-}
-
-interface Progress {
-  readonly name: string;
+interface RolloutFacts {
   readonly complete: boolean;
-  readonly moved: boolean;
+  readonly current: ApiObject;
   readonly now: number;
-  readonly deadlineMs: number;
 }
 
-function progressing(
-  before: readonly V1DeploymentCondition[] | undefined,
-  { name, complete, moved, now, deadlineMs }: Progress,
-): JsonMap {
-  const last = before?.find((known) => known.type === "Progressing");
-  const overdue =
-    !complete &&
-    !moved &&
-    last !== undefined &&
-    last.reason !== "NewReplicaSetAvailable" &&
-    now - Date.parse(String(last.lastUpdateTime)) > deadlineMs;
-  const reason = complete
-    ? "NewReplicaSetAvailable"
-    : overdue
-      ? "ProgressDeadlineExceeded"
-      : "ReplicaSetUpdated";
-  const verb = complete
-    ? "has successfully progressed"
-    : overdue
-      ? "has timed out progressing"
-      : "is progressing";
-  return {
-    ...condition(before, "Progressing", overdue ? "False" : "True", {
-      reason,
-      now,
-      moved: moved && !complete,
-    }),
-    message: `ReplicaSet "${name}" ${verb}.`,
-  };
+function conditionsOf(
+  live: ApiObject,
+  counts: PodCounts,
+  { complete, current, now }: RolloutFacts,
+): JsonMap[] {
+  const spec = specOf(live);
+  const desired = spec.replicas ?? 1;
+  const before = (live as unknown as V1Deployment).status?.conditions;
+  const moved = Object.entries(counts).some(
+    ([field, count]) => count !== (digNumber(live.status, field) ?? 0),
+  );
+  const maxUnavailable = portion(spec.strategy?.rollingUpdate?.maxUnavailable, desired, Math.floor);
+  const enough = counts.availableReplicas >= desired - maxUnavailable;
+  const reason = enough ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable";
+  return [
+    condition(before, "Available", enough ? "True" : "False", { reason, now, moved: false }),
+    progressing(before, { name: current.metadata.name, complete, moved, now, deadlineMs: deadlineMs(spec) }),
+  ];
 }

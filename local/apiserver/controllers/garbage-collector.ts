@@ -19,18 +19,16 @@ export function startGarbageCollector(deps: RestDeps): ControllerClient {
   const owners = client.queue((place) => releaseOwner(client, index, parsePlace(place)));
   const dangling = client.queue((place) => collectDangling(client, index, parsePlace(place)));
   const observe = (id: string, object: ApiObject, previous: ApiObject | undefined, gone: boolean): void => {
-    const stored = { id, namespace: object.metadata.namespace ?? "", name: object.metadata.name };
+    const { uid = "", namespace = "", name, ownerReferences = [] } = object.metadata;
+    const stored = { id, namespace, name };
     index.observe(stored, gone ? undefined : object, previous);
-    const { uid = "", deletionTimestamp, finalizers = [], ownerReferences = [] } = object.metadata;
     if (gone) {
       deletedOwners.add(uid);
-      for (const reference of ownerReferences)
-        for (const owner of index.waiting(reference.uid)) owners.add(placeText(owner));
+      const waiting = ownerReferences.flatMap((reference) => index.waiting(reference.uid));
+      for (const owner of waiting) owners.add(placeText(owner));
       return;
     }
-    const waits =
-      deletionTimestamp !== undefined &&
-      finalizers.some((finalizer) => finalizer === FOREGROUND || finalizer === ORPHAN);
+    const waits = waitsForDependents(object);
     index.setWaiting(uid, waits ? stored : undefined);
     if (waits) owners.add(placeText(stored));
     if (previous === undefined && ownerReferences.length > 0)
@@ -44,6 +42,14 @@ export function startGarbageCollector(deps: RestDeps): ControllerClient {
     ),
   );
   return client;
+}
+
+function waitsForDependents({ metadata: { deletionTimestamp, finalizers = [] } }: ApiObject): boolean {
+  return deletionTimestamp !== undefined && finalizers.some(holdsForDependents);
+}
+
+function holdsForDependents(finalizer: string): boolean {
+  return finalizer === FOREGROUND || finalizer === ORPHAN;
 }
 
 function placeText({ id, namespace, name }: Stored): string {
@@ -87,34 +93,35 @@ async function strip(client: ControllerClient, id: string, object: ApiObject, ui
 /** An owner that waits for its dependents (foreground) or for them to be let go (orphan). */
 async function releaseOwner(client: ControllerClient, index: OwnerIndex, place: Stored): Promise<void> {
   const owner = find(client, place);
-  const uid = owner?.metadata.uid ?? "";
   if (owner?.metadata.deletionTimestamp === undefined) return;
-  const dependents = index
-    .dependents(uid)
-    .map((dependent) => ({ dependent, object: find(client, dependent) }));
-  const finalizers = owner.metadata.finalizers ?? [];
   let blocked = false;
-  for (const { dependent, object } of dependents) {
-    if (object === undefined) continue;
-    if (finalizers.includes(ORPHAN)) await strip(client, dependent.id, object, uid);
-    else if (finalizers.includes(FOREGROUND)) {
-      const blocks = object.metadata.ownerReferences?.some(
-        (reference) => reference.uid === uid && reference.blockOwnerDeletion === true,
-      );
-      const gone =
-        object.metadata.deletionTimestamp === undefined
-          ? await client.delete(dependent.id, object, { propagationPolicy: "Foreground" })
-          : false;
-      if (!gone && blocks === true) blocked = true;
-    }
+  for (const dependent of index.dependents(owner.metadata.uid ?? "")) {
+    const object = find(client, dependent);
+    if (object !== undefined && (await blocksOwner(client, dependent.id, object, owner))) blocked = true;
   }
   if (blocked) return;
   await client.updateTrusted(place.id, owner, (live): JsonMap => {
-    const left = (live.metadata.finalizers ?? []).filter(
-      (finalizer) => finalizer !== FOREGROUND && finalizer !== ORPHAN,
-    );
+    const left = (live.metadata.finalizers ?? []).filter((finalizer) => !holdsForDependents(finalizer));
     return { ...live, metadata: { ...live.metadata, finalizers: left } };
   });
+}
+
+/** Lets one dependent go, or deletes it; true while the owner has to wait for it. */
+async function blocksOwner(
+  client: ControllerClient,
+  id: string,
+  object: ApiObject,
+  owner: ApiObject,
+): Promise<boolean> {
+  const { uid = "", finalizers = [] } = owner.metadata;
+  if (finalizers.includes(ORPHAN)) await strip(client, id, object, uid);
+  if (!finalizers.includes(FOREGROUND)) return false;
+  const marked = object.metadata.deletionTimestamp !== undefined;
+  const gone = !marked && (await client.delete(id, object, { propagationPolicy: "Foreground" }));
+  const references = object.metadata.ownerReferences ?? [];
+  return (
+    !gone && references.some((reference) => reference.uid === uid && reference.blockOwnerDeletion === true)
+  );
 }
 
 async function collectDangling(client: ControllerClient, index: OwnerIndex, place: Stored): Promise<void> {

@@ -16,19 +16,21 @@ export function misfit(
   node: ApiObject,
   podsThere: readonly ApiObject[],
 ): string | undefined {
-  const { spec: nodeSpec, status } = node as unknown as V1Node;
+  const { spec: { taints = [], unschedulable = false } = {} } = node as unknown as V1Node;
   if (!selectorMatches(spec, node)) return "didn't match Pod's node affinity/selector";
-  const taint = untolerated(spec, nodeSpec?.taints ?? [], nodeSpec?.unschedulable === true);
+  const taint = untolerated(spec, taints, unschedulable);
   if (taint !== undefined) return `had untolerated taint {${taint.key}: ${taint.value ?? ""}}`;
-  const ready =
-    status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") ===
-    true;
-  if (
-    !ready &&
-    !tolerates(spec.tolerations ?? [], { key: "node.kubernetes.io/not-ready", effect: "NoSchedule" })
-  )
-    return "was not ready";
+  const goesAnywhere = tolerates(spec.tolerations ?? [], {
+    key: "node.kubernetes.io/not-ready",
+    effect: "NoSchedule",
+  });
+  if (!goesAnywhere && !isReadyNode(node)) return "was not ready";
   return hostPortTaken(spec, podsThere) ? "didn't have free ports for the requested pod ports" : undefined;
+}
+
+function isReadyNode(node: ApiObject): boolean {
+  const conditions = (node as unknown as V1Node).status?.conditions ?? [];
+  return conditions.some((condition) => condition.type === "Ready" && condition.status === "True");
 }
 
 function selectorMatches(spec: V1PodSpec, node: ApiObject): boolean {

@@ -1,6 +1,7 @@
 /** Gives unassigned pods a node, through `pods/binding`: those that fit, fewest pods of the same owner, then fewest pods. */
 import type { V1Pod, V1PodSpec } from "@kubernetes/client-node";
-import { type ApiObject, digList, timestamp } from "../object.ts";
+import { type ApiObject, digList, digString, timestamp } from "../object.ts";
+import { withCondition } from "../registry/strategies/pods.ts";
 import { internalContext, type RestDeps } from "../rest/context.ts";
 import { handleSubresource } from "../rest/subresources.ts";
 import { ControllerClient, controllerOf, objectKey, shortHash } from "./controller-client.ts";
@@ -95,11 +96,8 @@ export function chooseNode(
 
 async function reportUnschedulable(client: ControllerClient, pod: ApiObject, message: string): Promise<void> {
   const now = timestamp(client.deps.clock.nowMs());
-  const status = (pod as unknown as V1Pod).status ?? {};
-  const known = digList(status, "conditions").some(
-    (condition) => (condition as { message?: string }).message === message,
-  );
-  if (known) return;
+  if (digList(pod.status, "conditions").some((condition) => digString(condition, "message") === message))
+    return;
   const condition = {
     type: "PodScheduled",
     status: "False",
@@ -107,10 +105,7 @@ async function reportUnschedulable(client: ControllerClient, pod: ApiObject, mes
     message,
     lastTransitionTime: now,
   };
-  await client.setStatus("pods", pod, {
-    ...status,
-    conditions: [...(status.conditions ?? []).filter(({ type }) => type !== "PodScheduled"), condition],
-  });
+  await client.update("pods", pod, (live) => withCondition(live, condition), "status");
   const { namespace = "", name, uid } = pod.metadata;
   await client.create("events", namespace, {
     metadata: { name: `${name}.${shortHash([uid, message, now])}` },

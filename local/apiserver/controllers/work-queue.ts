@@ -16,70 +16,78 @@ export interface QueueDeps {
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 15_000;
 
-export function workQueue(
-  name: string,
-  work: (key: string) => Promise<void>,
-  { clock, log }: QueueDeps,
-): WorkQueue {
-  const waiting = new Set<string>();
-  const failures = new Map<string, number>();
-  const timers = new Map<string, () => void>();
-  let running = false;
-  let stopped = false;
+export function workQueue(name: string, work: (key: string) => Promise<void>, deps: QueueDeps): WorkQueue {
+  return new Queue(name, work, deps);
+}
 
-  const runNext = async (): Promise<void> => {
-    for (const key of waiting) {
-      waiting.delete(key);
-      try {
-        await work(key);
-        failures.delete(key);
-      } catch (error) {
-        const count = (failures.get(key) ?? 0) + 1;
-        failures.set(key, count);
-        log.debug(
-          {
-            controller: name,
-            key,
-            error: error instanceof Error ? error.message : String(error),
-            attempt: count,
-          },
-          "reconciling failed",
-        );
-        queue.add(key, Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(count, 10)));
-      }
-      if (stopped) break;
+class Queue implements WorkQueue {
+  readonly #name: string;
+  readonly #work: (key: string) => Promise<void>;
+  readonly #deps: QueueDeps;
+  readonly #waiting = new Set<string>();
+  readonly #failures = new Map<string, number>();
+  readonly #timers = new Map<string, () => void>();
+  #running = false;
+  #stopped = false;
+
+  constructor(name: string, work: (key: string) => Promise<void>, deps: QueueDeps) {
+    this.#name = name;
+    this.#work = work;
+    this.#deps = deps;
+  }
+
+  add(key: string, delayMs = 0): void {
+    if (this.#stopped) return;
+    if (delayMs > 0) {
+      this.#addLater(key, delayMs);
+      return;
     }
-    running = false;
-    if (waiting.size > 0 && !stopped) start();
-  };
-  const start = (): void => {
-    if (running || stopped) return;
-    running = true;
-    setImmediate(() => void runNext());
-  };
-  const queue: WorkQueue = {
-    add: (key, delayMs = 0) => {
-      if (stopped) return;
-      if (delayMs > 0) {
-        if (timers.has(key)) return;
-        timers.set(
-          key,
-          clock.after(delayMs, () => {
-            timers.delete(key);
-            queue.add(key);
-          }),
-        );
-        return;
-      }
-      timers.get(key)?.();
-      timers.delete(key);
-      waiting.add(key);
-      start();
-    },
-    stop: () => {
-      stopped = true;
-      for (const cancel of timers.values()) cancel();
-    },
-  };
-  return queue;
+    this.#timers.get(key)?.();
+    this.#timers.delete(key);
+    this.#waiting.add(key);
+    this.#start();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const cancel of this.#timers.values()) cancel();
+  }
+
+  #addLater(key: string, delayMs: number): void {
+    if (this.#timers.has(key)) return;
+    const cancel = this.#deps.clock.after(delayMs, () => {
+      this.#timers.delete(key);
+      this.add(key);
+    });
+    this.#timers.set(key, cancel);
+  }
+
+  #start(): void {
+    if (this.#running || this.#stopped) return;
+    this.#running = true;
+    setImmediate(() => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    for (const key of this.#waiting) {
+      this.#waiting.delete(key);
+      await this.#once(key);
+      if (this.#stopped) break;
+    }
+    this.#running = false;
+    if (this.#waiting.size > 0) this.#start();
+  }
+
+  async #once(key: string): Promise<void> {
+    try {
+      await this.#work(key);
+      this.#failures.delete(key);
+    } catch (error) {
+      const attempt = (this.#failures.get(key) ?? 0) + 1;
+      this.#failures.set(key, attempt);
+      const why = error instanceof Error ? error.message : String(error);
+      this.#deps.log.debug({ controller: this.#name, key, error: why, attempt }, "reconciling failed");
+      this.add(key, Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt, 10)));
+    }
+  }
 }

@@ -61,7 +61,8 @@ function publish(value: unknown, schemas: JsonMap): unknown {
   if (Array.isArray(value)) return value.map((item) => publish(item, schemas));
   if (!isRecord(value)) return value;
   const { $ref, ...beside } = value;
-  if ($ref !== undefined && beside["description"] !== undefined) return publish({ ...beside, allOf: [{ $ref }] }, schemas); // readers ignore what stands beside a reference
+  if ($ref !== undefined && beside["description"] !== undefined)
+    return publish({ ...beside, allOf: [{ $ref }] }, schemas); // readers ignore what stands beside a reference
   const out: JsonMap = {};
   for (const [key, child] of Object.entries(value)) {
     if (key.startsWith("x-ambit-")) continue;

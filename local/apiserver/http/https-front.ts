@@ -8,6 +8,7 @@ import type { KubeletConnector, ListenAddress } from "../apiserver-options.ts";
 import { authenticate, impersonated } from "../auth/authenticate.ts";
 import type { KeyAndCertificate } from "../auth/certificate.ts";
 import type { UserInfo } from "../auth/user.ts";
+import type { Resource } from "../registry/resource.ts";
 import type { RestDeps, Target } from "../rest/context.ts";
 import { answerWriter } from "./answer.ts";
 import { isWebSocket, kubeletTarget, proxyUpgrade } from "./kubelet-proxy.ts";
@@ -150,14 +151,9 @@ export class HttpsFront {
     const access = { verb, group, resource: plural, subresource, namespace, name: info.authorizedName };
     if (!rbac.allows(user, access)) throw denied(user, info);
     const resource = registry.find(group, version, plural);
-    if (resource === undefined || (subresource !== "" && !resource.subresources.includes(subresource)))
-      throw unknownPath();
-    if (resource.namespaced && info.namespace === "" && verb !== "list" && verb !== "watch")
-      throw name === "" ? methodNotAllowed() : unknownPath();
-    if (!resource.namespaced && info.namespace !== "") throw unknownPath();
-    const collection = name === "" && (verb === "patch" || verb === "update");
-    if (collection || (name !== "" && subresource === "" && verb === "create")) throw methodNotAllowed();
-    if (subresource === "" && !resource.verbs.includes(verb)) throw methodNotAllowed();
+    if (resource === undefined || !fitsScope(resource, info)) throw unknownPath();
+    if (subresource !== "" && !resource.subresources.includes(subresource)) throw unknownPath();
+    if (!takesVerb(resource, info)) throw methodNotAllowed();
     return { resource, namespace: info.namespace, name, subresource };
   }
 
@@ -184,6 +180,19 @@ export class HttpsFront {
       );
     }
   }
+}
+
+/** Only collections of namespaced kinds may be read across namespaces. */
+function fitsScope(resource: Resource, { namespace, name }: ResourceRequest): boolean {
+  return resource.namespaced ? namespace !== "" || name === "" : namespace === "";
+}
+
+function takesVerb(resource: Resource, { namespace, name, subresource, verb }: ResourceRequest): boolean {
+  if (subresource !== "") return true; // each subresource decides itself
+  const reads = verb === "list" || verb === "watch" || verb === "get";
+  if (resource.namespaced && namespace === "" && !reads) return false;
+  if (name === "" ? verb === "patch" || verb === "update" : verb === "create") return false;
+  return resource.verbs.includes(verb);
 }
 
 function parseUrl(request: IncomingMessage): URL {

@@ -46,18 +46,14 @@ export function kubeletTarget(
 }
 
 function containerOf(pod: V1Pod, wanted: string): string {
-  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].map(
-    (container) => container.name,
+  const { containers = [], initContainers = [] } = pod.spec ?? {};
+  const names = [...containers, ...initContainers].map((container) => container.name);
+  const chosen = wanted === "" && containers.length === 1 ? (names[0] ?? "") : wanted;
+  if (names.includes(chosen)) return chosen;
+  if (chosen !== "") throw badRequest(`container ${chosen} is not valid for pod ${pod.metadata?.name}`);
+  throw badRequest(
+    `a container name must be specified for pod ${pod.metadata?.name}, choose one of: [${names.join(" ")}]`,
   );
-  const chosen = wanted === "" && pod.spec?.containers.length === 1 ? containers[0] : wanted;
-  if (chosen === undefined || chosen === "") {
-    throw badRequest(
-      `a container name must be specified for pod ${pod.metadata?.name}, choose one of: [${containers.join(" ")}]`,
-    );
-  }
-  if (!containers.includes(chosen))
-    throw badRequest(`container ${chosen} is not valid for pod ${pod.metadata?.name}`);
-  return chosen;
 }
 
 /** Streams the kubelet's answer; ends with the client. */

@@ -56,15 +56,13 @@ export function decodeBody(body: Buffer, type: string): unknown {
 
 /** Nesting is bounded before parsing: everything behind this recurses. Indentation counts for YAML's block style. */
 function checkDepth(text: string, isYaml: boolean): void {
+  const tooDeep = (): StatusError => badRequest("the object provided is nested too deeply");
+  if (isYaml && /^ {1000}/m.test(text)) throw tooDeep();
   let depth = 0;
-  let quoted = false;
-  for (let i = 0; i < text.length; i += 1) {
-    const code = text.charCodeAt(i);
-    if (code === 0x22 && !isYaml) quoted = !quoted;
-    else if (code === 0x5c && quoted) i += 1;
-    else if (!quoted && (code === 0x7b || code === 0x5b)) depth += 1;
-    else if (!quoted && (code === 0x7d || code === 0x5d)) depth -= 1;
-    if (depth > MAX_DEPTH) throw badRequest("the object provided is nested too deeply");
+  // strings are skipped in JSON; in YAML a bracket inside one counts, which only makes the bound stricter
+  for (const [token] of text.matchAll(isYaml ? /[{}[\]]/g : /"(?:[^"\\]|\\.)*"?|[{}[\]]/gs)) {
+    if (token === "{" || token === "[") depth += 1;
+    else if (token === "}" || token === "]") depth -= 1;
+    if (depth > MAX_DEPTH) throw tooDeep();
   }
-  if (isYaml && /^ {1000}/m.test(text)) throw badRequest("the object provided is nested too deeply");
 }

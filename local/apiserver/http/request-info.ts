@@ -25,26 +25,34 @@ export type RequestInfo = ResourceRequest | PathRequest | { readonly kind: "malf
 const NAMESPACE_SUBRESOURCES = new Set(["status", "finalize"]);
 
 export function requestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
-  const parts = path.split("/").filter((part) => part !== "");
-  const [root, ...rest] = parts;
-  const isCore = root === "api" && rest.length > 1;
-  const isGroup = root === "apis" && rest.length > 2;
-  if (!isCore && !isGroup)
+  const [root, ...rest] = path.split("/").filter((part) => part !== "");
+  const prefix = root === "api" ? 1 : 2; // version, or group and version
+  if ((root !== "api" && root !== "apis") || rest.length <= prefix) {
     return { kind: "path", path: path === "/" ? path : path.replace(/\/$/, ""), verb: method.toLowerCase() };
-  const group = isCore ? "" : (rest.shift() ?? "");
-  const version = rest.shift() ?? "";
-  let place: string[];
-  try {
-    place = rest.map(decodeURIComponent);
-  } catch {
-    return { kind: "malformed" };
   }
+  const [version = "", group = ""] = rest.slice(0, prefix).toReversed();
+  const place = decodeParts(rest.slice(prefix));
+  if (place === undefined) return { kind: "malformed" };
   const { namespace, parts: inside } = namespaceOf(place);
-  const [plural = "", name = "", subresource = "", ...more] = inside;
-  if (more.length > 0) return { kind: "malformed" };
-  const verb = verbOf(method, name, query);
+  return inside.length > 3
+    ? { kind: "malformed" }
+    : { group, version, namespace, ...aboutObject(method, inside, query) };
+}
+
+function aboutObject(method: string, parts: readonly string[], query: URLSearchParams): ObjectPart {
+  const [plural = "", name = "", subresource = ""] = parts;
   const authorizedName = name === "" ? selectedName(query) : name;
-  return { kind: "resource", group, version, plural, namespace, name, authorizedName, subresource, verb };
+  return { kind: "resource", plural, name, subresource, verb: verbOf(method, name, query), authorizedName };
+}
+
+type ObjectPart = Omit<ResourceRequest, "group" | "version" | "namespace">;
+
+function decodeParts(parts: readonly string[]): string[] | undefined {
+  try {
+    return parts.map((part) => decodeURIComponent(part));
+  } catch {
+    return undefined; // a stray % sign
+  }
 }
 
 /** `namespaces/x/pods` is about pods; `namespaces/x` and `namespaces/x/status` are about the namespace. */

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { KubeletConnector } from "../apiserver-options.ts";
 import type { UserInfo } from "../auth/user.ts";
-import { type ApiObject, dig, isRecord, type JsonMap } from "../object.ts";
+import { type ApiObject, digList, isRecord, type JsonMap } from "../object.ts";
 import { apiVersionOf, type Resource } from "../registry/resource.ts";
 import type { RequestContext, RestDeps, Target } from "../rest/context.ts";
 import { createObject } from "../rest/create.ts";
@@ -13,6 +13,7 @@ import { patchObject } from "../rest/patch.ts";
 import { answerReview } from "../rest/reviews.ts";
 import { fieldSelector, labelSelector, type Match } from "../rest/selectors.ts";
 import { handleSubresource } from "../rest/subresources.ts";
+import type { Page } from "../store/page-snapshots.ts";
 import { makeTable, partialMetadata } from "../view/table.ts";
 import type { AnswerWriter } from "./answer.ts";
 import { kubeletTarget, proxyLog } from "./kubelet-proxy.ts";
@@ -105,29 +106,32 @@ async function write(
 
 function contextOf(call: ResourceCall, body: unknown): RequestContext {
   const { query, user, answer, request } = call;
-  const managerGiven = (query.get("fieldManager") ?? "") !== "";
-  const agent = (request.headers["user-agent"] ?? "unknown").split("/")[0] ?? "unknown";
-  const validation = query.get("fieldValidation") ?? "";
-  const dryRun =
-    query.getAll("dryRun").at(-1) ??
-    dig(body, "dryRun", "0") ??
-    (Array.isArray(dig(body, "dryRun")) ? (dig(body, "dryRun") as unknown[])[0] : undefined);
-  if (dryRun !== undefined && dryRun !== "" && dryRun !== "All")
-    throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: supported values: "All"`);
-  if (!["", "Strict", "Warn", "Ignore"].includes(validation))
-    throw badRequest(
-      `Invalid value: ${JSON.stringify(validation)}: fieldValidation must be Strict, Warn or Ignore`,
-    );
+  const manager = query.get("fieldManager") ?? "";
+  const [agent = "unknown"] = (request.headers["user-agent"] ?? "unknown").split("/");
   return {
     user,
-    manager: (query.get("fieldManager") || agent).slice(0, 128),
-    managerGiven,
-    dryRun: dryRun === "All",
-    fieldValidation: (validation || "Warn") as RequestContext["fieldValidation"],
+    manager: (manager === "" ? agent : manager).slice(0, 128),
+    managerGiven: manager !== "",
+    dryRun: isDryRun(query, body),
+    fieldValidation: validationOf(query.get("fieldValidation") ?? ""),
     force: isTrue(query.get("force")),
     options: call.verb === "delete" ? deleteOptions(query, body) : {},
     warn: (text) => void answer.warnings.push(text),
   };
+}
+
+/** Of the query, or of the DeleteOptions in the body. */
+function isDryRun(query: URLSearchParams, body: unknown): boolean {
+  const given = query.getAll("dryRun").at(-1) ?? digList(body, "dryRun")[0] ?? "";
+  if (given !== "" && given !== "All")
+    throw badRequest(`Invalid value: ${JSON.stringify(given)}: supported values: "All"`);
+  return given === "All";
+}
+
+function validationOf(text: string): RequestContext["fieldValidation"] {
+  if (text === "" || text === "Warn") return "Warn";
+  if (text === "Strict" || text === "Ignore") return text;
+  throw badRequest(`Invalid value: ${JSON.stringify(text)}: fieldValidation must be Strict, Warn or Ignore`);
 }
 
 function deleteOptions(query: URLSearchParams, body: unknown): JsonMap {
@@ -174,34 +178,17 @@ function matcher(resource: Resource, query: URLSearchParams, name: string): Matc
   return (object) => (name === "" || object.metadata.name === name) && labels(object) && fields(object);
 }
 
-function answerList(deps: RestDeps, { target, query, answer, request }: ResourceCall): void {
+function answerList(deps: RestDeps, call: ResourceCall): void {
+  const { target, query, answer, request } = call;
   const { resource } = target;
   const form = negotiate(request.headers.accept);
-  const limit = Number(query.get("limit") ?? "0");
-  if (!Number.isSafeInteger(limit) || limit < 0) throw badRequest("limit must be a non-negative integer");
-  const page = listObjects(deps, resource, {
-    namespace: target.namespace,
-    match: matcher(resource, query, ""),
-    limit,
-    continueToken: query.get("continue") ?? "",
-    resourceVersion: revisionText(query),
-    resourceVersionMatch: query.get("resourceVersionMatch") ?? "",
-  });
-  const selective = (query.get("labelSelector") ?? "") !== "" || (query.get("fieldSelector") ?? "") !== "";
-  const metadata: JsonMap = { resourceVersion: String(page.revision) };
-  if (page.continueToken !== undefined) metadata["continue"] = page.continueToken;
-  if (page.remaining > 0 && !selective) metadata["remainingItemCount"] = page.remaining;
+  const page = listPage(deps, target, query);
+  const objects = page.entries.map((entry) => entry.object);
+  const metadata = listMetadata(page, query);
   if (form === "table")
-    return answer.json(
-      200,
-      makeTable(
-        resource,
-        page.entries.map((entry) => entry.object),
-        tableOptions(deps, query, metadata),
-      ),
-    );
+    return answer.json(200, makeTable(resource, objects, tableOptions(deps, query, metadata)));
   if (form === "partial") {
-    const items = page.entries.map((entry) => partialMetadata(entry.object));
+    const items = objects.map(partialMetadata);
     return answer.json(200, {
       kind: "PartialObjectMetadataList",
       apiVersion: "meta.k8s.io/v1",
@@ -212,6 +199,29 @@ function answerList(deps: RestDeps, { target, query, answer, request }: Resource
   const items = page.entries.map((entry) => storedJson(resource, entry)).join(","); // the stored text, not serialised again
   const head = `{"kind":"${resource.listKind}","apiVersion":"${apiVersionOf(resource)}","metadata":${JSON.stringify(metadata)}`;
   return answer.text(200, `${head},"items":[${items}]}`);
+}
+
+function listPage(deps: RestDeps, { resource, namespace }: Target, query: URLSearchParams): Page {
+  const limit = Number(query.get("limit") ?? "0");
+  if (!Number.isSafeInteger(limit) || limit < 0) throw badRequest("limit must be a non-negative integer");
+  return listObjects(deps, resource, {
+    namespace,
+    match: matcher(resource, query, ""),
+    limit,
+    continueToken: query.get("continue") ?? "",
+    resourceVersion: revisionText(query),
+    resourceVersionMatch: query.get("resourceVersionMatch") ?? "",
+  });
+}
+
+/** How many remain is told only where nothing was filtered out. */
+function listMetadata(page: Page, query: URLSearchParams): JsonMap {
+  const selective = ["labelSelector", "fieldSelector"].some((name) => (query.get(name) ?? "") !== "");
+  return {
+    resourceVersion: String(page.revision),
+    ...(page.continueToken === undefined ? {} : { continue: page.continueToken }),
+    ...(page.remaining === 0 || selective ? {} : { remainingItemCount: page.remaining }),
+  };
 }
 
 function revisionText(query: URLSearchParams): string {

@@ -107,20 +107,23 @@ function convert(type: string, value: WireValue, depth: number): unknown {
       return bytesOf(value).toString("base64");
     case "d":
       return bytesOf(value).length === 8 ? bytesOf(value).readDoubleLE() : 0;
-    case "Quantity":
-      return textOf(byNumber(readFields(bytesOf(value))).get(1)) || "0";
-    case "IntOrString":
-      return intOrString(byNumber(readFields(bytesOf(value))));
     case "Time":
     case "MicroTime":
       return time(bytesOf(value), type === "MicroTime");
-    case "FieldsV1":
-    case "RawExtension":
-      return embeddedJson(textOf(byNumber(readFields(bytesOf(value))).get(1)));
     default:
-      return message(type, bytesOf(value), depth + 1);
+      return wellKnown(type, bytesOf(value)) ?? message(type, bytesOf(value), depth + 1);
   }
 }
+
+/** Types with a JSON form of their own; undefined for ordinary messages. */
+function wellKnown(type: string, bytes: Buffer): unknown {
+  if (!WELL_KNOWN.has(type)) return undefined;
+  const fields = byNumber(readFields(bytes));
+  if (type === "Quantity") return textOf(fields.get(1)) || "0";
+  return type === "IntOrString" ? intOrString(fields) : embeddedJson(textOf(fields.get(1)));
+}
+
+const WELL_KNOWN = new Set(["Quantity", "IntOrString", "FieldsV1", "RawExtension"]);
 
 function intOrString(fields: ReadonlyMap<number, WireValue>): string | number {
   return Number(fields.get(1) ?? 0) === 1 ? textOf(fields.get(3)) : Number(fields.get(2) ?? 0);
@@ -138,7 +141,7 @@ function time(bytes: Buffer, micro: boolean): string | null {
 
 function embeddedJson(text: string): unknown {
   try {
-    return text === "" ? null : (JSON.parse(text) as unknown);
+    return text === "" ? {} : (JSON.parse(text) as unknown);
   } catch {
     throw badRequest("error decoding protobuf: embedded JSON is malformed");
   }

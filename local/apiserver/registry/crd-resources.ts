@@ -113,23 +113,27 @@ function checkSchema(schema: Schema, path: string, out: FieldProblem[], depth: n
     out.push(invalidValue(path, "...", "nested too deeply"));
     return;
   }
-  if (schema.pattern !== undefined && !isReadable(() => patternOf(schema.pattern ?? ""))) {
-    out.push(invalidValue(`${path}.pattern`, schema.pattern, "must be a valid regular expression"));
+  const { pattern } = schema;
+  if (pattern !== undefined && !isReadable(() => patternOf(pattern))) {
+    out.push(invalidValue(`${path}.pattern`, pattern, "must be a valid regular expression"));
   }
-  (schema["x-kubernetes-validations"] ?? []).forEach((rule, i) => {
-    const why = compileProblem(rule.rule);
+  (schema["x-kubernetes-validations"] ?? []).forEach(({ rule }, i) => {
+    const why = compileProblem(rule);
     if (why !== undefined)
       out.push(
-        invalidValue(`${path}.x-kubernetes-validations[${i}].rule`, rule.rule, `compilation failed: ${why}`),
+        invalidValue(`${path}.x-kubernetes-validations[${i}].rule`, rule, `compilation failed: ${why}`),
       );
   });
+  for (const [at, child] of childSchemas(schema)) checkSchema(child, `${path}${at}`, out, depth + 1);
+}
+
+function* childSchemas(schema: Schema): Iterable<readonly [string, Schema]> {
   for (const [field, child] of Object.entries(schema.properties ?? {}))
-    checkSchema(child, `${path}.properties[${field}]`, out, depth + 1);
-  if (schema.items !== undefined) checkSchema(schema.items, `${path}.items`, out, depth + 1);
-  if (isRecord(schema.additionalProperties))
-    checkSchema(schema.additionalProperties, `${path}.additionalProperties`, out, depth + 1);
-  for (const part of [...(schema.allOf ?? []), ...(schema.anyOf ?? []), ...(schema.oneOf ?? [])])
-    checkSchema(part, path, out, depth + 1);
+    yield [`.properties[${field}]`, child];
+  if (schema.items !== undefined) yield [".items", schema.items];
+  if (isRecord(schema.additionalProperties)) yield [".additionalProperties", schema.additionalProperties];
+  for (const list of [schema.allOf, schema.anyOf, schema.oneOf])
+    for (const part of list ?? []) yield ["", part];
 }
 
 function isReadable(read: () => unknown): boolean {

@@ -3,7 +3,7 @@ import { randomInt, randomUUID } from "node:crypto";
 import { trackUpdate } from "../apply/managed-fields.ts";
 import { alreadyExists, forbidden, invalid, StatusError } from "../http/status-error.ts";
 import { type ApiObject, timestamp } from "../object.ts";
-import { apiVersionOf, keyOf, type Resource } from "../registry/resource.ts";
+import { apiVersionOf, keyOf } from "../registry/resource.ts";
 import { strategyOf } from "../registry/strategies.ts";
 import type { RequestContext, RestDeps, Target } from "./context.ts";
 import { decode } from "./decode.ts";
@@ -25,20 +25,15 @@ export async function createObject(
   if (decoded.metadata.resourceVersion !== undefined) {
     throw new StatusError(400, "resourceVersion should not be set on objects to be created");
   }
-  startMetadata(deps, target, decoded, context.applied === true);
+  prepare(deps, target, decoded, context);
   const strategy = strategyOf(resource.id);
-  if (resource.subresources.includes("status")) delete decoded.status;
-  strategy.onCreate?.(decoded);
-  strategy.defaults?.(decoded);
-  // before admission: what it adds (token volume, tolerations) belongs to nobody, or a later apply would remove it again
-  if (context.applied !== true) trackCreation(deps, resource, decoded, context);
   const request = {
     operation: "CREATE" as const,
     target: { ...target, name: decoded.metadata.name },
     old: undefined,
     context,
   };
-  await checkNamespace(deps, target, decoded);
+  checkNamespace(deps, target, decoded);
   const object = (await deps.admission.mutate({ ...request, object: decoded })) ?? decoded;
   strategy.defaults?.(object); // again: what admission added has defaults too
   validateObject(deps, resource, object, undefined);
@@ -50,8 +45,26 @@ export async function createObject(
   return context.dryRun ? object : deps.store.put(resource.id, key, object);
 }
 
-function trackCreation(deps: RestDeps, resource: Resource, object: ApiObject, { manager }: RequestContext): void {
-  const by = { manager, apiVersion: apiVersionOf(resource), now: timestamp(deps.clock.nowMs()) };
+function prepare(
+  deps: RestDeps,
+  target: Target,
+  object: ApiObject,
+  context: RequestContext & { readonly applied?: boolean },
+): void {
+  const { resource } = target;
+  const applied = context.applied === true;
+  startMetadata(deps, target, object, applied);
+  const strategy = strategyOf(resource.id);
+  if (resource.subresources.includes("status")) delete object.status;
+  strategy.onCreate?.(object);
+  strategy.defaults?.(object);
+  if (applied) return;
+  // before admission: what it adds (token volume, tolerations) belongs to nobody, or a later apply would remove it again
+  const by = {
+    manager: context.manager,
+    apiVersion: apiVersionOf(resource),
+    now: timestamp(deps.clock.nowMs()),
+  };
   trackUpdate(undefined, object, deps.registry.schema(resource), by);
 }
 
@@ -76,16 +89,16 @@ function startMetadata(deps: RestDeps, target: Target, object: ApiObject, applie
 }
 
 /** A namespace must exist and not be on its way out. */
-function checkNamespace(deps: RestDeps, target: Target, object: ApiObject): Promise<void> {
+function checkNamespace(deps: RestDeps, target: Target, object: ApiObject): void {
   const { resource, namespace } = target;
-  if (!resource.namespaced) return Promise.resolve();
+  if (!resource.namespaced) return;
   const owner = deps.store.get("namespaces", namespace);
   if (owner === undefined) {
     throw new StatusError(404, `namespaces "${namespace}" not found`, {
       details: { name: namespace, kind: "namespaces" },
     });
   }
-  if (owner.metadata.deletionTimestamp === undefined) return Promise.resolve();
+  if (owner.metadata.deletionTimestamp === undefined) return;
   const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
   throw forbidden(resource, object.metadata.name, why, [
     {

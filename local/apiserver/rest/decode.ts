@@ -55,7 +55,7 @@ function checkKind(resource: Resource, body: Record<string, unknown>): void {
   const own = apiVersionOf(resource);
   if ((kind ?? resource.kind) === resource.kind && (apiVersion ?? own) === own) return;
   throw badRequest(
-    `${String(kind)} in version "${String(apiVersion)}" cannot be handled as a ${resource.kind}: the API version in the data (${String(apiVersion ?? own)}) ` +
+    `${String(kind)} in version "${String(apiVersion)}" cannot be handled as a ${resource.kind}: the API version in the data (${JSON.stringify(apiVersion ?? own)}) ` +
       `does not match the expected API version (${own}), or the kind does not match ${resource.kind}`,
   );
 }

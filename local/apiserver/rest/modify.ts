@@ -147,17 +147,7 @@ async function admit(
   { live, next, context, change }: Candidate,
 ): Promise<ApiObject> {
   const { resource, name } = target;
-  const added = (next.metadata.finalizers ?? []).filter(
-    (finalizer) => !(live.metadata.finalizers ?? []).includes(finalizer),
-  );
-  if (live.metadata.deletionTimestamp !== undefined && added.length > 0 && change.trusted !== true) {
-    throw invalid(resource, name, [
-      forbiddenField(
-        "metadata.finalizers",
-        `no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`,
-      ),
-    ]);
-  }
+  if (change.trusted !== true) refuseNewFinalizers(target, live, next);
   const strategy = strategyOf(resource.id);
   const request = { operation: "UPDATE" as const, target, old: live, context };
   const admitted = (await deps.admission.mutate({ ...request, object: next })) ?? next;
@@ -172,6 +162,15 @@ async function admit(
     admitted.metadata.generation = live.metadata.generation + 1;
   }
   return admitted;
+}
+
+function refuseNewFinalizers({ resource, name }: Target, live: ApiObject, next: ApiObject): void {
+  if (live.metadata.deletionTimestamp === undefined) return;
+  const before = live.metadata.finalizers ?? [];
+  const added = (next.metadata.finalizers ?? []).filter((finalizer) => !before.includes(finalizer));
+  if (added.length === 0) return;
+  const why = `no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`;
+  throw invalid(resource, name, [forbiddenField("metadata.finalizers", why)]);
 }
 
 /** What a generation counts: everything but metadata and status. */

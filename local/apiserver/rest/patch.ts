@@ -1,7 +1,7 @@
 /** PATCH in its four formats, by content type. */
 import { applyConfiguration } from "../apply/server-side-apply.ts";
 import { badRequest, conflict, notFound, required, StatusError } from "../http/status-error.ts";
-import { type ApiObject, isRecord, timestamp } from "../object.ts";
+import { type ApiObject, digString, isRecord, timestamp } from "../object.ts";
 import { jsonPatch } from "../patch/json-patch.ts";
 import { mergePatch } from "../patch/merge-patch.ts";
 import { strategicMerge } from "../patch/strategic-merge.ts";
@@ -108,7 +108,7 @@ function checkApply(target: Target, body: unknown, context: RequestContext): Api
   if (!isRecord(body)) throw badRequest("error decoding YAML: an apply configuration is an object");
   if (body["kind"] === undefined || body["apiVersion"] === undefined) {
     throw badRequest(
-      `invalid object type: ${String(body["apiVersion"] ?? "/")}, Kind=${String(body["kind"] ?? "")}`,
+      `invalid object type: ${digString(body, "apiVersion") ?? "/"}, Kind=${digString(body, "kind") ?? ""}`,
     );
   }
   const metadata = isRecord(body["metadata"]) ? body["metadata"] : {};

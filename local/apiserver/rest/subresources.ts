@@ -248,27 +248,28 @@ function boundObject(
   reference: unknown,
 ): { pod: ApiObject | undefined; secret: ApiObject | undefined } {
   if (!isRecord(reference)) return { pod: undefined, secret: undefined };
-  const kind = String(reference["kind"] ?? "");
-  const name = String(reference["name"] ?? "");
-  const table = kind === "Pod" ? "pods" : kind === "Secret" ? "secrets" : undefined;
-  if (table === undefined)
+  const kind = digString(reference, "kind") ?? "";
+  const name = digString(reference, "name") ?? "";
+  const table = BINDABLE.get(kind);
+  if (table === undefined) {
     throw invalidTokenRequest("spec.boundObjectRef.kind", kind, "bound object is of an unsupported kind");
+  }
   const object = deps.store.get(table, `${target.namespace}/${name}`);
   if (object === undefined)
     throw new StatusError(404, `${table} "${name}" not found`, { details: { name, kind: table } });
-  const uid = reference["uid"];
-  const resource = deps.registry.byId(table) ?? target.resource;
-  if (uid !== undefined && uid !== "" && uid !== object.metadata.uid) {
-    throw conflict(
-      resource,
-      name,
-      `the UID in the bound object reference (${String(uid)}) does not match the UID in record. The object might have been deleted and then recreated`,
-    );
+  const uid = digString(reference, "uid") ?? "";
+  if (uid !== "" && uid !== object.metadata.uid) {
+    const why = `the UID in the bound object reference (${uid}) does not match the UID in record. The object might have been deleted and then recreated`;
+    throw conflict(deps.registry.byId(table) ?? target.resource, name, why);
   }
-  if (table === "pods" && digString(object.spec, "serviceAccountName") !== target.name) {
-    throw badRequest(
-      `cannot bind token for serviceaccount "${target.name}" to pod running with different serviceaccount name.`,
-    );
-  }
-  return table === "pods" ? { pod: object, secret: undefined } : { pod: undefined, secret: object };
+  if (table === "secrets") return { pod: undefined, secret: object };
+  if (digString(object.spec, "serviceAccountName") === target.name) return { pod: object, secret: undefined };
+  throw badRequest(
+    `cannot bind token for serviceaccount "${target.name}" to pod running with different serviceaccount name.`,
+  );
 }
+
+const BINDABLE = new Map([
+  ["Pod", "pods"],
+  ["Secret", "secrets"],
+]);

@@ -68,46 +68,35 @@ const LABEL_VALUE = /^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$/;
 const QUALIFIED = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$/;
 const MAX_ANNOTATION_BYTES = 256 * 1024;
 
+const NAME_PART =
+  "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
+const VALUE_FORM =
+  "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
+
 function metadataProblems(resource: Resource, metadata: ObjectMeta): FieldProblem[] {
   if ((metadata.name ?? "") === "") return [required("metadata.name", "name or generateName is required")];
-  const problems: FieldProblem[] = [];
   const why = nameProblem(resource, metadata.name);
-  if (why !== undefined) problems.push(invalidValue("metadata.name", metadata.name, why));
-  for (const [key, value] of Object.entries(metadata.labels ?? {})) {
-    if (!QUALIFIED.test(key))
-      problems.push(
-        invalidValue(
-          "metadata.labels",
-          key,
-          "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-        ),
-      );
-    else if (!LABEL_VALUE.test(value))
-      problems.push(
-        invalidValue(
-          "metadata.labels",
-          value,
-          "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-        ),
-      );
-  }
-  let bytes = 0;
-  for (const [key, value] of Object.entries(metadata.annotations ?? {})) {
-    bytes += key.length + value.length;
-    if (!QUALIFIED.test(key.toLowerCase()) && !QUALIFIED.test(key))
-      problems.push(
-        invalidValue(
-          "metadata.annotations",
-          key,
-          "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-        ),
-      );
-  }
-  if (bytes > MAX_ANNOTATION_BYTES)
-    problems.push({
-      field: "metadata.annotations",
-      message: `Too long: may not be more than ${MAX_ANNOTATION_BYTES} bytes`,
-      reason: "FieldValueTooLong",
-    });
-  return problems;
+  const problems = why === undefined ? [] : [invalidValue("metadata.name", metadata.name, why)];
+  return [
+    ...problems,
+    ...labelProblems(metadata.labels ?? {}),
+    ...annotationProblems(metadata.annotations ?? {}),
+  ];
+}
+
+function labelProblems(labels: Readonly<Record<string, string>>): FieldProblem[] {
+  return Object.entries(labels).flatMap(([key, value]) => {
+    if (!QUALIFIED.test(key)) return [invalidValue("metadata.labels", key, NAME_PART)];
+    return LABEL_VALUE.test(value) ? [] : [invalidValue("metadata.labels", value, VALUE_FORM)];
+  });
+}
+
+function annotationProblems(annotations: Readonly<Record<string, string>>): FieldProblem[] {
+  const field = "metadata.annotations";
+  const bad = Object.keys(annotations).filter((key) => !QUALIFIED.test(key.toLowerCase()));
+  const problems = bad.map((key) => invalidValue(field, key, NAME_PART));
+  const bytes = Object.entries(annotations).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+  if (bytes <= MAX_ANNOTATION_BYTES) return problems;
+  const message = `Too long: may not be more than ${MAX_ANNOTATION_BYTES} bytes`;
+  return [...problems, { field, message, reason: "FieldValueTooLong" }];
 }

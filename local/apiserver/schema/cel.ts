@@ -17,7 +17,7 @@ import {
   plan,
 } from "@bufbuild/cel";
 import { strings } from "@bufbuild/cel/ext";
-import { isRecord } from "../object.ts";
+import { isRecord, type JsonMap } from "../object.ts";
 import { fieldSchema, itemSchema, resolve, type Schema } from "./schema.ts";
 
 export type CelOutcome =
@@ -111,20 +111,28 @@ function firstLine(error: unknown): string {
 /** JSON to CEL by its schema; without one whole numbers are integers. */
 export function toCel(value: unknown, schema?: Schema): CelInput {
   if (value === undefined || value === null) return null;
-  if (typeof value === "number") {
-    return resolve(schema)?.type === "number" || !Number.isInteger(value) ? value : BigInt(value);
-  }
+  if (typeof value === "number") return numberToCel(value, schema);
   if (Array.isArray(value)) {
     const items = itemSchema(schema);
     return value.map((item) => toCel(item, items)) as CelInput;
   }
-  if (!isRecord(value)) return value as string | boolean;
-  const own = resolve(schema);
+  return isRecord(value) ? mapToCel(value, resolve(schema)) : (value as string | boolean);
+}
+
+function numberToCel(value: number, schema: Schema | undefined): CelInput {
+  const isDouble = !Number.isInteger(value) || resolve(schema)?.type === "number";
+  return isDouble ? value : BigInt(value);
+}
+
+function mapToCel(value: JsonMap, schema: Schema | undefined): CelInput {
   const entries = new Map<string, CelInput>();
+  const declared = schema?.properties ?? {};
   for (const [field, child] of Object.entries(value)) {
     if (child === undefined) continue;
-    const declared = own?.properties !== undefined && Object.hasOwn(own.properties, field);
-    entries.set(declared ? escapeField(field) : field, toCel(child, fieldSchema(own, field)));
+    entries.set(
+      Object.hasOwn(declared, field) ? escapeField(field) : field,
+      toCel(child, fieldSchema(schema, field)),
+    );
   }
   return entries as CelInput;
 }

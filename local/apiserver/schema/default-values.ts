@@ -1,5 +1,5 @@
 /** Pure. `default` of CRD schemas, applied to the caller's own copy; nulls of fields that may not be null count as absent. */
-import { clone, isRecord } from "../object.ts";
+import { clone, isRecord, type JsonMap } from "../object.ts";
 import { resolve, type Schema } from "./schema.ts";
 
 export function applyDefaults(value: unknown, schema: Schema | undefined): void {
@@ -10,15 +10,17 @@ export function applyDefaults(value: unknown, schema: Schema | undefined): void 
     return;
   }
   if (!isRecord(value)) return;
-  for (const [field, fieldSchema] of Object.entries(own.properties ?? {})) {
-    const absent = !Object.hasOwn(value, field) || (value[field] === null && fieldSchema.nullable !== true);
-    if (absent && fieldSchema.default !== undefined) value[field] = clone(fieldSchema.default);
-    else if (absent) delete value[field];
-    if (value[field] !== undefined) applyDefaults(value[field], fieldSchema);
-  }
+  const declared = own.properties ?? {};
+  for (const [field, fieldSchema] of Object.entries(declared)) defaultField(value, field, fieldSchema);
   if (!isRecord(own.additionalProperties)) return;
   for (const [field, child] of Object.entries(value)) {
-    if (own.properties === undefined || !Object.hasOwn(own.properties, field))
-      applyDefaults(child, own.additionalProperties);
+    if (!Object.hasOwn(declared, field)) applyDefaults(child, own.additionalProperties);
   }
+}
+
+function defaultField(owner: JsonMap, field: string, schema: Schema): void {
+  const absent = !Object.hasOwn(owner, field) || (owner[field] === null && schema.nullable !== true);
+  if (absent && schema.default !== undefined) owner[field] = clone(schema.default);
+  else if (absent) delete owner[field];
+  if (owner[field] !== undefined) applyDefaults(owner[field], schema);
 }

@@ -80,25 +80,38 @@ function openApiName(model: string, group: string): string {
 }
 
 function typeSchema(attribute: Attribute, group: string): Definition {
-  const { type, format } = attribute;
-  const array = /^Array<(.*)>$/.exec(type);
-  if (array !== null)
-    return { type: "array", items: typeSchema({ ...attribute, type: array[1] ?? "" }, group) };
-  const map = /^\{ \[key: string\]: (.*); \}$/.exec(type);
-  if (map !== null) {
-    const value = map[1] === "any" ? true : typeSchema({ ...attribute, type: map[1] ?? "" }, group);
-    return { type: "object", additionalProperties: value };
-  }
-  if (QUANTITY_FIELDS.has(attribute.baseName) && type === "string")
-    return { type: "string", format: "quantity" };
-  if (type === "any") return { "x-kubernetes-preserve-unknown-fields": true };
-  if (type === "IntOrString") return { "x-kubernetes-int-or-string": true, format: "int-or-string" };
-  if (type === "Date" || type === "V1MicroTime") return { type: "string", format: "date-time" };
-  if (type === "number")
-    return { type: format === "double" ? "number" : "integer", ...(format === "" ? {} : { format }) };
-  if (type === "string" || type === "boolean") return { type, ...(format === "" ? {} : { format }) };
+  const { type } = attribute;
+  const item = /^Array<(.*)>$/.exec(type)?.[1];
+  if (item !== undefined) return { type: "array", items: typeSchema({ ...attribute, type: item }, group) };
+  const value = /^\{ \[key: string\]: (.*); \}$/.exec(type)?.[1];
+  if (value === "any") return { type: "object", additionalProperties: true };
+  if (value !== undefined)
+    return { type: "object", additionalProperties: typeSchema({ ...attribute, type: value }, group) };
+  const scalar = scalarSchema(attribute);
+  if (scalar !== undefined) return scalar;
   define(type, group);
   return { $ref: PREFIX + openApiName(type, group) };
+}
+
+function scalarSchema({ baseName, type, format }: Attribute): Definition | undefined {
+  const formatted = format === "" ? {} : { format };
+  switch (type) {
+    case "any":
+      return { "x-kubernetes-preserve-unknown-fields": true };
+    case "IntOrString":
+      return { "x-kubernetes-int-or-string": true, format: "int-or-string" };
+    case "Date":
+    case "V1MicroTime":
+      return { type: "string", format: "date-time" };
+    case "number":
+      return { type: format === "double" ? "number" : "integer", ...formatted };
+    case "string":
+      return QUANTITY_FIELDS.has(baseName) ? { type, format: "quantity" } : { type, ...formatted };
+    case "boolean":
+      return { type, ...formatted };
+    default:
+      return undefined;
+  }
 }
 
 function fieldDefinition(model: string, attribute: Attribute, doc: string, group: string): Definition {

@@ -9,20 +9,20 @@ import { resolve, type Schema } from "./schema.ts";
 export function normalize(value: unknown, schema: Schema | undefined): void {
   const own = resolve(schema);
   if (own === undefined) return;
-  if (Array.isArray(value)) {
-    for (const item of value) normalize(item, own.items);
-    return;
-  }
-  if (!isRecord(value)) return;
-  const required = new Set(own.required);
+  if (Array.isArray(value)) for (const item of value) normalize(item, own.items);
+  else if (isRecord(value)) normalizeFields(value, own);
+}
+
+function normalizeFields(value: JsonMap, schema: Schema): void {
+  const required = new Set(schema.required);
+  const declared = schema.properties ?? {};
+  const others = isRecord(schema.additionalProperties) ? schema.additionalProperties : undefined;
   for (const [field, child] of Object.entries(value)) {
-    const fieldSchema =
-      own.properties?.[field] ?? (isRecord(own.additionalProperties) ? own.additionalProperties : undefined);
-    const target = resolve(fieldSchema);
+    const isDeclared = Object.hasOwn(declared, field);
+    const target = resolve(isDeclared ? declared[field] : others);
     if (target === undefined) continue;
     normalizeField(value, field, child, target);
-    if (own.properties?.[field] !== undefined && !required.has(field) && isOmitted(value[field], target))
-      delete value[field];
+    if (isDeclared && !required.has(field) && isOmitted(value[field], target)) delete value[field];
   }
 }
 

@@ -18,18 +18,24 @@ export function prune(value: unknown, schema: Schema | undefined, report: PruneR
     const { items } = own;
     return items === undefined ? value : value.map((item, i) => prune(item, items, report, `${path}[${i}]`));
   }
-  if (!isRecord(value)) return value;
+  return isRecord(value) ? pruneObject(value, own, report, path) : value;
+}
+
+function pruneObject(value: JsonMap, schema: Schema, report: PruneReport, path: string): JsonMap {
   const out: JsonMap = {};
   for (const [field, child] of Object.entries(value)) {
     if (child === null && report.dropNulls) continue;
     const at = path === "" ? field : `${path}.${field}`;
-    const known = childSchema(own, field);
+    const known = childSchema(schema, field);
     if (known !== undefined) setOwn(out, field, prune(child, known, report, at));
-    else if (isOpen(own) || (own["x-kubernetes-embedded-resource"] === true && EMBEDDED.has(field)))
-      setOwn(out, field, child);
+    else if (keepsUnknown(schema, field)) setOwn(out, field, child);
     else report.unknown.push(at);
   }
   return out;
+}
+
+function keepsUnknown(schema: Schema, field: string): boolean {
+  return isOpen(schema) || (schema["x-kubernetes-embedded-resource"] === true && EMBEDDED.has(field));
 }
 
 /** Assigns an own property whatever its name (`__proto__` included). */
@@ -50,12 +56,5 @@ function childSchema(schema: Schema, field: string): Schema | undefined {
 function isOpen(schema: Schema): boolean {
   if (schema["x-kubernetes-preserve-unknown-fields"] === true || schema.additionalProperties === true)
     return true;
-  return (
-    schema.properties === undefined &&
-    schema.additionalProperties === undefined &&
-    (schema.type === undefined ||
-      (schema.type === "object" &&
-        schema["x-kubernetes-embedded-resource"] !== true &&
-        Object.keys(schema).length === 0))
-  );
+  return Object.keys(schema).length === 0; // `{}` says nothing about its value
 }

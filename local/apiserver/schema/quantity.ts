@@ -18,15 +18,18 @@ const FORM = /^([+-]?)(\d{1,30})?(?:\.(\d{0,30}))?(?:(Ki|Mi|Gi|Ti|Pi|Ei)|([numkM
 /** The canonical form, or undefined when the text is not a quantity. */
 export function canonicalQuantity(text: string): string | undefined {
   const match = FORM.exec(text);
-  if (match === null || (match[2] === undefined && (match[3] ?? "") === "")) return undefined;
-  const [, sign = "", whole = "0", fraction = "", binary, suffix = "", exponent] = match;
+  const [, sign, whole = "", fraction = "", binary, suffix = "", exponent] = match ?? [];
+  if (whole + fraction === "") return undefined;
   const digits = BigInt(whole + fraction);
-  const power =
-    exponent === undefined ? (DECIMAL.find(([name]) => name === suffix)?.[1] ?? 0) : Number(exponent);
   if (digits === 0n) return "0";
   const prefix = sign === "-" ? "-" : "";
-  if (binary === undefined) return prefix + decimalText(digits, power - fraction.length);
-  return prefix + binaryText(digits, fraction.length, BINARY.indexOf(binary));
+  if (binary !== undefined) return prefix + binaryText(digits, fraction.length, BINARY.indexOf(binary));
+  const power = exponent === undefined ? exponentOf(suffix) : Number(exponent);
+  return prefix + decimalText(digits, power - fraction.length);
+}
+
+function exponentOf(suffix: string): number {
+  return DECIMAL.find(([name]) => name === suffix)?.[1] ?? 0;
 }
 
 /** Largest suffix whose number is whole; finer than nano is rounded up. */

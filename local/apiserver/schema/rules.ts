@@ -1,6 +1,6 @@
 /** Pure. What only holds between fields: keys of map lists are unique, and `x-kubernetes-validations` (CEL) say true. */
 import { duplicateValue, type FieldProblem, quote } from "../http/status-error.ts";
-import { isRecord } from "../object.ts";
+import { isRecord, type JsonMap } from "../object.ts";
 import { compileCel, toCel } from "./cel.ts";
 import { type CelRule, fieldSchema, resolve, type Schema } from "./schema.ts";
 
@@ -41,7 +41,7 @@ interface Place {
 }
 
 function walk(place: Place, out: FieldProblem[]): void {
-  const { value, old, path } = place;
+  const { value, old } = place;
   const schema = resolve(place.schema);
   if (schema === undefined || value === undefined || value === null) return;
   for (const rule of schema["x-kubernetes-validations"] ?? []) {
@@ -49,12 +49,14 @@ function walk(place: Place, out: FieldProblem[]): void {
     if (problem !== undefined) out.push(problem);
   }
   if (Array.isArray(value)) walkList(value, Array.isArray(old) ? old : undefined, { ...place, schema }, out);
-  else if (isRecord(value)) {
-    for (const [field, child] of Object.entries(value)) {
-      const before = isRecord(old) && Object.hasOwn(old, field) ? old[field] : undefined;
-      const at = path === "" ? field : `${path}.${field}`;
-      walk({ value: child, old: before, schema: fieldSchema(schema, field), path: at }, out);
-    }
+  else if (isRecord(value)) walkFields(value, isRecord(old) ? old : {}, { ...place, schema }, out);
+}
+
+function walkFields(value: JsonMap, old: JsonMap, { schema, path }: Place, out: FieldProblem[]): void {
+  for (const [field, child] of Object.entries(value)) {
+    const before = Object.hasOwn(old, field) ? old[field] : undefined;
+    const at = path === "" ? field : `${path}.${field}`;
+    walk({ value: child, old: before, schema: fieldSchema(schema, field), path: at }, out);
   }
 }
 
@@ -89,22 +91,23 @@ function checkRule(rule: CelRule, place: Place): FieldProblem | undefined {
   const { value, old, schema, path } = place;
   const usesOld = /\boldSelf\b/.test(rule.rule);
   if (usesOld && old === undefined && rule.optionalOldSelf !== true) return undefined;
-  const variables = { self: toCel(value, schema), oldSelf: old === undefined ? null : toCel(old, schema) };
+  const variables = { self: toCel(value, schema), oldSelf: toCel(old, schema) };
   const outcome = compileCel(rule.rule).run(variables);
   if (outcome.kind === "value" && outcome.value === true) return undefined;
-  const said =
-    outcome.kind === "error"
-      ? `rule evaluation error: ${outcome.message}: ${rule.rule}`
-      : messageOf(rule, variables);
-  const shown = isRecord(value) ? "object" : Array.isArray(value) ? "array" : value;
-  return {
-    field: rule.fieldPath === undefined ? path || "<nil>" : `${path}${rule.fieldPath}`,
-    message:
-      rule.reason === "FieldValueForbidden"
-        ? `Forbidden: ${said}`
-        : `Invalid value: ${quote(shown)}: ${said}`,
-    reason: rule.reason ?? "FieldValueInvalid",
-  };
+  const failed =
+    outcome.kind === "error" ? `rule evaluation error: ${outcome.message}: ${rule.rule}` : undefined;
+  const said = failed ?? messageOf(rule, variables);
+  const { reason = "FieldValueInvalid", fieldPath = "" } = rule;
+  const message =
+    reason === "FieldValueForbidden"
+      ? `Forbidden: ${said}`
+      : `Invalid value: ${quote(shown(value))}: ${said}`;
+  return { field: `${path}${fieldPath}` || "<nil>", message, reason };
+}
+
+function shown(value: unknown): unknown {
+  if (Array.isArray(value)) return "array";
+  return isRecord(value) ? "object" : value;
 }
 
 function messageOf(rule: CelRule, variables: Parameters<ReturnType<typeof compileCel>["run"]>[0]): string {

@@ -20,23 +20,24 @@ export function validate(value: unknown, schema: Schema | undefined, path = ""):
 function check(value: unknown, schema: Schema | undefined, path: string, out: FieldProblem[]): void {
   const own = resolve(schema);
   if (own === undefined || value === undefined || out.length > MAX_PROBLEMS) return;
-  if (value === null) {
-    if (own.nullable !== true && own.type !== undefined) out.push(typeProblem(path, own.type, "null"));
-    return;
-  }
-  const wrong = wrongType(value, own);
+  if (value === null && (own.nullable === true || own.type === undefined)) return;
+  const wrong = value === null ? own.type : wrongType(value, own);
   if (wrong !== undefined) {
-    out.push(typeProblem(path, wrong, typeName(value)));
+    out.push(typeProblem(path, wrong, value === null ? "null" : typeName(value)));
     return;
   }
   if (own.enum !== undefined && !own.enum.some((allowed) => deepEqual(allowed, value))) {
     out.push(unsupportedValue(path, value, own.enum));
   }
-  if (typeof value === "string") checkString(value, own, path, out);
-  else if (typeof value === "number") checkNumber(value, own, path, out);
-  else if (Array.isArray(value)) checkArray(value, own, path, out);
-  else if (isRecord(value)) checkObject(value, own, path, out);
+  checkByType(value, own, path, out);
   checkCombinations(value, own, path, out);
+}
+
+function checkByType(value: unknown, schema: Schema, path: string, out: FieldProblem[]): void {
+  if (typeof value === "string") checkString(value, schema, path, out);
+  else if (typeof value === "number") checkNumber(value, schema, path, out);
+  else if (Array.isArray(value)) checkArray(value, schema, path, out);
+  else if (isRecord(value)) checkObject(value, schema, path, out);
 }
 
 function typeProblem(path: string, expected: string, actual: string): FieldProblem {
@@ -63,7 +64,8 @@ function wrongType(value: unknown, schema: Schema): string | undefined {
 }
 
 function checkString(value: string, schema: Schema, path: string, out: FieldProblem[]): void {
-  const length = schema.minLength === undefined && schema.maxLength === undefined ? 0 : [...value].length;
+  const length =
+    schema.minLength === undefined && schema.maxLength === undefined ? 0 : Array.from(value).length;
   if (schema.minLength !== undefined && length < schema.minLength) {
     out.push(invalidValue(path, value, `${path} in body should be at least ${schema.minLength} chars long`));
   }

@@ -62,75 +62,78 @@ export function clientOf(kubeconfig: string): Pick<TestApi, "request" | "watch">
   const { port, ca, cert, key } = credentialsOf(kubeconfig);
   const admin = new https.Agent({ ca, cert, key, keepAlive: true });
   const bearer = new https.Agent({ ca, keepAlive: false });
-  const send = (method: string, path: string, options: RequestOptions = {}): https.RequestOptions => ({
-    host: "127.0.0.1",
-    port,
-    method,
-    path,
-    agent: options.token === undefined ? admin : bearer,
-    headers: {
-      "user-agent": "difftest",
-      accept: "application/json",
-      ...(options.body === undefined ? {} : { "content-type": options.contentType ?? "application/json" }),
-      ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
-      ...options.headers,
-    },
-  });
+  const target = (method: string, path: string, options: RequestOptions = {}): https.RequestOptions => {
+    const agent = options.token === undefined ? admin : bearer;
+    return { host: "127.0.0.1", port, method, path, agent, headers: headersOf(options) };
+  };
   return {
-    request: (method, path, options = {}) =>
-      new Promise((resolve, reject) => {
-        const body = bodyOf(options.body);
-        const target = send(method, path, options);
-        // set by hand: Node's client sends the body of a DELETE without any length
-        const headers = {
-          ...target.headers,
-          ...(body === undefined ? {} : { "content-length": body.length }),
-        } as Record<string, string>;
-        const request = https.request({ ...target, headers }, (response) => {
-          const chunks: Buffer[] = [];
-          response.on("data", (chunk: Buffer) => chunks.push(chunk));
-          response.on("end", () => {
-            const text = Buffer.concat(chunks).toString();
-            const isJson = String(response.headers["content-type"]).includes("json");
-            const warnings = [response.headers["warning"] ?? []].flat() as string[];
-            resolve({
-              code: response.statusCode ?? 0,
-              body: isJson ? (JSON.parse(text) as JsonMap) : {},
-              text,
-              warnings,
-            });
-          });
-        });
-        request.on("error", reject);
-        request.end(body);
-      }),
-    watch: (path, enough) =>
-      new Promise((resolve, reject) => {
-        const events: JsonMap[] = [];
-        let rest = "";
-        const request = https.get(send("GET", path), (response) => {
-          const finish = (): void => {
-            clearTimeout(limit);
-            request.destroy();
-            resolve(events);
-          };
-          const limit = setTimeout(finish, WATCH_LIMIT_MS);
-          response.setEncoding("utf8");
-          response.on("data", (text: string) => {
-            const lines = (rest + text).split("\n");
-            rest = lines.pop() ?? "";
-            events.push(...lines.map((line) => JSON.parse(line) as JsonMap));
-            if (enough(events)) finish();
-          });
-          response.on("end", finish);
-        });
-        request.on("error", (error) => (events.length > 0 ? resolve(events) : reject(error)));
-      }),
+    request: (method, path, options = {}) => send(target(method, path, options), bodyOf(options.body)),
+    watch: (path, enough) => readEvents(target("GET", path), enough),
     close: () => {
       admin.destroy();
       bearer.destroy();
     },
   };
+}
+
+function headersOf(options: RequestOptions): Record<string, string> {
+  const headers: Record<string, string> = { "user-agent": "difftest", accept: "application/json" };
+  const body = bodyOf(options.body);
+  if (body !== undefined) {
+    headers["content-type"] = options.contentType ?? "application/json";
+    headers["content-length"] = String(body.length); // Node's client sends the body of a DELETE without any length
+  }
+  if (options.token !== undefined) headers["authorization"] = `Bearer ${options.token}`;
+  return Object.assign(headers, options.headers);
+}
+
+function send(target: https.RequestOptions, body: Buffer | undefined): Promise<TestAnswer> {
+  return new Promise((resolve, reject) => {
+    const request = https.request(target, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("end", () => {
+        const text = Buffer.concat(chunks).toString();
+        const isJson = String(response.headers["content-type"]).includes("json");
+        const warnings = [response.headers["warning"] ?? []].flat();
+        resolve({
+          code: response.statusCode ?? 0,
+          body: isJson ? (JSON.parse(text) as JsonMap) : {},
+          text,
+          warnings,
+        });
+      });
+    });
+    request.on("error", reject);
+    request.end(body);
+  });
+}
+
+function readEvents(
+  target: https.RequestOptions,
+  enough: (events: readonly JsonMap[]) => boolean,
+): Promise<readonly JsonMap[]> {
+  return new Promise((resolve, reject) => {
+    const events: JsonMap[] = [];
+    let rest = "";
+    const request = https.get(target, (response) => {
+      const finish = (): void => {
+        clearTimeout(limit);
+        request.destroy();
+        resolve(events);
+      };
+      const limit = setTimeout(finish, WATCH_LIMIT_MS);
+      response.setEncoding("utf8");
+      response.on("data", (text: string) => {
+        const lines = (rest + text).split("\n");
+        rest = lines.pop() ?? "";
+        events.push(...lines.map((line) => JSON.parse(line) as JsonMap));
+        if (enough(events)) finish();
+      });
+      response.on("end", finish);
+    });
+    request.on("error", (error) => (events.length > 0 ? resolve(events) : reject(error)));
+  });
 }
 
 function bodyOf(body: unknown): Buffer | undefined {

@@ -188,7 +188,7 @@ const CORE: Readonly<Record<string, readonly Column[]>> = {
     column("Type", (object) => object["type"]),
     column("Reason", (object) => object["reason"]),
     column("Object", eventObject),
-    column("Message", (object) => String(object["message"] ?? "").trim()),
+    column("Message", (object) => (digString(object, "message") ?? "").trim()),
   ],
 };
 

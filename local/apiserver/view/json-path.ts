@@ -28,7 +28,7 @@ function follow(value: unknown, step: RegExpExecArray | RegExpMatchArray): unkno
 export function jsonPath(root: unknown, path: string): unknown {
   const values = jsonPathValues(root, path);
   return values.length > 1
-    ? values.map((value) => (typeof value === "object" ? JSON.stringify(value) : String(value))).join(",")
+    ? values.map((value) => (typeof value === "string" ? value : JSON.stringify(value))).join(",")
     : values[0];
 }
 

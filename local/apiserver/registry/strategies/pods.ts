@@ -1,7 +1,7 @@
 /** Pods: defaults, what may change later, quality of service class. */
 import type { V1Pod, V1PodSpec } from "@kubernetes/client-node";
-import { type FieldProblem, forbiddenField, required } from "../../http/status-error.ts";
-import { type ApiObject, clone, deepEqual } from "../../object.ts";
+import { forbiddenField, required } from "../../http/status-error.ts";
+import { type ApiObject, clone, deepEqual, dig, digList, type JsonMap } from "../../object.ts";
 import type { Strategy } from "../strategy.ts";
 import { defaultPodSpec, podSpecProblems } from "./pod-template.ts";
 
@@ -27,7 +27,8 @@ export const podStrategy: Strategy = {
     if (spec === undefined) return [required("spec")];
     const problems = podSpecProblems(spec, "spec");
     const before = old === undefined ? undefined : podOf(old).spec;
-    if (before !== undefined && !deepEqual(fixedPart(spec), fixedPart(before))) problems.push(forbiddenField("spec", IMMUTABLE));
+    if (before !== undefined && !deepEqual(fixedPart(spec), fixedPart(before)))
+      problems.push(forbiddenField("spec", IMMUTABLE));
     return problems;
   },
 };
@@ -35,7 +36,12 @@ export const podStrategy: Strategy = {
 /** The pod spec without what an update may change. `nodeName` is only ever written through `pods/binding`. */
 function fixedPart(spec: V1PodSpec): unknown {
   const copy = clone(spec);
-  for (const container of [...copy.containers, ...(copy.initContainers ?? []), ...(copy.ephemeralContainers ?? [])]) delete container.image;
+  for (const container of [
+    ...copy.containers,
+    ...(copy.initContainers ?? []),
+    ...(copy.ephemeralContainers ?? []),
+  ])
+    delete container.image;
   delete copy.tolerations;
   delete copy.activeDeadlineSeconds;
   delete copy.ephemeralContainers;
@@ -43,11 +49,16 @@ function fixedPart(spec: V1PodSpec): unknown {
 }
 
 function qosClass(spec: V1PodSpec | undefined): string {
-  const all = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map((container) => container.resources ?? {});
+  const all = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map(
+    (container) => container.resources ?? {},
+  );
   const empty = (map: Record<string, string> | undefined): boolean => Object.keys(map ?? {}).length === 0;
   if (all.every((resources) => empty(resources.limits) && empty(resources.requests))) return "BestEffort";
   const guaranteed = all.every(
-    ({ limits, requests }) => limits?.["cpu"] !== undefined && limits["memory"] !== undefined && deepEqual(limits, { ...limits, ...requests }),
+    ({ limits, requests }) =>
+      limits?.["cpu"] !== undefined &&
+      limits["memory"] !== undefined &&
+      deepEqual(limits, { ...limits, ...requests }),
   );
   return guaranteed ? "Guaranteed" : "Burstable";
 }
@@ -55,14 +66,13 @@ function qosClass(spec: V1PodSpec | undefined): string {
 /** Binding is the one write that may set the node. */
 export function boundTo(pod: ApiObject, node: string, now: string): ApiObject {
   const next = clone(pod);
-  const { spec, status = {} } = podOf(next);
+  const { spec } = podOf(next);
   if (spec !== undefined) spec.nodeName = node;
-  const conditions = (status.conditions ?? []).filter((condition) => condition.type !== "PodScheduled");
-  const scheduled = { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: now };
-  next.status = { ...status, conditions: [...conditions, scheduled] };
-  return next;
+  return withCondition(next, { type: "PodScheduled", status: "True", lastTransitionTime: now });
 }
 
-export function podProblems(object: ApiObject): FieldProblem[] {
-  return podStrategy.validate?.(object, undefined) ?? [];
+/** The pod with one condition set; the others stay. */
+export function withCondition(pod: ApiObject, condition: JsonMap & { readonly type: string }): ApiObject {
+  const others = digList(pod.status, "conditions").filter((known) => dig(known, "type") !== condition.type);
+  return { ...pod, status: { ...(pod.status as JsonMap | undefined), conditions: [...others, condition] } };
 }

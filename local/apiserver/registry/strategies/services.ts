@@ -6,9 +6,11 @@ import { formatIp, ipToBytes } from "#core/net/ip.ts";
 import { duplicateValue, type FieldProblem, invalidValue, required } from "../../http/status-error.ts";
 import type { ApiObject } from "../../object.ts";
 import type { ObjectStore } from "../../store/object-store.ts";
+import { fillIn } from "../fill-in.ts";
 import type { Strategy, StrategyContext } from "../strategy.ts";
 
-const specOf = (object: ApiObject | undefined): V1ServiceSpec => (object as unknown as V1Service | undefined)?.spec ?? {};
+const specOf = (object: ApiObject | undefined): V1ServiceSpec =>
+  (object as unknown as V1Service | undefined)?.spec ?? {};
 const FIRST_NODE_PORT = 30000;
 const LAST_NODE_PORT = 32767;
 const HEADLESS = "None";
@@ -17,18 +19,7 @@ export const serviceStrategy: Strategy = {
   statusTakesMetadata: true,
   defaults: (object) => {
     const { spec } = object as unknown as V1Service;
-    if (spec === undefined) return;
-    spec.type ??= "ClusterIP";
-    spec.sessionAffinity ??= "None";
-    for (const port of spec.ports ?? []) {
-      port.protocol ??= "TCP";
-      if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === "") port.targetPort = port.port;
-    }
-    if (spec.type === "ExternalName") return;
-    spec.internalTrafficPolicy ??= "Cluster";
-    if (spec.type === "ClusterIP") return;
-    spec.externalTrafficPolicy ??= "Cluster";
-    if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
+    if (spec !== undefined) defaultSpec(spec);
   },
   onCreate: (object) => {
     object.status = { loadBalancer: {} };
@@ -45,7 +36,9 @@ export const serviceStrategy: Strategy = {
   },
   validate: (object, old) => {
     const { spec } = object as unknown as V1Service;
-    return spec === undefined ? [required("spec")] : [...portProblems(spec), ...addressProblems(spec, specOf(old))];
+    return spec === undefined
+      ? [required("spec")]
+      : [...portProblems(spec), ...addressProblems(spec, specOf(old))];
   },
   allocate: (object, old, context) => {
     const { spec } = object as unknown as V1Service;
@@ -56,11 +49,26 @@ export const serviceStrategy: Strategy = {
   },
 };
 
+function defaultSpec(spec: V1ServiceSpec): void {
+  fillIn(spec, { type: "ClusterIP", sessionAffinity: "None" });
+  for (const port of spec.ports ?? []) {
+    port.protocol ??= "TCP";
+    if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === "")
+      port.targetPort = port.port;
+  }
+  if (spec.type !== "ExternalName") fillIn(spec, { internalTrafficPolicy: "Cluster" });
+  if (spec.type === "LoadBalancer") fillIn(spec, { allocateLoadBalancerNodePorts: true });
+  if (spec.type === "LoadBalancer" || spec.type === "NodePort")
+    fillIn(spec, { externalTrafficPolicy: "Cluster" });
+}
+
 /** A merge patch or apply that leaves the port number out keeps the one that was allocated. */
 function keepNodePorts(spec: V1ServiceSpec, before: V1ServiceSpec): void {
   if (spec.type !== "NodePort" && spec.type !== "LoadBalancer") return;
   for (const port of spec.ports ?? []) {
-    const same = (before.ports ?? []).find((other) => other.port === port.port && other.protocol === port.protocol);
+    const same = (before.ports ?? []).find(
+      (other) => other.port === port.port && other.protocol === port.protocol,
+    );
     if (same?.nodePort !== undefined) port.nodePort ??= same.nodePort;
   }
 }
@@ -68,7 +76,8 @@ function keepNodePorts(spec: V1ServiceSpec, before: V1ServiceSpec): void {
 function portProblems(spec: V1ServiceSpec): FieldProblem[] {
   const ports = spec.ports ?? [];
   const problems: FieldProblem[] = [];
-  if (ports.length === 0 && spec.type !== "ExternalName" && spec.clusterIP !== HEADLESS) problems.push(required("spec.ports"));
+  if (ports.length === 0 && spec.type !== "ExternalName" && spec.clusterIP !== HEADLESS)
+    problems.push(required("spec.ports"));
   const names = new Set<string>();
   const pairs = new Set<string>();
   ports.forEach((port, i) => {
@@ -94,7 +103,11 @@ function addressProblems(spec: V1ServiceSpec, before: V1ServiceSpec): FieldProbl
 }
 
 /** `created` is the new service; undefined on updates, which keep their addresses. */
-function allocateAddresses(spec: V1ServiceSpec, created: ApiObject | undefined, context: StrategyContext): FieldProblem[] {
+function allocateAddresses(
+  spec: V1ServiceSpec,
+  created: ApiObject | undefined,
+  context: StrategyContext,
+): FieldProblem[] {
   const second = context.serviceCidrV6;
   spec.ipFamilyPolicy ??= second === undefined ? "SingleStack" : "PreferDualStack";
   const dual = second !== undefined && spec.ipFamilyPolicy !== "SingleStack";
@@ -104,16 +117,31 @@ function allocateAddresses(spec: V1ServiceSpec, created: ApiObject | undefined, 
     return [];
   }
   if (created === undefined && spec.clusterIP !== undefined) return [];
+  return takeAddresses(spec, created, { context, dual });
+}
+
+interface AddressChoice {
+  readonly context: StrategyContext;
+  readonly dual: boolean;
+}
+
+function takeAddresses(
+  spec: V1ServiceSpec,
+  created: ApiObject | undefined,
+  { context, dual }: AddressChoice,
+): FieldProblem[] {
   const used = new Set(context.store.list("services").flatMap((service) => specOf(service).clusterIPs ?? []));
-  const seed = `${created?.metadata.namespace ?? ""}/${created?.metadata.name ?? ""}`;
-  if (spec.clusterIP !== undefined && used.has(spec.clusterIP)) {
-    return [invalidValue("spec.clusterIPs", [spec.clusterIP], `failed to allocate IP ${spec.clusterIP}: provided IP is already allocated`)];
+  const wanted = spec.clusterIP;
+  if (wanted !== undefined && used.has(wanted)) {
+    const why = `failed to allocate IP ${wanted}: provided IP is already allocated`;
+    return [invalidValue("spec.clusterIPs", [wanted], why)];
   }
-  const address = spec.clusterIP ?? freeAddress(context.serviceCidr, seed, used);
-  if (address === undefined) return [invalidValue("spec.clusterIPs", [], "failed to allocate IP: range is full")];
-  spec.clusterIP = address;
-  const v6 = dual && spec.ipFamilies.includes("IPv6") ? freeAddress(second, seed, used) : undefined;
-  spec.clusterIPs = spec.clusterIPs?.length ? spec.clusterIPs : v6 === undefined ? [address] : [address, v6];
+  const seed = `${created?.metadata.namespace}/${created?.metadata.name}`;
+  const address = wanted ?? freeAddress(context.serviceCidr, seed, used);
+  if (address === undefined)
+    return [invalidValue("spec.clusterIPs", [], "failed to allocate IP: range is full")];
+  const second = dual ? freeAddress(context.serviceCidrV6 ?? "", seed, used) : undefined;
+  fillIn(spec, { clusterIP: address, clusterIPs: second === undefined ? [address] : [address, second] });
   return [];
 }
 
@@ -141,8 +169,14 @@ function freeAddress(block: string, seed: string, used: ReadonlySet<string>): st
 }
 
 function allocateNodePorts(spec: V1ServiceSpec, store: ObjectStore): void {
-  if (spec.type !== "NodePort" && !(spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false)) return;
-  const used = new Set(store.list("services").flatMap((service) => (specOf(service).ports ?? []).map((port) => port.nodePort)));
+  if (
+    spec.type !== "NodePort" &&
+    !(spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false)
+  )
+    return;
+  const used = new Set(
+    store.list("services").flatMap((service) => (specOf(service).ports ?? []).map((port) => port.nodePort)),
+  );
   let next = FIRST_NODE_PORT;
   for (const port of spec.ports ?? []) {
     if (port.nodePort !== undefined) continue;

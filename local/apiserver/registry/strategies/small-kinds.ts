@@ -1,8 +1,17 @@
 /** The remaining kinds that have defaults or immutable fields: each a few lines. */
-import type { V1CustomResourceDefinition, V1EndpointSlice, V1Namespace, V1Secret, V1ValidatingAdmissionPolicy, V1ValidatingAdmissionPolicyBinding, V1ValidatingWebhookConfiguration } from "@kubernetes/client-node";
+import type {
+  V1CustomResourceDefinition,
+  V1EndpointSlice,
+  V1Namespace,
+  V1Secret,
+  V1ValidatingAdmissionPolicy,
+  V1ValidatingAdmissionPolicyBinding,
+  V1ValidatingWebhookConfiguration,
+} from "@kubernetes/client-node";
 import { type FieldProblem, forbiddenField, invalidValue, required } from "../../http/status-error.ts";
 import { type ApiObject, deepEqual, dig } from "../../object.ts";
 import { compileProblem, crdProblems } from "../crd-resources.ts";
+import { fillIn } from "../fill-in.ts";
 import type { Strategy } from "../strategy.ts";
 
 const NAME_LABEL = "kubernetes.io/metadata.name";
@@ -37,7 +46,8 @@ export const configMapStrategy: Strategy = { validate: (object, old) => frozenDa
 function frozenData(object: ApiObject, old: ApiObject | undefined): FieldProblem[] {
   if (old?.["immutable"] !== true) return [];
   const same = deepEqual(object.data, old.data) && deepEqual(object["binaryData"], old["binaryData"]);
-  if (object["immutable"] !== true) return [forbiddenField("immutable", "field is immutable when `immutable` is set")];
+  if (object["immutable"] !== true)
+    return [forbiddenField("immutable", "field is immutable when `immutable` is set")];
   return same ? [] : [forbiddenField("data", "field is immutable when `immutable` is set")];
 }
 
@@ -52,7 +62,11 @@ export const bindingStrategy: Strategy = {
       if (subject.kind !== "ServiceAccount") subject.apiGroup ??= "rbac.authorization.k8s.io";
     }
     const roleRef = object["roleRef"] as { apiGroup?: string } | undefined;
-    if (roleRef !== undefined) roleRef.apiGroup = roleRef.apiGroup === undefined || roleRef.apiGroup === "" ? "rbac.authorization.k8s.io" : roleRef.apiGroup;
+    if (roleRef !== undefined)
+      roleRef.apiGroup =
+        roleRef.apiGroup === undefined || roleRef.apiGroup === ""
+          ? "rbac.authorization.k8s.io"
+          : roleRef.apiGroup;
   },
   validate: (object, old) =>
     old !== undefined && !deepEqual(object["roleRef"], old["roleRef"])
@@ -72,19 +86,18 @@ export const endpointSliceStrategy: Strategy = {
     }
   },
   validate: (object, old) =>
-    object["addressType"] === undefined ? [required("addressType")] : immutableField(object, old, "addressType"),
+    object["addressType"] === undefined
+      ? [required("addressType")]
+      : immutableField(object, old, "addressType"),
 };
 
 export const webhookStrategy: Strategy = {
   defaults: (object) => {
     for (const webhook of (object as unknown as V1ValidatingWebhookConfiguration).webhooks ?? []) {
-      webhook.failurePolicy ??= "Fail";
-      webhook.matchPolicy ??= "Equivalent";
-      webhook.timeoutSeconds ??= 10;
-      webhook.namespaceSelector ??= {};
-      webhook.objectSelector ??= {};
-      if (webhook.clientConfig?.service !== undefined) webhook.clientConfig.service.port ??= 443;
-      for (const rule of webhook.rules ?? []) rule.scope ??= "*";
+      const selectors = { namespaceSelector: {}, objectSelector: {} };
+      fillIn(webhook, { failurePolicy: "Fail", matchPolicy: "Equivalent", timeoutSeconds: 10, ...selectors });
+      fillIn(webhook.clientConfig?.service, { port: 443 });
+      for (const rule of webhook.rules ?? []) fillIn(rule, { scope: "*" });
     }
   },
 };
@@ -107,7 +120,8 @@ export const admissionPolicyStrategy: Strategy = {
     const { spec } = object as unknown as V1ValidatingAdmissionPolicy;
     if (spec === undefined) return [required("spec")];
     const problems: FieldProblem[] = [];
-    if (spec.paramKind !== undefined) problems.push(forbiddenField("spec.paramKind", "parameters are not provided by this server"));
+    if (spec.paramKind !== undefined)
+      problems.push(forbiddenField("spec.paramKind", "parameters are not provided by this server"));
     if (spec.matchConstraints === undefined) problems.push(required("spec.matchConstraints"));
     for (const [list, expressions] of [
       ["validations", spec.validations?.map((item) => item.expression)],
@@ -116,7 +130,10 @@ export const admissionPolicyStrategy: Strategy = {
     ] as const) {
       (expressions ?? []).forEach((expression, i) => {
         const why = compileProblem(expression);
-        if (why !== undefined) problems.push(invalidValue(`spec.${list}[${i}].expression`, expression, `compilation failed: ${why}`));
+        if (why !== undefined)
+          problems.push(
+            invalidValue(`spec.${list}[${i}].expression`, expression, `compilation failed: ${why}`),
+          );
       });
     }
     return problems;
@@ -129,7 +146,8 @@ export const admissionPolicyBindingStrategy: Strategy = {
     const problems: FieldProblem[] = [];
     if ((spec?.policyName ?? "") === "") problems.push(required("spec.policyName"));
     if ((spec?.validationActions ?? []).length === 0) problems.push(required("spec.validationActions"));
-    if (spec?.paramRef !== undefined) problems.push(forbiddenField("spec.paramRef", "parameters are not provided by this server"));
+    if (spec?.paramRef !== undefined)
+      problems.push(forbiddenField("spec.paramRef", "parameters are not provided by this server"));
     return problems;
   },
 };
@@ -152,8 +170,12 @@ export const crdStrategy: Strategy = {
     const { spec } = object as unknown as V1CustomResourceDefinition;
     if (spec?.names?.plural === undefined || !Array.isArray(spec.versions)) return []; // the schema says what is missing
     const problems = crdProblems(object);
-    if (spec.conversion?.strategy === "Webhook") problems.push(forbiddenField("spec.conversion.strategy", "webhook conversion is not provided by this server"));
-    if (old !== undefined && dig(old.spec, "scope") !== spec.scope) problems.push(invalidValue("spec.scope", spec.scope, "field is immutable"));
+    if (spec.conversion?.strategy === "Webhook")
+      problems.push(
+        forbiddenField("spec.conversion.strategy", "webhook conversion is not provided by this server"),
+      );
+    if (old !== undefined && dig(old.spec, "scope") !== spec.scope)
+      problems.push(invalidValue("spec.scope", spec.scope, "field is immutable"));
     return problems;
   },
 };
@@ -164,7 +186,7 @@ export const nodeStrategy: Strategy = {
     const before = dig(old?.spec, "podCIDR");
     return before === undefined || before === dig(object.spec, "podCIDR")
       ? []
-      : [forbiddenField("spec.podCIDR", "node updates may not change podCIDR except from \"\" to valid")];
+      : [forbiddenField("spec.podCIDR", 'node updates may not change podCIDR except from "" to valid')];
   },
 };
 

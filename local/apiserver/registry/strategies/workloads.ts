@@ -5,7 +5,13 @@ import { type ApiObject, deepEqual, dig } from "../../object.ts";
 import type { Strategy } from "../strategy.ts";
 import { defaultPodSpec, podSpecProblems, selectorProblems } from "./pod-template.ts";
 
-function defaultTemplate(template: V1Deployment["spec"] extends infer S ? (S extends { template: infer T } ? T | undefined : never) : never): void {
+function defaultTemplate(
+  template: V1Deployment["spec"] extends infer S
+    ? S extends { template: infer T }
+      ? T | undefined
+      : never
+    : never,
+): void {
   if (template?.spec !== undefined) defaultPodSpec(template.spec);
 }
 
@@ -17,11 +23,13 @@ function validate(object: ApiObject, old: ApiObject | undefined): FieldProblem[]
   const { spec } = object as unknown as V1Deployment;
   if (spec === undefined) return [required("spec")];
   const problems = selectorProblems(spec.selector, spec.template);
-  if (spec.template?.spec !== undefined) problems.push(...podSpecProblems(spec.template.spec, "spec.template.spec"));
+  if (spec.template?.spec !== undefined)
+    problems.push(...podSpecProblems(spec.template.spec, "spec.template.spec"));
   if (old !== undefined && !deepEqual(dig(old.spec, "selector"), spec.selector)) {
     problems.push(invalidValue("spec.selector", spec.selector, "field is immutable"));
   }
-  if ((spec.replicas ?? 0) < 0) problems.push(invalidValue("spec.replicas", spec.replicas, "must be greater than or equal to 0"));
+  if ((spec.replicas ?? 0) < 0)
+    problems.push(invalidValue("spec.replicas", spec.replicas, "must be greater than or equal to 0"));
   return problems;
 }
 
@@ -73,7 +81,12 @@ export const daemonSetStrategy: Strategy = {
     defaultTemplate(spec.template);
   },
   onCreate: (object) => {
-    object.status = { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 };
+    object.status = {
+      currentNumberScheduled: 0,
+      numberMisscheduled: 0,
+      desiredNumberScheduled: 0,
+      numberReady: 0,
+    };
   },
   validate,
 };
