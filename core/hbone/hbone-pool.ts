@@ -129,14 +129,18 @@ export class HbonePool {
   ): Promise<OpenedOn> {
     if (this.#closed) throw closedByPolicy("the proxy is shutting down");
     const { entry } = this.#entry(key);
-    for (;;) {
-      const { serial } = deps.credentials();
-      const tunnel =
-        entry.pick(serial) ?? (await entry.acquire(serial, () => this.#dial(key, entry, deps), signal));
-      const opened = tunnel.session.openStream(stream.fields, stream);
-      // Undefined: others were faster between the wait and now.
-      if (opened !== undefined) return openedOn(tunnel, opened);
-    }
+    const { serial } = deps.credentials();
+    return entry.acquire(
+      {
+        serial,
+        dial: () => this.#dial(key, entry, deps),
+        open: (tunnel) => {
+          const opened = tunnel.session.openStream(stream.fields, stream);
+          return opened === undefined ? undefined : openedOn(tunnel, opened);
+        },
+      },
+      signal,
+    );
   }
 
   #dial(key: HbonePoolKey, entry: PoolEntry, deps: HboneDialDeps): Promise<Tunnel> {

@@ -22,6 +22,14 @@ export interface PoolEntryOptions {
   readonly onEmpty: () => void;
 }
 
+export interface TunnelUse<T> {
+  /** Of the certificate that is in force. */
+  readonly serial: string;
+  readonly dial: () => Promise<Tunnel>;
+  /** Undefined: the tunnel took no stream after all. */
+  readonly open: (tunnel: Tunnel) => T | undefined;
+}
+
 export class PoolEntry implements TunnelEvents {
   readonly #options: PoolEntryOptions;
   readonly #tunnels: Set<Tunnel> = new Set();
@@ -38,8 +46,13 @@ export class PoolEntry implements TunnelEvents {
     return this.#tunnels;
   }
 
+  #tryOpen<T>({ serial, open }: TunnelUse<T>): T | undefined {
+    const tunnel = this.#pick(serial);
+    return tunnel === undefined ? undefined : open(tunnel);
+  }
+
   /** A tunnel on which a stream may be opened now. Retires those of another certificate. */
-  pick(serial: string): Tunnel | undefined {
+  #pick(serial: string): Tunnel | undefined {
     let spare: Tunnel | undefined;
     for (const tunnel of this.#tunnels) {
       if (!this.#isUsable(tunnel, serial)) continue;
@@ -49,18 +62,23 @@ export class PoolEntry implements TunnelEvents {
     return this.#tunnels.size < MAX_TUNNELS ? undefined : spare;
   }
 
-  /** As `pick`, dialling when there is none. `dial` is not cancelled by `signal`: others may be waiting for it. */
-  async acquire(serial: string, dial: () => Promise<Tunnel>, signal: AbortSignal): Promise<Tunnel> {
+  /**
+   * Opens a stream with `open` on a tunnel with room, dialling when there is none. Picking and opening are one step:
+   * a dial that ends wakes many at once. The dial is not cancelled by `signal`, since others may be waiting for it.
+   */
+  async acquire<T>(use: TunnelUse<T>, signal: AbortSignal): Promise<T> {
+    const now = this.#tryOpen(use);
+    if (now !== undefined) return now;
     const { clock, capacityTimeoutMs } = this.#options;
     const endMs = clock.monotonicMs() + capacityTimeoutMs;
     this.#waiters++;
     try {
       for (;;) {
         signal.throwIfAborted();
-        const tunnel = this.pick(serial);
-        if (tunnel !== undefined) return tunnel;
-        if (this.#mayDial(serial)) await abortable(this.#dial(dial), signal);
+        if (this.#mayDial(use.serial)) await abortable(this.#dial(use.dial), signal);
         else await this.#changed(endMs, signal);
+        const opened = this.#tryOpen(use);
+        if (opened !== undefined) return opened;
       }
     } finally {
       this.#waiters--;

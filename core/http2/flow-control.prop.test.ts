@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { MAX_STREAM_WINDOW, ReceiveBudget, ReceiveWindow, SMALL_STREAM_FLOOR, STREAM_FLOOR } from "./flow-control.ts";
+import {
+  MAX_STREAM_WINDOW,
+  ReceiveBudget,
+  ReceiveWindow,
+  SMALL_STREAM_FLOOR,
+  STREAM_FLOOR,
+} from "./flow-control.ts";
 
 describe("receive windows", () => {
   it("credits what was consumed, keeps to the budget, and returns everything", () => {
-    const step = fc.record({ stream: fc.nat(4), bytes: fc.integer({ min: 1, max: 300_000 }), ms: fc.nat(7_000) });
+    const step = fc.record({
+      stream: fc.nat(4),
+      bytes: fc.integer({ min: 1, max: 300_000 }),
+      ms: fc.nat(7_000),
+    });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), fc.constantFrom(2, 4, 64), (steps, budgetMib) => {
         const budget = new ReceiveBudget(budgetMib << 20);
@@ -52,7 +62,10 @@ describe("receive windows", () => {
   it("gives new connections a small floor once floors fill half of the budget", () => {
     const budget = new ReceiveBudget(1 << 20);
     const windows = [1, 2, 3].map(() => new ReceiveWindow(budget, budget.chooseFloor(), 0));
-    assert.deepEqual(windows.map((window) => window.size), [STREAM_FLOOR, STREAM_FLOOR, STREAM_FLOOR]);
+    assert.deepEqual(
+      windows.map((window) => window.size),
+      [STREAM_FLOOR, STREAM_FLOOR, STREAM_FLOOR],
+    );
     assert.equal(budget.chooseFloor(), SMALL_STREAM_FLOOR);
   });
 });

@@ -22,10 +22,17 @@ function events(bytes: Buffer, cuts: readonly number[]): string[] {
     onHeaderBlock: (streamId, block, endStream) =>
       void log.push(`block ${streamId} ${endStream} ${Buffer.from(block).toString("hex")}`),
     onControlFrame: ({ type, flags, streamId, length }, payload) =>
-      void log.push(`frame ${type} ${flags} ${streamId} ${length} ${Buffer.from(payload.subarray(0, 512)).toString("hex")}`),
+      void log.push(
+        `frame ${type} ${flags} ${streamId} ${length} ${Buffer.from(payload.subarray(0, 512)).toString("hex")}`,
+      ),
     onFrameError: (code) => void log.push(`error ${code}`),
   };
-  const reader = new FrameReader({ sink, guard: new FloodGuard(0), expectPreface: true, maxFrameSize: 16_384 });
+  const reader = new FrameReader({
+    sink,
+    guard: new FloodGuard(0),
+    expectPreface: true,
+    maxFrameSize: 16_384,
+  });
   let at = 0;
   for (const cut of [...cuts].toSorted((a, b) => a - b)) {
     const end = Math.min(bytes.length, cut);
@@ -41,7 +48,11 @@ const anyFrame = fc
     type: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(0, 1, 9) }, { weight: 3, arbitrary: fc.nat(12) }),
     flags: fc.oneof(fc.constantFrom(0, 1, 4, 5, 8, 9, 12, 13, 0x20, 0x2c), fc.nat(255)),
     streamId: fc.constantFrom(0, 1, 1, 1, 3),
-    payload: fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ minLength: 4, maxLength: 4 }), fc.uint8Array({ minLength: 600, maxLength: 900 })),
+    payload: fc.oneof(
+      fc.uint8Array({ maxLength: 40 }),
+      fc.uint8Array({ minLength: 4, maxLength: 4 }),
+      fc.uint8Array({ minLength: 600, maxLength: 900 }),
+    ),
   })
   .map(({ type, flags, streamId, payload }) => frame(type, flags, streamId, payload));
 
@@ -55,7 +66,13 @@ it("gives the same events for any split of the bytes", () => {
         const bytes = Buffer.concat([hasPreface ? PREFACE : PREFACE.subarray(3), ...frames]);
         const whole = events(bytes, []);
         assert.deepEqual(events(bytes, cuts), whole);
-        assert.deepEqual(events(bytes, Array.from({ length: bytes.length }, (_, i) => i)), whole);
+        assert.deepEqual(
+          events(
+            bytes,
+            Array.from({ length: bytes.length }, (_, i) => i),
+          ),
+          whole,
+        );
       },
     ),
     { numRuns: 400 },
@@ -63,5 +80,10 @@ it("gives the same events for any split of the bytes", () => {
 });
 
 it("takes arbitrary bytes without throwing", () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 2_000 }), (bytes) => void events(Buffer.concat([PREFACE, bytes]), [7, 100, 101])));
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 2_000 }),
+      (bytes) => void events(Buffer.concat([PREFACE, bytes]), [7, 100, 101]),
+    ),
+  );
 });

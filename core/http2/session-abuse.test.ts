@@ -43,7 +43,11 @@ function server(): Peer {
     clock,
     events: {
       onRequest: (stream) => {
-        const seen: { stream: Http2Stream; bytes: number; ended: boolean; end?: StreamEnd } = { stream, bytes: 0, ended: false };
+        const seen: { stream: Http2Stream; bytes: number; ended: boolean; end?: StreamEnd } = {
+          stream,
+          bytes: 0,
+          ended: false,
+        };
         streams.set(stream.id, seen);
         stream.events = {
           onHeaders: () => undefined,
@@ -63,7 +67,14 @@ function server(): Peer {
       onClose: closed.resolve,
     },
   });
-  return { handle, session, clock, streams, closed: closed.promise, answer: () => summary(parseFrames(handle.take())) };
+  return {
+    handle,
+    session,
+    clock,
+    streams,
+    closed: closed.promise,
+    answer: () => summary(parseFrames(handle.take())),
+  };
 }
 
 const START = Buffer.concat([PREFACE, settings()]);
@@ -109,18 +120,40 @@ describe("abuse that ends the connection with GOAWAY", () => {
     ["padding as long as the header frame", [frame(1, 0xc, 1, Buffer.from([9, 1, 2]))], 1],
     ["WINDOW_UPDATE 0 on the connection", [windowUpdate(0, 0)], 1],
     ["overflow of the connection window", [windowUpdate(0, 0x7fff_ffff)], 3],
-    ["a window lifted beyond 2^31-1 by SETTINGS", [OPEN, windowUpdate(1, 0x7fff_0000), settings([4, 0x7fff_ffff])], 3],
-    ["CONTINUATION flood", [headers(1, big(0), 0), ...Array.from({ length: 9 }, () => frame(9, 0, 1, Buffer.from([0x80])))], 11],
-    ["empty CONTINUATION flood", [headers(1, connectBlock(), 0), ...Array.from({ length: 9 }, () => frame(9, 0, 1))], 11],
+    [
+      "a window lifted beyond 2^31-1 by SETTINGS",
+      [OPEN, windowUpdate(1, 0x7fff_0000), settings([4, 0x7fff_ffff])],
+      3,
+    ],
+    [
+      "CONTINUATION flood",
+      [headers(1, big(0), 0), ...Array.from({ length: 9 }, () => frame(9, 0, 1, Buffer.from([0x80])))],
+      11,
+    ],
+    [
+      "empty CONTINUATION flood",
+      [headers(1, connectBlock(), 0), ...Array.from({ length: 9 }, () => frame(9, 0, 1))],
+      11,
+    ],
     ["a header block above 64 KiB", [headers(1, big(65_537), 4)], 11],
     ["HPACK index 0", [headers(1, Buffer.from([0x80]))], 9],
     ["HPACK index that is not there", [headers(1, Buffer.from([0xbf]))], 9],
-    ["HPACK integer without end", [headers(1, Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))], 9],
+    [
+      "HPACK integer without end",
+      [headers(1, Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))],
+      9,
+    ],
     ["HPACK size update above the limit", [headers(1, Buffer.from([0x3f, 0xff, 0xff, 0x03]))], 9],
     ["HPACK late size update", [headers(1, Buffer.concat([connectBlock(), Buffer.from([0x20])]))], 9],
     ["HPACK string cut off", [headers(1, Buffer.from([0x00, 0x05, 0x61]))], 9],
     ["HPACK bad Huffman", [headers(1, Buffer.from([0x00, 0x84, 0xff, 0xff, 0xff, 0xff, 0x01, 0x61]))], 9],
-    ["3,000 streams opened and reset", Array.from({ length: 3_000 }, (_, i) => Buffer.concat([headers(2 * i + 1, connectBlock()), rst(2 * i + 1)])), 11],
+    [
+      "3,000 streams opened and reset",
+      Array.from({ length: 3_000 }, (_, i) =>
+        Buffer.concat([headers(2 * i + 1, connectBlock()), rst(2 * i + 1)]),
+      ),
+      11,
+    ],
     ["20,000 PRIORITY", Array.from({ length: 20_000 }, () => frame(2, 0, 1, big(5))), 11],
     ["20,000 empty DATA", [OPEN, ...Array.from({ length: 20_000 }, () => data(1, ""))], 11],
     ["20,000 WINDOW_UPDATE", [OPEN, ...Array.from({ length: 20_000 }, () => windowUpdate(1, 1))], 11],
@@ -139,7 +172,10 @@ describe("abuse that ends the connection with GOAWAY", () => {
   }
 
   it("a bad preface, and SETTINGS not first", () => {
-    for (const bytes of [Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), Buffer.concat([PREFACE, ping()])]) {
+    for (const bytes of [
+      Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+      Buffer.concat([PREFACE, ping()]),
+    ]) {
       const peer = server();
       peer.handle.feed(bytes);
       assert.deepEqual(peer.answer(), ["GOAWAY 1"]);
@@ -164,10 +200,18 @@ describe("abuse that costs one stream", () => {
     ["DATA after END_STREAM", [OPEN, data(1, "x", 1), data(1, "y")], "RST 1 5"],
     ["DATA beyond the stream's window", [OPEN, data(1, big((1 << 18) + 1))], "RST 1 3"],
     ["upper case in a name", [headers(1, Buffer.concat([connectBlock(), literal("Foo", "x")]))], "RST 1 1"],
-    ["a connection header", [headers(1, Buffer.concat([connectBlock(), literal("connection", "x")]))], "RST 1 1"],
+    [
+      "a connection header",
+      [headers(1, Buffer.concat([connectBlock(), literal("connection", "x")]))],
+      "RST 1 1",
+    ],
     ["CONNECT with :path", [headers(1, Buffer.concat([literal(":path", "/"), connectBlock()]))], "RST 1 1"],
     ["a late pseudo field", [headers(1, Buffer.concat([literal("a", "b"), connectBlock()]))], "RST 1 1"],
-    ["a double pseudo field", [headers(1, Buffer.concat([connectBlock(), literal(":method", "CONNECT")]))], "RST 1 1"],
+    [
+      "a double pseudo field",
+      [headers(1, Buffer.concat([connectBlock(), literal(":method", "CONNECT")]))],
+      "RST 1 1",
+    ],
     ["CRLF in a value", [headers(1, Buffer.concat([connectBlock(), literal("a", "b\r\nc: d")]))], "RST 1 1"],
     ["no authority", [headers(1, literal(":method", "CONNECT"))], "RST 1 1"],
     ["trailers without END_STREAM", [OPEN, headers(1, literal("a", "b"))], "RST 1 1"],
@@ -184,7 +228,10 @@ describe("abuse that costs one stream", () => {
 
   it("more than 1,000 streams are refused, 300 are not", () => {
     const peer = fed(...Array.from({ length: 1_005 }, (_, i) => headers(2 * i + 1, connectBlock())));
-    assert.deepEqual(peer.answer(), Array.from({ length: 5 }, (_, i) => `RST ${2_001 + 2 * i} 7`));
+    assert.deepEqual(
+      peer.answer(),
+      Array.from({ length: 5 }, (_, i) => `RST ${2_001 + 2 * i} 7`),
+    );
     assert.equal(peer.session.streamCount, 1_000);
   });
 });
@@ -273,7 +320,11 @@ describe("abuse of a client", () => {
   const ok = new HpackEncoder().encode([headerField(":status", "200")]);
   const cases: readonly (readonly [string, Buffer[], string])[] = [
     ["DATA before the response", [data(1, "x")], "RST 1 1"],
-    ["nine informational responses", Array.from({ length: 9 }, () => headers(1, literal(":status", "103"))), "RST 1 1"],
+    [
+      "nine informational responses",
+      Array.from({ length: 9 }, () => headers(1, literal(":status", "103"))),
+      "RST 1 1",
+    ],
     ["an informational response that ends", [headers(1, literal(":status", "103"), 5)], "RST 1 1"],
     ["no status", [headers(1, literal("a", "b"))], "RST 1 1"],
     ["a second response", [headers(1, ok), headers(1, literal(":status", "200"))], "RST 1 1"],
@@ -292,7 +343,12 @@ describe("abuse of a client", () => {
 
   it("eight informational responses and a response are fine; REFUSED and GOAWAY below the id may be repeated", () => {
     const first = client();
-    first.handle.feed(Buffer.concat([...Array.from({ length: 8 }, () => headers(1, literal(":status", "103"))), headers(1, ok)]));
+    first.handle.feed(
+      Buffer.concat([
+        ...Array.from({ length: 8 }, () => headers(1, literal(":status", "103"))),
+        headers(1, ok),
+      ]),
+    );
     assert.deepEqual(summary(parseFrames(first.handle.take())), []);
     const refused = client();
     refused.handle.feed(rst(1, 7));
@@ -314,7 +370,11 @@ describe("abuse of a client", () => {
     assert.deepEqual(summary(parseFrames(handle.take())), ["DATA 1 140", "DATA 1 0", "END 1"]);
     const sized = client();
     sized.stream.write(Buffer.alloc(40_000));
-    assert.deepEqual(summary(parseFrames(sized.handle.take())), ["DATA 1 16384", "DATA 1 16384", "DATA 1 7232"]);
+    assert.deepEqual(summary(parseFrames(sized.handle.take())), [
+      "DATA 1 16384",
+      "DATA 1 16384",
+      "DATA 1 7232",
+    ]);
   });
 
   function client(...pairs: readonly (readonly [number, number])[]) {
@@ -343,9 +403,6 @@ describe("abuse of a client", () => {
 function bomb(): Buffer {
   const value = Buffer.alloc(3_900, 0x61);
   const rest = value.length - 127;
-  const entry = Buffer.concat([
-    Buffer.from([0x40, 1, 0x62, 0x7f, (rest & 127) | 128, rest >> 7]),
-    value,
-  ]);
+  const entry = Buffer.concat([Buffer.from([0x40, 1, 0x62, 0x7f, (rest & 127) | 128, rest >> 7]), value]);
   return Buffer.concat([connectBlock(), entry, Buffer.alloc(100, 0xbe)]);
 }

@@ -72,7 +72,7 @@ export class FakeHandle implements Handle {
 
   /** Bytes from the peer, in reads of at most `readBytes`. */
   feed(bytes: Uint8Array, readBytes: number = 16_384): void {
-    for (let at = 0; at < bytes.length && !this.closed; ) {
+    for (let at = 0; at < bytes.length && !this.closed;) {
       const room = Math.min(readBytes, this.#target?.length ?? readBytes);
       const chunk = bytes.subarray(at, at + room);
       at += chunk.length;

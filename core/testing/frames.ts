@@ -9,7 +9,12 @@ export interface Frame {
 
 export const PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
-export function frame(type: number, flags: number, streamId: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
+export function frame(
+  type: number,
+  flags: number,
+  streamId: number,
+  payload: Uint8Array = Buffer.alloc(0),
+): Buffer {
   const header = Buffer.alloc(9);
   header.writeUIntBE(payload.length, 0, 3);
   header[3] = type;
@@ -26,19 +31,31 @@ export function uint32(...values: number[]): Buffer {
 
 export const data = (streamId: number, payload: Uint8Array | string, flags = 0): Buffer =>
   frame(0, flags, streamId, Buffer.from(payload));
-export const headers = (streamId: number, block: Uint8Array, flags = 4): Buffer => frame(1, flags, streamId, block);
+export const headers = (streamId: number, block: Uint8Array, flags = 4): Buffer =>
+  frame(1, flags, streamId, block);
 export const rst = (streamId: number, code = 8): Buffer => frame(3, 0, streamId, uint32(code));
 export const ping = (flags = 0): Buffer => frame(6, flags, 0, Buffer.alloc(8));
 export const goaway = (last: number, code = 0): Buffer => frame(7, 0, 0, uint32(last, code));
-export const windowUpdate = (streamId: number, increment: number): Buffer => frame(8, 0, streamId, uint32(increment));
+export const windowUpdate = (streamId: number, increment: number): Buffer =>
+  frame(8, 0, streamId, uint32(increment));
 export const settings = (...pairs: readonly (readonly [number, number])[]): Buffer =>
-  frame(4, 0, 0, Buffer.concat(pairs.map(([id, value]) => Buffer.concat([Buffer.from([id >> 8, id & 255]), uint32(value)]))));
+  frame(
+    4,
+    0,
+    0,
+    Buffer.concat(
+      pairs.map(([id, value]) => Buffer.concat([Buffer.from([id >> 8, id & 255]), uint32(value)])),
+    ),
+  );
 
 /** A literal field without indexing, neither Huffman-coded nor from a table. */
 export function literal(name: string, value: string): Buffer {
   const text = (s: string): Buffer => {
     const bytes = Buffer.from(s, "latin1");
-    const length = bytes.length < 127 ? [bytes.length] : [127, ((bytes.length - 127) & 127) | 128, (bytes.length - 127) >> 7];
+    const length =
+      bytes.length < 127
+        ? [bytes.length]
+        : [127, ((bytes.length - 127) & 127) | 128, (bytes.length - 127) >> 7];
     return Buffer.concat([Buffer.from(length), bytes]);
   };
   return Buffer.concat([Buffer.from([0]), text(name), text(value)]);
@@ -69,7 +86,8 @@ export function summary(frames: readonly Frame[]): string[] {
     if (type === 7) return [`GOAWAY ${payload.readUInt32BE(4)}`];
     if (type === 3) return [`RST ${streamId} ${payload.readUInt32BE(0)}`];
     if (type === 1) return [`HEADERS ${streamId}`];
-    if (type === 0) return [`DATA ${streamId} ${payload.length}`, ...((flags & 1) === 1 ? [`END ${streamId}`] : [])];
+    if (type === 0)
+      return [`DATA ${streamId} ${payload.length}`, ...((flags & 1) === 1 ? [`END ${streamId}`] : [])];
     return type === 6 && (flags & 1) === 1 ? ["PONG"] : [];
   });
 }
