@@ -20,6 +20,7 @@ import { RootDistribution } from "./ca/root-distribution.ts";
 import { RootStore } from "./ca/root-store.ts";
 import { startSecureServer } from "./secure-server.ts";
 import { KubeSource } from "./source/kube-source.ts";
+import { Refusals } from "./status/refusals.ts";
 import { StatusWriter } from "./status/status-writer.ts";
 import { WriteQueue } from "./status/write-queue.ts";
 
@@ -141,12 +142,14 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     isLeader: () => election.isLeader() && graph.isPublished,
   });
   logProblems(graph.index, log.child("translate"));
+  const refusals = new Refusals();
   const status = new StatusWriter({
     client,
     clock,
     queue,
     sources: graph.sources,
     policies: graph.index.policies,
+    refusal: (name) => refusals.reasonFor(graph.index.authorizations.get(name)),
   });
   const roots = new RootDistribution({
     client,
@@ -176,6 +179,10 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     log: log.child("xds"),
     trustedNodeAccounts: config.nodeCheck.trustedNodeAccounts,
     metrics: metrics.push,
+    onRefused: (blamed, reason) => {
+      for (const resource of blamed) refusals.note(resource, reason);
+      for (const { name } of blamed) status.refused(name);
+    },
     isReady: () => graph.isPublished,
   });
   const onPublished = (listener: () => void): void => {

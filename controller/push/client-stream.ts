@@ -8,6 +8,7 @@ import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known
 import type { Logger } from "#core/runtime/log.ts";
 import { decodeDeltaRequest, type DeltaRequest } from "#core/wire/xds-codec.ts";
 import type { Caller } from "../ca/caller-identity.ts";
+import type { EncodedResource } from "../encoded-resource.ts";
 import type { Admission } from "./admission.ts";
 import { checkClient } from "./client-auth.ts";
 import { type ClientNode, parseClientNode } from "./node-id.ts";
@@ -25,6 +26,8 @@ export interface ClientStreamDeps {
   readonly log: Logger;
   readonly trustedNodeAccounts: readonly string[];
   readonly metrics: PushCounters;
+  /** A client cannot use these; `reason` is its own text. */
+  readonly onRefused: (blamed: readonly EncodedResource[], reason: string) => void;
 }
 
 export interface PushCounters {
@@ -125,6 +128,8 @@ export class ClientStream {
     const outcome = this.#state?.onRequest(type, request, this.#deps.clock.monotonicMs());
     if (outcome === "nack") {
       this.#deps.metrics.nacked(type);
+      const state = this.#state?.types.get(type);
+      if (state !== undefined) this.#deps.onRefused(state.lastBlamed, state.lastNack);
       this.#log.warn({ type, reason: request.error?.message.slice(0, 1_000) }, "response refused by client");
     }
     this.#account();

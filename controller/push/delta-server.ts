@@ -9,7 +9,7 @@ import { spawn } from "#core/runtime/spawn.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import type { Authenticator, Caller } from "../ca/caller-identity.ts";
 import type { Admission } from "./admission.ts";
-import { ClientStream, type PushCounters } from "./client-stream.ts";
+import { ClientStream, type ClientStreamDeps, type PushCounters } from "./client-stream.ts";
 import { type PublishedState, RESOURCE_TYPES } from "./published-state.ts";
 import { FrameCache } from "./range-frame.ts";
 import type { XdsTransport } from "./transport.ts";
@@ -22,6 +22,7 @@ export interface DeltaServerDeps {
   readonly log: Logger;
   readonly trustedNodeAccounts: readonly string[];
   readonly metrics: PushCounters;
+  readonly onRefused: ClientStreamDeps["onRefused"];
   /** False until every input is complete: a half-filled first answer would delete. */
   readonly isReady: () => boolean;
 }
@@ -118,9 +119,19 @@ export class DeltaServer {
     stream.start();
   }
 
-  #streamDeps(): ConstructorParameters<typeof ClientStream>[2] {
-    const { published, admission, clock, log, trustedNodeAccounts, metrics } = this.#deps;
+  #streamDeps(): ClientStreamDeps {
+    const { published, admission, clock, log, trustedNodeAccounts, metrics, onRefused } = this.#deps;
     const frames = this.#frames;
-    return { epoch: this.#epoch, frames, published, admission, clock, log, trustedNodeAccounts, metrics };
+    return {
+      epoch: this.#epoch,
+      frames,
+      published,
+      admission,
+      clock,
+      log,
+      trustedNodeAccounts,
+      metrics,
+      onRefused,
+    };
   }
 }

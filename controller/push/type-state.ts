@@ -30,6 +30,8 @@ export class TypeState {
   sentNonce = "";
   ackedNonce = "";
   lastNack = "";
+  /** What the last NACK blamed. */
+  lastBlamed: readonly EncodedResource[] = [];
   lastChangeMs = 0;
   /** Versions the client has refused: never sent again on this stream. */
   readonly refused = new Map<string, string>();
@@ -61,9 +63,8 @@ export class TypeState {
       return "ack";
     }
     this.lastNack = request.error.message.slice(0, 4_096) || "refused without a reason";
-    for (const { name, version } of blamedResources(request.error.message, resources)) {
-      this.refused.set(name, version);
-    }
+    this.lastBlamed = blamedResources(request.error.message, resources);
+    for (const { name, version } of this.lastBlamed) this.refused.set(name, version);
     return "nack";
   }
 

@@ -28,6 +28,18 @@ export function authorizationCondition(policy: TranslatedPolicy): Condition {
   return reported({ type: "ZtunnelAccepted", status, reason, observedGeneration }, problems);
 }
 
+/** A ztunnel could not use the policy, and goes on with what it had before: worse than any field without effect. */
+export function refusedCondition(observedGeneration: number, reason: string): Condition {
+  const message = `a ztunnel refused the policy: ${reason}`;
+  return {
+    type: "ZtunnelAccepted",
+    status: "False",
+    reason: "RefusedByZtunnel",
+    message,
+    observedGeneration,
+  };
+}
+
 export function peerAuthenticationCondition(
   policy: PeerAuthentication,
   observedGeneration: number,

@@ -12,6 +12,7 @@ import {
   type Condition,
   conditionsToApply,
   peerAuthenticationCondition,
+  refusedCondition,
 } from "./conditions.ts";
 import type { WriteQueue } from "./write-queue.ts";
 
@@ -21,6 +22,8 @@ export interface StatusWriterDeps {
   readonly queue: WriteQueue;
   readonly sources: Sources;
   readonly policies: MeshPolicies;
+  /** Why a ztunnel refused the present version of a policy, by resource name. */
+  readonly refusal: (name: string) => string | undefined;
 }
 
 const FIELD_MANAGER = "ambit-controller-status";
@@ -53,11 +56,20 @@ export class StatusWriter {
     for (const [key] of this.#deps.policies.peerAuthentications.entries()) this.#peer(key);
   }
 
+  /** A ztunnel has refused a policy: the condition of its object changes. */
+  refused(name: string): void {
+    if (this.#deps.policies.authorizationPolicies.get(name) !== undefined) this.#authorization(name);
+  }
+
   #authorization(key: string): void {
-    const { sources, policies } = this.#deps;
+    const { sources, policies, refusal } = this.#deps;
     this.#put(AUTHORIZATION_POLICY, key, sources.authorizationPolicies, () => {
       const policy = policies.authorizationPolicies.get(key);
-      return policy === undefined ? undefined : authorizationCondition(policy);
+      if (policy === undefined) return undefined;
+      const reason = policy.authorization === undefined ? undefined : refusal(key);
+      return reason === undefined
+        ? authorizationCondition(policy)
+        : refusedCondition(policy.generation, reason);
     });
   }
 

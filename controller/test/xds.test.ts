@@ -226,10 +226,15 @@ test("what a client refuses is not sent to it again, but its next version is", a
   h.api.put(ROOTS.authorizationPolicies, policy("shop", "good", { rules: [] }));
   await eventually("another policy", () => c.versions.has("shop/good"));
   assert.equal(sent(), 1);
+  const condition = (): string =>
+    JSON.stringify(h.api.get(ROOTS.authorizationPolicies, "shop/bad")?.["status"]);
+  await eventually("the object says so", () => condition().includes("RefusedByZtunnel"));
+  assert.match(condition(), /no good/);
   c.refuse.clear();
   h.api.put(ROOTS.authorizationPolicies, policy("shop", "bad", { action: "DENY", rules: [{}] }));
   await eventually("next version", () => c.versions.has("shop/bad"));
   assert.equal(sent(), 2);
+  await eventually("and no more", () => condition().includes("attached to ztunnel"));
 });
 
 test("an on-demand client gets what it asks for, by name or address, and nothing else", async () => {
