@@ -77,7 +77,7 @@ function processes(tour: Tour, pod: TourPod): readonly number[] {
   const node = tour.parts.cluster.nodes.find((n) => n.name === pod.node);
   return node === undefined
     ? []
-    : podProcesses(node, pod.uid, `${pod.namespace === "istio-system" ? "ztunnel" : "sample"}`);
+    : podProcesses(node, pod.uid, ".mjs");
 }
 
 function kill(tour: Tour, pod: TourPod): void {

@@ -46,7 +46,7 @@ export async function unEnrolNamespace(tour: Tour): Promise<void> {
 /** Policy routing rules that capture adds. */
 async function rulesOf(tour: Tour, pod: TourPod): Promise<readonly string[]> {
   const node = tour.parts.cluster.nodes.find((n) => n.name === pod.node);
-  const [pid] = node === undefined ? [] : podProcesses(node, pod.uid, "sample");
+  const [pid] = node === undefined ? [] : podProcesses(node, pod.uid, ".mjs");
   if (pid === undefined) return [];
   const rules = await inNetworkOf(pid, ["ip", "rule"]);
   return rules.split("\n").filter((line) => /^8[01]:/.test(line));
