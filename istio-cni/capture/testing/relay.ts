@@ -30,7 +30,7 @@ export async function startRelay(
     [JSON.stringify({ netnsNames, ...options })],
     {
       execArgv: [],
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
     },
   );
   await answer(child);
