@@ -53,7 +53,11 @@ function crossesWrongly(file: string, specifier: string): boolean {
   const own = file.split("/")[0];
   const alias = ALIAS.exec(specifier)?.[1];
   if (alias !== undefined) return alias === own;
-  return specifier.startsWith(".") && resolve(file, specifier).split("/")[0] !== own;
+  return (
+    specifier.startsWith(".") &&
+    specifier !== "../package.json" &&
+    resolve(file, specifier).split("/")[0] !== own
+  );
 }
 
 test("no barrels, no drawers for everything", () => {

@@ -5,6 +5,8 @@ export interface ImportEdge {
   readonly from: string;
   /** The import's target: a path from the root, `node:x`, or a package name. */
   readonly to: string;
+  /** `import type`: gone before the program runs. */
+  readonly typeOnly?: boolean;
 }
 
 /** Layers of core from the bottom up: a folder may import itself and those before it. */
@@ -82,8 +84,8 @@ function pluginViolation({ from, to }: ImportEdge): string | undefined {
     : "the plugin uses Node alone";
 }
 
-function purityViolation({ from, to }: ImportEdge): string | undefined {
-  if (!PURE.some((pattern) => pattern.test(from))) return undefined;
+function purityViolation({ from, to, typeOnly }: ImportEdge): string | undefined {
+  if (typeOnly === true || !PURE.some((pattern) => pattern.test(from))) return undefined;
   if (to.startsWith("node:")) return PURE_NODE.has(to) ? undefined : "a pure file does no I/O";
   if (PURE.some((pattern) => pattern.test(to))) return undefined;
   return /^core\/(?:runtime|linux|handle|hbone|http2|xds|k8s)\//.test(to)

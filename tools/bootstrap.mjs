@@ -18,6 +18,8 @@ const TASKS = {
   format: { program: "tools/format.ts", cluster: false },
   build: { program: "tools/build.ts", cluster: false },
   "gen-bpf": { program: "tools/gen-bpf.ts", cluster: false },
+  "gen-shim": { program: "tools/gen-shim.ts", cluster: false },
+  "gen-launcher": { program: "tools/gen-launcher.ts", cluster: false },
   test: { program: "tools/test.ts", cluster: true },
   demo: { program: "e2e/tour/main.ts", cluster: true, bundles: true },
   start: { program: "local/start.ts", cluster: true, bundles: true },
@@ -134,12 +136,16 @@ function installNpmPackages() {
   const started = Date.now();
   // `install` and not `ci`: some tools have optional packages per platform, and registries that mirror only a part of them
   // make `ci` refuse the whole lockfile. What is in the lockfile is installed as locked, checked by its hash.
-  const run = spawnSync("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
-    cwd: ROOT,
-    stdio: ["ignore", "pipe", "pipe"],
-    encoding: "utf8",
-    timeout: 900_000,
-  });
+  const run = spawnSync(
+    "npm",
+    ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+    {
+      cwd: ROOT,
+      stdio: ["ignore", "pipe", "pipe"],
+      encoding: "utf8",
+      timeout: 900_000,
+    },
+  );
   if (run.status !== 0)
     fail(
       `npm install failed: ${lastLines(run.stderr)}`,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BPF_COMPILER, CAPTURE_OBJECT_BASE64 } from "../istio-cni/bpf/objects.gen.ts";
+import { BPF_COMPILER, CAPTURE_OBJECT_BASE64 } from "#istio-cni/bpf/objects.gen.ts";
 import { compileCapture, installedCompiler } from "./gen-bpf.ts";
 
 const same = installedCompiler() === BPF_COMPILER;

@@ -8,8 +8,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { BPF_COMPILER, CAPTURE_OBJECT_BASE64 } from "../istio-cni/bpf/objects.gen.ts";
-import { bpfSourceHash } from "../istio-cni/bpf/source-hash.ts";
+import { BPF_COMPILER, CAPTURE_OBJECT_BASE64 } from "#istio-cni/bpf/objects.gen.ts";
+import { bpfSourceHash } from "#istio-cni/bpf/source-hash.ts";
 
 const SOURCES = resolve(import.meta.dirname, "../istio-cni/bpf");
 const FLAGS = [

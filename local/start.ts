@@ -1,0 +1,58 @@
+/** `npm start`: a local cluster with the mesh and the sample shop that stays until Ctrl-C, and what to paste next. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { loadKubeClient } from "#core/k8s/load-config.ts";
+import { describeError } from "#core/runtime/errors.ts";
+import { createLog } from "#core/runtime/log.ts";
+import { clusterUp } from "./cluster.ts";
+import { installMesh } from "./install-mesh.ts";
+import { applyManifest, parseManifests } from "./manifests.ts";
+
+const SHOP = join(import.meta.dirname, "samples/shop.yaml");
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const log = createLog("local", { level: "warn" }).root;
+  const progress = (line: string): void => say(`  ... ${line}`);
+  const cluster = await clusterUp({ id: "start", nodes: 2, log, progress });
+  const { promise: interrupted, resolve } = Promise.withResolvers<void>();
+  process.once("SIGINT", resolve);
+  process.once("SIGTERM", resolve);
+  try {
+    const client = loadKubeClient(cluster.kubeconfigPath);
+    await installMesh(client, progress);
+    progress("starting the sample shop");
+    for (const manifest of parseManifests(readFileSync(SHOP, "utf8"), SHOP))
+      await applyManifest(client, manifest);
+    say(instructions(cluster.kubeconfigPath));
+    await interrupted;
+    say("\nremoving the cluster");
+    return 0;
+  } catch (error) {
+    say(`FAILED: ${describeError(error)}`);
+    return 1;
+  } finally {
+    await cluster.down();
+  }
+}
+
+function instructions(kubeconfig: string): string {
+  return `
+The cluster runs: two nodes, the mesh, and a shop whose frontend asks the catalog 200 times a second.
+Paste this in another terminal:
+
+  export KUBECONFIG=${kubeconfig}
+
+  kubectl label namespace shop istio.io/dataplane-mode=ambient
+      namespace/shop labeled                      (nothing restarts; new connections are mutual TLS from now on)
+
+  ./ambit ztunnel-config workload --workload-namespace shop
+      shows frontend and catalog with PROTOCOL HBONE
+
+  ./ambit ztunnel-config connections
+      shows what is encrypted (HBONE), and what is older than the label (pre-enrolment)
+
+Ctrl-C removes everything.`;
+}
