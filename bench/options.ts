@@ -1,0 +1,118 @@
+/** Pure. The command line of the benchmark. */
+import { parseArgs } from "node:util";
+import { type Parsed, parsed, type Problem } from "#core/base/parse-result.ts";
+import { MEASURES } from "./l4/measures.ts";
+
+export interface BenchOptions {
+  readonly help: boolean;
+  readonly rounds: number;
+  /** Measured seconds of each measurement. */
+  readonly seconds: number;
+  /** Names of peers and measures; a kind without a name is run in full. */
+  readonly only: readonly string[];
+  readonly peerA: string | undefined;
+  readonly peerB: string | undefined;
+  readonly jsonPath: string | undefined;
+  readonly markdownPath: string | undefined;
+  readonly congestionControl: string | undefined;
+}
+
+export const PEER_NAMES: readonly string[] = [
+  "direct",
+  "haproxy",
+  "nginx",
+  "stunnel",
+  "ambit",
+  "ambit-public",
+  "given",
+];
+
+export const HELP = `Usage: npm run bench -- l4 [options]
+
+Measures Ambit's path through two ztunnels beside haproxy, nginx and stunnel of Debian 13, side by side in one run,
+inside private network namespaces on this machine. Needs root. Nothing leaves the machine except the first download
+of the reference peers' packages.
+
+  --rounds N          rounds; the order of the peers rotates (default 5)
+  --seconds S         measured seconds of each measurement (default 3)
+  --only A,B,...      only these peers and measures
+                      peers: ${PEER_NAMES.join(" ")}
+                      measures: ${MEASURES.join(" ")}
+  --peer-a PATH       a program of your own for the client's side, and
+  --peer-b PATH       for the server's side; see bench/README.md for what they are told
+  --json FILE         write every sample
+  --markdown FILE     write the tables
+  --congestion NAME   congestion control (default: the first of cubic, reno that a namespace may use here)
+  --help
+
+Examples:
+  npm run bench -- l4 --rounds 5
+  npm run bench -- l4 --rounds 1 --seconds 1 --only ambit,haproxy,bulk-8
+`;
+
+const FLAGS = {
+  help: { type: "boolean" },
+  rounds: { type: "string" },
+  seconds: { type: "string" },
+  only: { type: "string" },
+  "peer-a": { type: "string" },
+  "peer-b": { type: "string" },
+  json: { type: "string" },
+  markdown: { type: "string" },
+  congestion: { type: "string" },
+} as const;
+
+/** `argv` without program and script. Every problem is reported. */
+export function parseBenchOptions(argv: readonly string[]): Parsed<BenchOptions> {
+  let given;
+  try {
+    given = parseArgs({ args: [...argv], options: FLAGS, allowPositionals: true });
+  } catch (error) {
+    return { ok: false, problems: [{ path: "", message: (error as Error).message }] };
+  }
+  const { values, positionals } = given;
+  const problems: Problem[] = [];
+  const only = (values.only ?? "").split(",").filter((name) => name !== "");
+  const known = new Set<string>([...PEER_NAMES, ...MEASURES]);
+  for (const name of only.filter((candidate) => !known.has(candidate)))
+    problems.push({ path: "--only", message: `knows no "${name}"; one of ${[...known].join(", ")}` });
+  if (positionals.length > 1 || (positionals[0] ?? "l4") !== "l4")
+    problems.push({ path: "", message: `unknown benchmark "${positionals.join(" ")}"; there is l4` });
+  if ((values["peer-a"] === undefined) !== (values["peer-b"] === undefined))
+    problems.push({ path: "--peer-a", message: "and --peer-b belong together" });
+  const options: BenchOptions = {
+    help: values.help === true,
+    rounds: numberOf("--rounds", values.rounds ?? "5", { least: 1, most: 100, whole: true }, problems),
+    seconds: numberOf("--seconds", values.seconds ?? "3", { least: 0.2, most: 120, whole: false }, problems),
+    only,
+    peerA: values["peer-a"],
+    peerB: values["peer-b"],
+    jsonPath: values.json,
+    markdownPath: values.markdown,
+    congestionControl: values.congestion,
+  };
+  return problems.length === 0 ? parsed(options) : { ok: false, problems };
+}
+
+interface Bounds {
+  readonly least: number;
+  readonly most: number;
+  readonly whole: boolean;
+}
+
+function numberOf(flag: string, text: string, { least, most, whole }: Bounds, problems: Problem[]): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  const fits = value >= least && value <= most && (!whole || Number.isInteger(value));
+  if (!fits)
+    problems.push({
+      path: flag,
+      message: `must be ${whole ? "a whole number" : "a number"} from ${least} to ${most}`,
+    });
+  return fits ? value : least;
+}
+
+/** Those of `all` that are named; all when none of them is. */
+export function chosen<T extends string>(all: readonly T[], only: readonly string[]): readonly T[] {
+  const named = all.filter((name) => only.includes(name));
+  return named.length === 0 ? all : named;
+}
