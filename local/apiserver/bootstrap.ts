@@ -4,7 +4,7 @@ import { formatIp, ipToBytes } from "#core/net/ip.ts";
 import type { ListenAddress } from "./apiserver-options.ts";
 import { BOOTSTRAP_ROLES } from "./auth/rbac-bootstrap.ts";
 import { CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES } from "./auth/rbac.ts";
-import { type ApiObject, deepEqual, type JsonMap } from "./object.ts";
+import { type ApiObject, type JsonMap } from "./object.ts";
 import { internalContext, type RestDeps, type Target } from "./rest/context.ts";
 import { createObject } from "./rest/create.ts";
 import { modifyObject } from "./rest/modify.ts";
@@ -66,35 +66,60 @@ export function firstServiceAddress(serviceCidr: string): string {
   return formatIp(bytes);
 }
 
-/** The Service `kubernetes` with the addresses that really serve it. */
+/** The blocks that Services take their addresses from. */
+export interface ServiceBlocks {
+  readonly serviceCidr: string;
+  readonly serviceCidrV6?: string | undefined;
+}
+
+/** The Service `kubernetes` with the addresses that really serve it, a slice per family. */
 export async function publishApi(
   deps: RestDeps,
-  serviceCidr: string,
+  blocks: ServiceBlocks,
   endpoints: readonly ListenAddress[],
 ): Promise<void> {
   const port = endpoints[0]?.port ?? 6443;
-  const labels = { component: "apiserver", provider: "kubernetes" };
-  const spec = {
+  await ensure(deps, target(deps, "services", "default", "kubernetes"), {
+    metadata: { name: "kubernetes", labels: { component: "apiserver", provider: "kubernetes" } },
+    spec: serviceSpec(blocks, port),
+  });
+  for (const addressType of ["IPv4", "IPv6"]) {
+    const own = endpoints.filter(({ host }) => host.includes(":") === (addressType === "IPv6"));
+    const name = addressType === "IPv4" ? "kubernetes" : "kubernetes-ipv6";
+    if (own.length === 0 && addressType === "IPv6") continue;
+    await ensure(deps, target(deps, "endpointslices.discovery.k8s.io", "default", name), {
+      metadata: { name, labels: { "kubernetes.io/service-name": "kubernetes" } },
+      addressType,
+      endpoints: own.map(({ host }) => ({
+        addresses: [host],
+        conditions: { ready: true, serving: true, terminating: false },
+      })),
+      ports: [{ name: "https", port, protocol: "TCP" }],
+    });
+  }
+}
+
+function serviceSpec({ serviceCidr, serviceCidrV6 }: ServiceBlocks, port: number): JsonMap {
+  const clusterIP = firstServiceAddress(serviceCidr);
+  const second = serviceCidrV6 === undefined ? [] : [firstServiceAddress(serviceCidrV6)];
+  return {
     type: "ClusterIP",
-    clusterIP: firstServiceAddress(serviceCidr),
-    ipFamilies: ["IPv4"],
-    ipFamilyPolicy: "SingleStack",
+    sessionAffinity: "None",
+    internalTrafficPolicy: "Cluster",
+    clusterIP,
+    clusterIPs: [clusterIP, ...second],
+    ipFamilies: second.length === 0 ? ["IPv4"] : ["IPv4", "IPv6"],
+    ipFamilyPolicy: second.length === 0 ? "SingleStack" : "PreferDualStack",
     ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port }],
   };
-  const place = target(deps, "services", "default", "kubernetes");
-  const live = deps.store.get("services", "default/kubernetes");
-  if (live === undefined || !deepEqual((live.spec as { ports?: unknown }).ports, spec.ports))
-    await ensure(deps, place, {
-      metadata: { name: "kubernetes", labels },
-      spec: live === undefined ? spec : { ...(live.spec as object), ports: spec.ports },
-    });
-  await ensure(deps, target(deps, "endpointslices.discovery.k8s.io", "default", "kubernetes"), {
-    metadata: { name: "kubernetes", labels: { "kubernetes.io/service-name": "kubernetes" } },
-    addressType: "IPv4",
-    endpoints: endpoints.map(({ host }) => ({
-      addresses: [host],
-      conditions: { ready: true, serving: true, terminating: false },
-    })),
-    ports: [{ name: "https", port, protocol: "TCP" }],
-  });
+}
+
+const FIRST_RUN_MS = 5000;
+
+/** Resolves when the controllers have furnished the namespaces: until then a first pod would be refused. */
+export async function untilFurnished(deps: RestDeps): Promise<void> {
+  const end = deps.clock.monotonicMs() + FIRST_RUN_MS;
+  const missing = (): boolean =>
+    NAMESPACES.some((name) => deps.store.get("serviceaccounts", `${name}/default`) === undefined);
+  while (missing() && deps.clock.monotonicMs() < end) await deps.clock.sleep(2);
 }

@@ -8,7 +8,7 @@ import { AccountTokens } from "./auth/account-tokens.ts";
 import { issueLeaf } from "./auth/certificate.ts";
 import { kubeconfigText, loadPki, type Pki } from "./auth/pki.ts";
 import { Rbac } from "./auth/rbac.ts";
-import { bootstrap, firstServiceAddress, publishApi } from "./bootstrap.ts";
+import { bootstrap, firstServiceAddress, publishApi, untilFurnished } from "./bootstrap.ts";
 import { startControllers } from "./controllers/start-controllers.ts";
 import { HttpsFront } from "./http/https-front.ts";
 import { crdResources } from "./registry/crd-resources.ts";
@@ -60,8 +60,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<Running
   for (const fd of options.listenFds ?? []) await front.listenFd(fd);
   const stopControllers = startControllers(deps, pki.authority.certificatePem, options.controllers ?? "all");
   const publish = (endpoints: ApiServerOptions["endpoints"]): Promise<void> =>
-    publishApi(deps, options.serviceCidr, endpoints ?? []);
+    publishApi(deps, options, endpoints ?? []);
   await publish(options.endpoints);
+  await untilFurnished(deps);
   options.log.info({ port, objects: deps.store.resources().length }, "api server is listening");
   return {
     port,
