@@ -99,11 +99,6 @@ export async function connectSeqpacket(
   }
 }
 
-/** Wraps a connected SEQPACKET socket; takes over the descriptor. */
-export function seqpacketFromFd(fd: number, limits: SeqpacketLimits = {}): SeqpacketConnection {
-  return new SeqpacketSocket(fd, limits);
-}
-
 function acceptAll(
   listener: number,
   limits: SeqpacketLimits,
