@@ -34,7 +34,7 @@ const OS_PACKAGES = [
   { file: ["/usr/bin/nsenter"], name: "util-linux", why: "entering namespaces" },
   { file: ["/usr/bin/pgrep"], name: "procps", why: "finding processes to clean up" },
   {
-    file: glob(["/usr/lib/x86_64-linux-gnu/libatomic.so.1", "/usr/lib/aarch64-linux-gnu/libatomic.so.1"]),
+    file: ["/usr/lib/x86_64-linux-gnu/libatomic.so.1", "/usr/lib/aarch64-linux-gnu/libatomic.so.1"],
     name: "libatomic1",
     why: "a library that Node 26 loads",
   },

@@ -75,9 +75,7 @@ function showLosses(tour: Tour, before: LoadStats, after: LoadStats): void {
 
 function processes(tour: Tour, pod: TourPod): readonly number[] {
   const node = tour.parts.cluster.nodes.find((n) => n.name === pod.node);
-  return node === undefined
-    ? []
-    : podProcesses(node, pod.uid, ".mjs");
+  return node === undefined ? [] : podProcesses(node, pod.uid, ".mjs");
 }
 
 function kill(tour: Tour, pod: TourPod): void {
