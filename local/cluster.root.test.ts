@@ -4,9 +4,9 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { Writable } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { after, before, test } from "node:test";
-import { Exec, KubeConfig } from "@kubernetes/client-node";
+import { Exec, KubeConfig, PortForward } from "@kubernetes/client-node";
 import { createObject } from "#core/k8s/apply.ts";
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { EVENT, type Kind, kindPath, POD, SECRET, SERVICE } from "#core/k8s/kinds.ts";
@@ -291,6 +291,65 @@ test(
     let text = "";
     for await (const chunk of stream.response as AsyncIterable<Buffer>) text += chunk.toString();
     assert.equal(text, "talker on n2 as 1234\n");
+  },
+);
+
+test("exec with a terminal has one, of the client's size", options, async () => {
+  const input = new PassThrough();
+  const out = Object.assign(new PassThrough(), { columns: 91, rows: 33, isTTY: true });
+  let text = "";
+  out.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const over = Promise.withResolvers<void>();
+  await new Exec(config).exec(
+    "default",
+    "client",
+    "main",
+    [
+      "sh",
+      "-c",
+      'read x; until [ "$(stty size)" != "0 0" ]; do sleep 0.05; done; stty size; tty -s && echo tty-$x',
+    ],
+    out,
+    null,
+    input,
+    true,
+    () => over.resolve(),
+  );
+  await eventually("the size arrives", () => {
+    input.write("go\n");
+    return true;
+  });
+  await over.promise;
+  assert.match(text, /33 91\r\ntty-go\r\n$/);
+});
+
+test(
+  "port-forward reaches a port of the pod's own loopback, and says so when nothing listens",
+  options,
+  async () => {
+    const answer = async (port: number): Promise<{ readonly data: string; readonly error: string }> => {
+      const output = new PassThrough();
+      const errors = new PassThrough();
+      const input = new PassThrough();
+      const ended = Promise.withResolvers<void>();
+      const said = { data: "", error: "" };
+      output.on("data", (chunk: Buffer) => (said.data += chunk.toString()));
+      errors.on("data", (chunk: Buffer) => (said.error += chunk.toString()));
+      const socket = await new PortForward(config, true).portForward(
+        "default",
+        "far",
+        [port],
+        output,
+        errors,
+        input,
+      );
+      if (typeof socket !== "function") socket.on("close", () => ended.resolve());
+      input.write("GET /through HTTP/1.0\r\n\r\n");
+      await ended.promise;
+      return said;
+    };
+    assert.match((await answer(8080)).data, /"path":"\/through"/);
+    assert.match((await answer(9)).error, /connect 127\.0\.0\.1: errno 111/);
   },
 );
 

@@ -94,7 +94,7 @@ function keyValue({ name, valueFrom }: EnvVar, sources: EnvSources): Parsed<stri
 export function expandReferences(text: string, env: Readonly<Record<string, string>>): string {
   return text.replace(/\$(\$|\(([^()$]*)\))/g, (whole, token: string, name: string | undefined) => {
     if (token === "$") return "$";
-    const value = name === undefined ? undefined : env[name];
+    const value = name === undefined || !Object.hasOwn(env, name) ? undefined : env[name];
     return value ?? whole;
   });
 }
@@ -115,7 +115,7 @@ export function fieldValue(path: string, facts: PodFacts): Parsed<string> {
     "status.podIPs": facts.podIps.join(","),
     "status.hostIPs": facts.nodeIp,
   };
-  const value = plain[path];
+  const value = Object.hasOwn(plain, path) ? plain[path] : undefined;
   if (value !== undefined) return parsed(value);
   const member = /^metadata\.(labels|annotations)\['([^']+)'\]$/.exec(path);
   if (member?.[2] === undefined) return problem(path, "is not a field of the downward API");

@@ -62,14 +62,17 @@ function receive(data: RawData, child: ChildProcess): void {
   else if (bytes[0] === CLOSE && bytes[1] === STDIN) child.stdin?.end();
 }
 
-/** `{"Width":80,"Height":24}` */
+/** `{"Width":80,"Height":24}`, in either case: the real API server decodes both. */
 function resize(child: ChildProcess, message: Buffer): void {
   const pipe = child.stdio[SIZE_FD];
-  const match = /"Width":(\d{1,5}),"Height":(\d{1,5})/.exec(message.toString("utf8"));
-  if (match === null || pipe === null || pipe === undefined || !("write" in pipe)) return;
+  const text = message.toString("utf8");
+  const width = /"width":(\d{1,5})/i.exec(text)?.[1];
+  const height = /"height":(\d{1,5})/i.exec(text)?.[1];
+  if (width === undefined || height === undefined) return;
+  if (pipe === null || pipe === undefined || !("write" in pipe)) return;
   const size = Buffer.alloc(4);
-  size.writeUInt16BE(Math.min(65_535, Number(match[2])), 0);
-  size.writeUInt16BE(Math.min(65_535, Number(match[1])), 2);
+  size.writeUInt16BE(Math.min(65_535, Number(height)), 0);
+  size.writeUInt16BE(Math.min(65_535, Number(width)), 2);
   pipe.write(size);
 }
 
