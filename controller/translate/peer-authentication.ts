@@ -86,8 +86,10 @@ function readMode(raw: unknown, path: string, report: Report): MtlsMode {
   switch (raw ?? "UNSET") {
     case "UNSET":
       return "unset";
-    case "PERMISSIVE":
     case "DISABLE":
+      report.unsupported(path, "DISABLE means PERMISSIVE: mTLS between enrolled pods cannot be turned off");
+      return "open";
+    case "PERMISSIVE":
       return "open";
     case "STRICT":
       return "strict";
