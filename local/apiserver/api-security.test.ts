@@ -283,3 +283,114 @@ test("the admission fences of the manifests hold", async (t) => {
     assert.equal(dig(good.body, "metadata", "annotations", "ambient.istio.io/redirection"), "enabled");
   });
 });
+
+/** What each part of the product may and may not do, by its own manifests: `verb group/resource[/sub] [namespace] [name]`. */
+const ROLES: readonly (readonly [account: string, allowed: readonly string[], denied: readonly string[]])[] =
+  [
+    [
+      "ambit-controller",
+      [
+        "watch pods",
+        "list nodes",
+        "list discovery.k8s.io/endpointslices",
+        "patch security.istio.io/authorizationpolicies/status shop",
+        "create authentication.k8s.io/tokenreviews",
+        "create configmaps shop",
+        "patch configmaps shop istio-ca-root-cert",
+        "update secrets istio-system istio-ca-secret",
+        "create coordination.k8s.io/leases istio-system",
+      ],
+      [
+        "list secrets",
+        "get secrets istio-system other",
+        "update pods shop",
+        "patch configmaps shop other",
+        "create pods shop",
+        "create serviceaccounts/token shop",
+        "impersonate users",
+        "update coordination.k8s.io/leases istio-system other",
+        "get secrets shop istio-ca-secret",
+      ],
+    ],
+    [
+      "istio-cni",
+      [
+        "watch pods",
+        "patch pods/status shop",
+        "create events shop",
+        "get apps/daemonsets istio-system istio-cni-node",
+      ],
+      [
+        "patch pods shop",
+        "delete pods shop",
+        "list secrets shop",
+        "create pods/exec shop",
+        "get apps/daemonsets istio-system ztunnel",
+        "patch nodes/status",
+      ],
+    ],
+    [
+      "ztunnel",
+      [],
+      ["list pods", "get secrets istio-system istio-ca-secret", "create authentication.k8s.io/tokenreviews"],
+    ],
+  ];
+
+async function mayDo(account: string, text: string): Promise<boolean> {
+  const [verb = "", what = "", namespace = "", name = ""] = text.split(" ");
+  const [, group = "", resource = "", subresource = ""] =
+    /^(?:([a-z0-9.]+\.[a-z0-9.]+|apps)\/)?([a-z]+)(?:\/([a-z]+))?$/.exec(what) ?? [];
+  const spec = {
+    user: `system:serviceaccount:istio-system:${account}`,
+    groups: ["system:serviceaccounts", "system:authenticated"],
+    resourceAttributes: { verb, group, resource, subresource, namespace, name },
+  };
+  const answer = await api.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {
+    body: { spec },
+  });
+  return dig(answer.body, "status", "allowed") === true;
+}
+
+test("the product's roles allow what each part does and nothing beside it", async () => {
+  for (const file of ["10-namespace.yaml", "20-rbac.yaml"]) {
+    for (const document of parseAllDocuments(
+      readFileSync(new URL(`../../deploy/${file}`, import.meta.url), "utf8"),
+    )) {
+      const body = document.toJS() as JsonMap;
+      const kind = String(body["kind"]);
+      const base = kind.includes("Role") ? "/apis/rbac.authorization.k8s.io/v1" : "/api/v1";
+      const namespace = kind.startsWith("Cluster") || kind === "Namespace" ? "" : "/namespaces/istio-system";
+      const plural = `${kind.toLowerCase()}s`;
+      await api.request("POST", `${base}${namespace}/${plural}`, { body });
+    }
+  }
+  for (const [account, allowed, denied] of ROLES) {
+    for (const text of allowed) assert.equal(await mayDo(account, text), true, `${account} should: ${text}`);
+    for (const text of denied)
+      assert.equal(await mayDo(account, text), false, `${account} should not: ${text}`);
+  }
+});
+
+test("applying an object that is not there needs the right to create it", async () => {
+  const rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop";
+  await create(ACCOUNTS, { metadata: { name: "patcher" } });
+  await create(`${rbac}/roles`, {
+    metadata: { name: "patcher" },
+    rules: [{ apiGroups: [""], resources: ["configmaps"], verbs: ["patch", "get"] }],
+  });
+  await create(`${rbac}/rolebindings`, {
+    metadata: { name: "patcher" },
+    roleRef: { kind: "Role", name: "patcher", apiGroup: "rbac.authorization.k8s.io" },
+    subjects: [{ kind: "ServiceAccount", name: "patcher", namespace: "shop" }],
+  });
+  const token = String(dig((await tokenFor("patcher", {})).body, "status", "token"));
+  const apply = (name: string): Promise<TestAnswer> =>
+    api.request("PATCH", `/api/v1/namespaces/shop/configmaps/${name}?fieldManager=m`, {
+      token,
+      contentType: "application/apply-patch+yaml",
+      body: { apiVersion: "v1", kind: "ConfigMap", metadata: { name }, data: { a: "1" } },
+    });
+  assert.equal((await apply("absent")).code, 403);
+  await create("/api/v1/namespaces/shop/configmaps", { metadata: { name: "present" } });
+  assert.equal((await apply("present")).code, 200);
+});

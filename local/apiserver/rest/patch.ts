@@ -1,6 +1,6 @@
 /** PATCH in its four formats, by content type. */
 import { applyConfiguration } from "../apply/server-side-apply.ts";
-import { badRequest, conflict, notFound, required, StatusError } from "../http/status-error.ts";
+import { badRequest, conflict, forbidden, notFound, required, StatusError } from "../http/status-error.ts";
 import { type ApiObject, digString, isRecord, timestamp } from "../object.ts";
 import { jsonPatch } from "../patch/json-patch.ts";
 import { mergePatch } from "../patch/merge-patch.ts";
@@ -80,6 +80,7 @@ async function applyPatch(
     if (subresource !== "") throw notFound(resource, name);
     if (uid !== undefined || resourceVersion !== undefined)
       throw conflict(resource, name, "the object does not exist");
+    requireCreate(deps, target, context);
     const object = applyConfiguration(undefined, wanted, request);
     return { object: await createObject(deps, target, object, { ...context, applied: true }), created: true };
   }
@@ -96,6 +97,22 @@ async function applyPatch(
     context,
   );
   return { object, created: false };
+}
+
+/** The right to patch is not the right to bring something into being. */
+function requireCreate(
+  deps: RestDeps,
+  { resource, namespace, name }: Target,
+  { user }: RequestContext,
+): void {
+  const { group, plural } = resource;
+  if (deps.rbac.allows(user, { verb: "create", group, resource: plural, namespace, name })) return;
+  const where = namespace === "" ? "at the cluster scope" : `in the namespace "${namespace}"`;
+  throw forbidden(
+    resource,
+    name,
+    `User "${user.username}" cannot create resource "${plural}" in API group "${group}" ${where}`,
+  );
 }
 
 function checkApply(target: Target, body: unknown, context: RequestContext): ApiObject {
