@@ -17,6 +17,10 @@ for n in /run/netns/"$P"-*; do
   umount -l "$n" 2>/dev/null
   rm -f "$n"
 done
+# The directory itself was made a mount point, as `ip netns` does; undone when nobody else has a name there.
+if [ -d /run/netns ] && [ -z "$(ls -A /run/netns)" ]; then
+  umount /run/netns 2>/dev/null && rmdir /run/netns 2>/dev/null
+fi
 for h in "$V2" "$@"; do
   i=0
   while [ -d "$h/$P" ] && [ $i -lt 100 ]; do
