@@ -32,7 +32,7 @@ for (const wanted of ["public", "raw"] as const) {
         mesh.pool
           .tunnels()
           .map((tunnel) => tunnel.streams)
-          .toSorted(),
+          .toSorted((x, y) => x - y),
         [100, 100, 50],
       );
       assert.equal(mesh.connections.length, 3);
@@ -196,7 +196,7 @@ for (const wanted of ["public", "raw"] as const) {
         few.pool
           .tunnels()
           .map((tunnel) => tunnel.streams)
-          .toSorted(),
+          .toSorted((x, y) => x - y),
         [2, 5, 5],
       );
       for (const stream of streams) stream.reset();

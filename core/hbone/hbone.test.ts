@@ -10,7 +10,7 @@ import { CLIENT_LIMITS, SERVER_LIMITS, type SessionLimits } from "../http2/sessi
 import { type HboneFixture, hboneFixture } from "../testing/hbone-fixture.ts";
 import { ip } from "../net/ip.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
-import type { AmbitError } from "../runtime/errors.ts";
+import { AmbitError } from "../runtime/errors.ts";
 import { relay, type RelayResult } from "./relay.ts";
 
 const LOOPBACK = ip("127.0.0.1");
@@ -145,7 +145,8 @@ for (const wanted of ["public", "raw"] as const) {
       app.write("early");
       assert.equal((await readAll(app)).end, "ECONNRESET");
       const [result] = await mesh.results(1);
-      assert.equal((result?.error as AmbitError).fields["status"], 503);
+      assert.ok(result?.error instanceof AmbitError);
+      assert.equal(result.error.fields["status"], 503);
       await mesh.close();
     });
 

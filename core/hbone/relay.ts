@@ -78,6 +78,7 @@ class TunnelRelay implements Relay, HandleEvents, HboneStreamEvents, ReadBuffers
   }
 
   onClose(error: Error | undefined): void {
+    this.onDrain(); // Nothing references read memory any more.
     if (error === undefined && this.#appEnded && this.#streamEnded) this.#settle(undefined);
     else this.#break(appReset(error));
   }

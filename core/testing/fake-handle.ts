@@ -91,6 +91,11 @@ export class FakeHandle implements Handle {
     if (!this.closed) this.#events?.onEnd();
   }
 
+  /** Both directions have ended. */
+  finish(): void {
+    if (!this.closed) this.#close(undefined);
+  }
+
   /** The connection breaks. */
   drop(error: Error = new Error("ECONNRESET")): void {
     if (!this.closed) this.#close(error);
