@@ -1,5 +1,5 @@
 /**
- * Pure. L4 authorization as ztunnel evaluates it (`protocols.md` 4.1):
+ * Pure. L4 authorization as ztunnel evaluates it (Istio's authorization.proto):
  * a policy matches when ANY rule matches; a rule when ALL clauses match; a clause when ANY match in it does.
  */
 import type { Cidr } from "../net/cidr.ts";

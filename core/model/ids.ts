@@ -1,6 +1,6 @@
 /** Pure. Names of things as branded strings, so that two kinds of name never mix. */
 
-/** WDS key of a workload: `<cluster>//Pod/<namespace>/<name>` for pods (`protocols.md` 3.2). */
+/** WDS key of a workload: `<cluster>//Pod/<namespace>/<name>` for pods. */
 export type WorkloadUid = string & { readonly __brand: "WorkloadUid" };
 /** `<namespace>/<hostname>`. */
 export type ServiceKey = string & { readonly __brand: "ServiceKey" };

@@ -1,4 +1,4 @@
-/** Pure. A named set of workloads with virtual addresses (`protocols.md` 3.1 Service). */
+/** Pure. A named set of workloads with virtual addresses (Service of Istio's workload.proto). */
 import type { GatewayAddress, NetworkAddress, NetworkCidr } from "./address.ts";
 import type { SpiffeId } from "./spiffe-id.ts";
 

@@ -1,4 +1,4 @@
-/** Pure. One runnable endpoint, usually a pod (`protocols.md` 3.1 Workload). */
+/** Pure. One runnable endpoint, usually a pod (Workload of Istio's workload.proto). */
 import type { IpAddress } from "../net/ip.ts";
 import type { GatewayAddress } from "./address.ts";
 import type { PolicyKey, ServiceKey, WorkloadUid } from "./ids.ts";
@@ -28,7 +28,7 @@ export interface Workload {
   readonly network: string;
   readonly tunnelProtocol: TunnelProtocol;
   readonly trustDomain: string;
-  /** Never defaulted here: an empty account is no identity (`security.md` 2.4). */
+  /** Never defaulted here: an empty account is no identity, since mirror pods have one. */
   readonly serviceAccount: string;
   readonly waypoint: GatewayAddress | undefined;
   readonly networkGateway: GatewayAddress | undefined;

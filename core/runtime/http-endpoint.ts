@@ -1,6 +1,6 @@
 /**
  * Small HTTP servers for operators: readiness, metrics, admin. Not for user traffic.
- * Rules of `security.md` 4: a change needs POST, and a request with an `Origin` header is refused,
+ * A change needs POST, and a request with an `Origin` header is refused,
  * so that a web page in an operator's browser can do nothing.
  */
 import { createServer, type IncomingMessage, type Server } from "node:http";

@@ -1,5 +1,5 @@
 /**
- * JSON lines on stderr (`code-style.md` 3.9): ts, level, scope, msg, then fields.
+ * JSON lines on stderr: ts, level, scope, msg, then fields.
  * Loggers are passed in deps and narrowed with `child`; messages are constant lower-case phrases.
  */
 import pino from "pino";

@@ -16,6 +16,7 @@ import { spawn } from "#core/runtime/spawn.ts";
 import type { DeviceEvent, NodeCapture } from "../capture/capture.ts";
 import { prepareNode } from "../capture/prepare-node.ts";
 import { keepInstalled, uninstallPlugin } from "../install/install-plugin.ts";
+import { CaptureEvents } from "./capture-events.ts";
 import { CniHandler } from "./cni-handler.ts";
 import { serveCni } from "./cni-server.ts";
 import { ClusterView } from "./cluster-view.ts";
@@ -31,6 +32,7 @@ import { PodReconciler } from "./pod-reconciler.ts";
 import { type PodRef, podRef, podText } from "./pod-ref.ts";
 import { recoverPods } from "./recovery.ts";
 import { RedirectionAnnotator } from "./redirection-annotation.ts";
+import { RefusalCounts } from "./refusals.ts";
 import { whyStopping } from "./uninstall-check.ts";
 import { Watchdog } from "./watchdog.ts";
 import { ZdsServer } from "./zds-server.ts";
@@ -61,6 +63,8 @@ class Agent {
   readonly #capture: NodeCapture;
   readonly #findNetns: (uid: string) => FoundNetns;
   readonly #annotate: (pod: PodRef, captured: boolean) => Promise<void>;
+  readonly #events: CaptureEvents;
+  readonly #refusals = new RefusalCounts();
   readonly #view: ClusterView;
   readonly #zds: ZdsServer;
   readonly #dataplane: MeshDataplane;
@@ -84,6 +88,12 @@ class Agent {
       signal: this.#stopping.signal,
     });
     this.#annotate = (pod, captured) => annotator.set(pod, captured);
+    this.#events = new CaptureEvents({
+      client: this.#client,
+      nodeName: config.nodeName,
+      clock: systemClock,
+      log: log.child("events"),
+    });
     this.#view = new ClusterView({
       client: this.#client,
       nodeName: config.nodeName,
@@ -106,6 +116,7 @@ class Agent {
       podByUid: (uid) => this.#view.podByUid(uid),
       namespaceByName: (name) => this.#view.namespaceByName(name),
       findNetns: this.#findNetns,
+      events: this.#events,
       clock: systemClock,
       log: log.child("reconciler"),
     });
@@ -118,6 +129,7 @@ class Agent {
       older: this.#older,
       pods: this.#dataplane.pods,
       ztunnelsConnected: () => this.#zds.connected,
+      refusals: this.#refusals,
     });
     this.#stops.push("endpoints", close);
   }
@@ -132,7 +144,13 @@ class Agent {
     const recovered = recoverPods({ capture: this.#capture, podByUid, findNetns: this.#findNetns, log });
     for (const { pod, found } of recovered) this.#dataplane.takeOver(podRef(pod), found.netns);
     const handler = this.#cniHandler();
-    const closeCni = await serveCni({ path: config.agentSocket, handler, judgePeer: judgeCniCaller, log });
+    const closeCni = await serveCni({
+      path: config.agentSocket,
+      handler,
+      judgePeer: judgeCniCaller,
+      refusals: this.#refusals,
+      log,
+    });
     stops.push("cni socket", closeCni);
     this.#recovered = true;
     this.#touch(this.#view.pods().map((pod) => pod.metadata.uid));
@@ -171,6 +189,7 @@ class Agent {
     return new ZdsServer({
       path: this.#config.ztunnelSocket,
       log: this.#log.child("zds"),
+      refusals: this.#refusals,
       judgePeer: (peer) => judgeZtunnel(peer, prefix, ztunnelUids(this.#view, this.#config)),
       snapshot: () =>
         this.#dataplane.pods
@@ -196,6 +215,7 @@ class Agent {
       onDeviceEvent: (pod, event) => this.#deviceChanged(pod, event),
       drainMs: this.#config.drainMs,
       holdMs: this.#config.holdMs,
+      refusals: this.#refusals,
       log: this.#log.child("dataplane"),
     });
   }
@@ -208,6 +228,7 @@ class Agent {
       findPod: (namespace, name, uid) => this.#view.findPod(namespace, name, uid),
       findNamespace: (name) => this.#view.findNamespace(name),
       notReady: () => (this.#zds.connected === 0 ? "no ztunnel is connected on this node" : undefined),
+      refusals: this.#refusals,
       log: this.#log.child("cni"),
     });
   }

@@ -4,10 +4,11 @@ import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { createAnonymousNetns, type Netns } from "#core/linux/netns.ts";
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
-import { silentLogger } from "#core/runtime/log.ts";
+import { createLog, silentLogger } from "#core/runtime/log.ts";
 import { CNI_ERROR, type CniError } from "../plugin/protocol.ts";
 import { CniHandler } from "./cni-handler.ts";
 import { MeshDataplane } from "./mesh-dataplane.ts";
+import { RefusalCounts } from "./refusals.ts";
 import { fakeCapture } from "./test/fake-capture.ts";
 import { aNamespace, aPod } from "./test/objects.ts";
 
@@ -20,8 +21,17 @@ interface World {
   readonly notReady?: string;
 }
 
-function handlerFor(world: World): { readonly handler: CniHandler; readonly calls: string[] } {
+interface Scene {
+  readonly handler: CniHandler;
+  readonly calls: string[];
+  readonly lines: string[];
+  readonly refusals: RefusalCounts;
+}
+
+function handlerFor(world: World): Scene {
   const calls: string[] = [];
+  const lines: string[] = [];
+  const refusals = new RefusalCounts();
   const dataplane = new MeshDataplane({
     capture: fakeCapture(calls),
     zds: {
@@ -34,6 +44,7 @@ function handlerFor(world: World): { readonly handler: CniHandler; readonly call
     onDeviceEvent: () => undefined,
     drainMs: 0,
     holdMs: 0,
+    refusals: new RefusalCounts(),
     log: silentLogger,
   });
   const handler = new CniHandler({
@@ -44,9 +55,10 @@ function handlerFor(world: World): { readonly handler: CniHandler; readonly call
       Promise.resolve(world.pod?.metadata.uid === uid ? world.pod : undefined),
     findNamespace: () => Promise.resolve(world.namespace ?? aNamespace("ambient")),
     notReady: () => world.notReady,
-    log: silentLogger,
+    refusals,
+    log: createLog("cni", { level: "debug", write: (line) => lines.push(line) }).root,
   });
-  return { handler, calls };
+  return { handler, calls, lines, refusals };
 }
 
 function headers(
@@ -125,12 +137,15 @@ const REFUSED: readonly (readonly [string, World, Readonly<Record<string, string
 ];
 for (const [name, world, change, code, message] of REFUSED) {
   test(`ADD fails: ${name}`, async () => {
-    const { handler, calls } = handlerFor(world);
+    const { handler, calls, lines, refusals } = handlerFor(world);
     const reply = await handler.handle(headers("ADD", change), body);
     assert.equal(reply.status, 500);
     assert.equal(errorOf(reply.body).code, code);
     assert.match(errorOf(reply.body).msg, message);
     assert.deepEqual(calls, [], "nothing was captured");
+    assert.equal(refusals.of("cni-request"), 1);
+    assert.equal(lines.length, 1, "one line for the operator");
+    assert.match(lines[0] ?? "", message);
   });
 }
 
@@ -152,9 +167,10 @@ test("a pod that is not enrolled passes through with its result unchanged, ztunn
 });
 
 test("an unreadable request is CNI error JSON too", async () => {
-  const { handler } = handlerFor({});
+  const { handler, refusals, lines } = handlerFor({});
   assert.equal(errorOf((await handler.handle(headers("ADD"), "{")).body).code, CNI_ERROR.undecodableInput);
   assert.equal(errorOf((await handler.handle({}, "{}")).body).code, CNI_ERROR.invalidEnvironment);
+  assert.deepEqual([refusals.of("cni-request"), lines.length], [2, 2], "counted and said");
 });
 
 test("DEL and CHECK of what this agent never saw succeed; STATUS tells whether pods could start", async () => {

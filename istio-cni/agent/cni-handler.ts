@@ -13,7 +13,9 @@ import { CNI_ERROR } from "../plugin/protocol.ts";
 import { attachmentKey, type CniRequest, type Headers, parseCniRequest } from "./cni-request.ts";
 import type { MeshDataplane } from "./mesh-dataplane.ts";
 import { reservedNetnsInodes } from "./netns-finder.ts";
+import { foreignProbesText } from "./pod-action.ts";
 import { enrolmentNamespace, enrolmentPod, podRef, podText } from "./pod-ref.ts";
+import type { RefusalCounts } from "./refusals.ts";
 
 export interface CniReply {
   readonly status: 200 | 500;
@@ -29,6 +31,7 @@ export interface CniHandlerDeps {
   readonly findNamespace: (name: string) => Promise<NamespaceObject | undefined>;
   /** Why the agent cannot serve now; undefined when it can. */
   readonly notReady: () => string | undefined;
+  readonly refusals: RefusalCounts;
   readonly log: Logger;
 }
 
@@ -58,19 +61,28 @@ export class CniHandler {
         request.problems[0]?.path === "configuration"
           ? CNI_ERROR.undecodableInput
           : CNI_ERROR.invalidEnvironment;
-      return failure("1.0.0", code, describeProblems(request.problems));
+      return this.#fail({ cniVersion: "1.0.0" }, code, describeProblems(request.problems));
     }
     try {
       return await this.#perform(request.value);
     } catch (error) {
       const code = error instanceof Refusal ? error.code : CNI_ERROR.enrolmentFailed;
       const message = error instanceof Refusal ? error.message : describeError(error);
-      this.#deps.log.warn(
-        { command: request.value.command, pod: request.value.pod?.name, code, error: message },
-        "cni request failed",
-      );
-      return failure(request.value.cniVersion, code, message);
+      return this.#fail(request.value, code, message);
     }
+  }
+
+  /** One line and one count per refusal. */
+  #fail(
+    request: Pick<CniRequest, "cniVersion"> & Partial<CniRequest>,
+    code: number,
+    message: string,
+  ): CniReply {
+    const { command, pod, cniVersion } = request;
+    const named = pod === undefined ? undefined : `${pod.namespace}/${pod.name}`;
+    this.#deps.log.warn({ command, pod: named, code, error: message }, "cni request failed");
+    this.#deps.refusals.count("cni-request");
+    return failure(cniVersion, code, message);
   }
 
   #perform(request: CniRequest): Promise<CniReply> | CniReply {
@@ -188,11 +200,7 @@ const EMPTY: CniReply = { status: 200, body: "" };
 
 function refuseForeignProbes(pod: PodObject): void {
   if (pod.foreignProbeHosts.length === 0) return;
-  const hosts = pod.foreignProbeHosts.join(", ");
-  throw new Refusal(
-    CNI_ERROR.enrolmentFailed,
-    `a probe or lifecycle handler of the pod names another host (${hosts}); remove the host field`,
-  );
+  throw new Refusal(CNI_ERROR.enrolmentFailed, foreignProbesText(pod));
 }
 
 function openPodNetns(path: string): Netns {

@@ -7,12 +7,14 @@ import { describeError } from "#core/runtime/errors.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES, TIMEOUT_MS } from "../plugin/protocol.ts";
 import type { CniHandler, CniReply } from "./cni-handler.ts";
+import type { RefusalCounts } from "./refusals.ts";
 
 export interface CniServerOptions {
   readonly path: string;
   readonly handler: CniHandler;
   /** Why this process may not ask; undefined when it may. */
   readonly judgePeer: (socket: Socket) => string | undefined;
+  readonly refusals: RefusalCounts;
   readonly log: Logger;
 }
 
@@ -42,6 +44,7 @@ function refuseStranger(options: CniServerOptions, socket: Socket): void {
   const refusal = options.judgePeer(socket);
   if (refusal === undefined) return;
   options.log.warn({ reason: refusal }, "cni caller refused");
+  options.refusals.count("cni-caller");
   socket.destroy();
 }
 
@@ -51,6 +54,7 @@ async function answer(options: CniServerOptions, request: IncomingMessage): Prom
     return await options.handler.handle(request.headers, await readBody(request));
   } catch (error) {
     options.log.warn({ error: describeError(error) }, "cni request not read");
+    options.refusals.count("cni-request");
     return { status: 500, body: "" };
   }
 }

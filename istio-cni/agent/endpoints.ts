@@ -1,10 +1,11 @@
 /** The agent's HTTP ports: health for the kubelet, metrics, and on loopback the connections older than enrolment. */
-import { Gauge, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
 import { type Endpoint, listenEndpoint } from "#core/runtime/http-endpoint.ts";
 import type { Readiness } from "#core/runtime/readiness.ts";
 import type { AgentConfig } from "./config.ts";
 import type { OlderConnections } from "./older-connections.ts";
 import type { PodRegistry } from "./pod-registry.ts";
+import type { RefusalCounts } from "./refusals.ts";
 
 export interface EndpointDeps {
   readonly config: AgentConfig;
@@ -12,6 +13,7 @@ export interface EndpointDeps {
   readonly older: OlderConnections;
   readonly pods: PodRegistry;
   readonly ztunnelsConnected: () => number;
+  readonly refusals: RefusalCounts;
 }
 
 /** Opens the three ports; the result closes them. */
@@ -81,6 +83,16 @@ function metrics(deps: EndpointDeps): Registry {
     collect() {
       this.reset();
       for (const row of deps.older.list()) this.inc({ namespace: row.namespace, pod: row.name });
+    },
+  });
+  new Counter({
+    name: "ambit_agent_refusals_total",
+    help: "What the node agent refused, by kind",
+    labelNames: ["kind"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [kind, count] of deps.refusals.all()) this.inc({ kind }, count);
     },
   });
   return registry;

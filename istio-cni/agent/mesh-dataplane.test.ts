@@ -5,6 +5,7 @@ import { podUid } from "#core/model/ids.ts";
 import { silentLogger } from "#core/runtime/log.ts";
 import { MeshDataplane } from "./mesh-dataplane.ts";
 import type { PodRef } from "./pod-ref.ts";
+import { RefusalCounts } from "./refusals.ts";
 import { type FakeCapture, fakeCapture } from "./test/fake-capture.ts";
 import { aNetns } from "./test/objects.ts";
 import type { ZdsAnswer } from "./zds-server.ts";
@@ -22,11 +23,13 @@ interface Scene {
   readonly calls: string[];
   readonly capture: FakeCapture;
   readonly dataplane: MeshDataplane;
+  readonly refusals: RefusalCounts;
   answer: ZdsAnswer;
   ztunnelPid: number;
 }
 
 function scene(): Scene {
+  const refusals = new RefusalCounts();
   const calls: string[] = [];
   const capture = fakeCapture(calls);
   const state: { answer: ZdsAnswer; ztunnelPid: number } = { answer: { kind: "acked" }, ztunnelPid: 100 };
@@ -51,9 +54,10 @@ function scene(): Scene {
     onDeviceEvent: () => undefined,
     drainMs: 1_000,
     holdMs: 30_000,
+    refusals,
     log: silentLogger,
   });
-  return Object.assign(state, { calls, capture, dataplane });
+  return Object.assign(state, { calls, capture, dataplane, refusals });
 }
 
 test("joining: announced and acknowledged, then captured, then held, then annotated", async () => {
@@ -78,6 +82,7 @@ test("a refused capture withdraws the announcement and is not annotated", async 
   const s = scene();
   s.capture.enrolOutcome = { kind: "refused", reason: "self-test-failed", message: "not captured" };
   assert.equal((await s.dataplane.join(POD, aNetns(1n))).kind, "refused");
+  assert.equal(s.refusals.of("capture"), 1);
   assert.deepEqual(s.calls, ["zds.add", "capture.enrol", "zds.delete"]);
 });
 

@@ -11,6 +11,7 @@ import type { Logger } from "#core/runtime/log.ts";
 import type { DeviceEvent, EnrolOptions, NodeCapture } from "../capture/capture.ts";
 import { type PodEntry, PodRegistry } from "./pod-registry.ts";
 import { type PodRef, podText } from "./pod-ref.ts";
+import type { RefusalCounts } from "./refusals.ts";
 import { TurnQueue } from "./turn-queue.ts";
 import type { ZdsAnswer, ZtunnelPeer } from "./zds-server.ts";
 import type { ZdsRequest } from "#core/wire/zds-codec.ts";
@@ -31,6 +32,7 @@ export interface MeshDataplaneDeps {
   readonly onDeviceEvent: (pod: PodRef, event: DeviceEvent) => void;
   readonly drainMs: number;
   readonly holdMs: number;
+  readonly refusals: RefusalCounts;
   readonly log: Logger;
 }
 
@@ -117,6 +119,7 @@ export class MeshDataplane {
     await this.#deps.zds.broadcast({ kind: "delete", uid: entry.pod.uid });
     this.#release(entry);
     this.#deps.log.warn({ pod: podText(entry.pod), reason: message }, "pod not captured");
+    this.#deps.refusals.count("capture");
     return { kind: "refused", message };
   }
 

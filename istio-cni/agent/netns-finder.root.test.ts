@@ -78,14 +78,14 @@ test("two directories for one pod are refused", { skip }, async () => {
   await processIn(group("kubepods", "burstable", `pod${twice}`, "a"), true);
   await processIn(group("kubepods", "besteffort", `pod${twice}`, "a"), true);
   assert.equal(podProcesses({ roots: [root] }, twice).kind, "ambiguous");
-  assert.equal(findPodNetns({ roots: [root] }, twice).kind, "none");
+  assert.equal(findPodNetns({ roots: [root] }, twice).kind, "refused");
 });
 
 test("a pod in the node's own network namespace is never given out", { skip }, async () => {
   const host = "33333333-2222-3333-4444-555555555555";
   await processIn(group("kubepods", `pod${host}`, "a"), false);
   const found = findPodNetns({ roots: [root] }, host);
-  assert.ok(found.kind === "none");
+  assert.ok(found.kind === "refused");
   assert.match(found.reason, /own network namespace/);
 });
 

@@ -8,7 +8,10 @@ import { type CgroupTree, podProcesses } from "./pod-cgroups.ts";
 
 export type FoundNetns =
   | { readonly kind: "found"; readonly netns: Netns; readonly pid: number }
-  | { readonly kind: "none"; readonly reason: string };
+  /** Not running yet, or no more: look again later. */
+  | { readonly kind: "none"; readonly reason: string }
+  /** Running, and nobody may say where: no identity is given out. */
+  | { readonly kind: "refused"; readonly reason: string };
 
 interface Candidate {
   readonly pid: number;
@@ -21,7 +24,7 @@ export function findPodNetns(tree: CgroupTree, podUid: string): FoundNetns {
   if (processes.kind === "none") return { kind: "none", reason: "the pod has no running process" };
   if (processes.kind === "ambiguous") {
     return {
-      kind: "none",
+      kind: "refused",
       reason: `the pod's processes are in several places: ${processes.directories.join(", ")}`,
     };
   }
@@ -54,7 +57,7 @@ function openOf(sandbox: Candidate): FoundNetns {
     const netns = openNetns(`${base}/ns/net`);
     if (!reservedNetnsInodes().has(netns.inode)) return { kind: "found", netns, pid: sandbox.pid };
     netns.close();
-    return { kind: "none", reason: "the pod is in the node's own network namespace" };
+    return { kind: "refused", reason: "the pod is in the node's own network namespace" };
   } catch {
     return { kind: "none", reason: "the pod's sandbox process ended" };
   } finally {

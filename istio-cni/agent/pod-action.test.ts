@@ -89,7 +89,7 @@ const CASES: readonly Case[] = [
     pod: aPod({ foreignProbeHosts: ["10.0.0.9"] }),
     namespace: ambient,
     captured: false,
-    expect: "nothing",
+    expect: "refuse",
   },
   {
     name: "a terminating pod keeps what it has",

@@ -6,6 +6,8 @@ import { enrolmentNamespace, enrolmentPod } from "./pod-ref.ts";
 export type PodAction =
   | { readonly kind: "nothing" }
   | { readonly kind: "join" }
+  /** It should be captured and must not be; the sentence says what to do. */
+  | { readonly kind: "refuse"; readonly message: string }
   | { readonly kind: "leave" }
   | { readonly kind: "ended" };
 
@@ -27,5 +29,12 @@ export function decidePodAction(situation: PodSituation, options: EnrolmentOptio
   const wanted = decideEnrolment(enrolmentPod(pod), enrolmentNamespace(namespace), options).kind === "enrol";
   if (wanted === captured) return { kind: "nothing" };
   if (!wanted) return { kind: "leave" };
-  return pod.foreignProbeHosts.length > 0 ? { kind: "nothing" } : { kind: "join" };
+  if (pod.foreignProbeHosts.length === 0) return { kind: "join" };
+  return { kind: "refuse", message: foreignProbesText(pod) };
+}
+
+/** Why a pod with such probes is refused: the kubelet's requests pass every policy, so nobody may point them elsewhere. */
+export function foreignProbesText(pod: PodObject): string {
+  const hosts = pod.foreignProbeHosts.join(", ");
+  return `a probe or lifecycle handler of the pod names another host (${hosts}); remove the host field`;
 }

@@ -7,6 +7,7 @@ import type { Clock } from "#core/base/clock.ts";
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
 import { describeError } from "#core/runtime/errors.ts";
 import type { Logger } from "#core/runtime/log.ts";
+import type { CaptureEvents } from "./capture-events.ts";
 import type { MeshDataplane } from "./mesh-dataplane.ts";
 import type { FoundNetns } from "./netns-finder.ts";
 import { decidePodAction, type PodAction } from "./pod-action.ts";
@@ -18,6 +19,8 @@ export interface PodReconcilerDeps {
   readonly podByUid: (uid: string) => PodObject | undefined;
   readonly namespaceByName: (name: string) => NamespaceObject | undefined;
   readonly findNetns: (uid: string) => FoundNetns;
+  /** Says on the pod why it is not captured, or that it is. */
+  readonly events: Pick<CaptureEvents, "refused" | "captured">;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -98,6 +101,9 @@ export class PodReconciler {
         return true;
       case "join":
         return this.#join(uid);
+      case "refuse":
+        await this.#refuse(uid, action.message);
+        return true; // until the pod changes
     }
   }
 
@@ -105,9 +111,20 @@ export class PodReconciler {
     const pod = this.#deps.podByUid(uid);
     if (pod === undefined) return true;
     const found = this.#deps.findNetns(uid);
+    if (found.kind === "refused") return this.#refuse(uid, found.reason);
     if (found.kind === "none") return false; // not started yet: the plugin will bring it, or the next look finds it
-    const outcome = await this.#deps.dataplane.join(podRef(pod), found.netns);
-    return outcome.kind === "joined";
+    const ref = podRef(pod);
+    const outcome = await this.#deps.dataplane.join(ref, found.netns);
+    if (outcome.kind === "refused") return this.#refuse(uid, outcome.message);
+    this.#deps.events.captured(ref);
+    return true;
+  }
+
+  /** False: it is tried again, and when the pod changes. */
+  async #refuse(uid: string, message: string): Promise<false> {
+    const pod = this.#deps.podByUid(uid);
+    if (pod !== undefined) await this.#deps.events.refused(podRef(pod), message);
+    return false;
   }
 
   #scheduleRetry(uid: string): void {

@@ -9,6 +9,7 @@ import { connectSeqpacket, type SeqpacketConnection } from "#core/linux/unix-seq
 import { podUid } from "#core/model/ids.ts";
 import { silentLogger } from "#core/runtime/log.ts";
 import { decodeZdsRequest, encodeZdsAck, encodeZdsHello, type ZdsRequest } from "#core/wire/zds-codec.ts";
+import { RefusalCounts } from "./refusals.ts";
 import { type SnapshotEntry, ZdsServer, type ZtunnelPeer } from "./zds-server.ts";
 
 const ADD: ZdsRequest = {
@@ -30,6 +31,7 @@ after(() => {
 
 interface Scene {
   readonly server: ZdsServer;
+  readonly refusals: RefusalCounts;
   readonly path: string;
   readonly ready: Promise<{ readonly peer: ZtunnelPeer; readonly acked: readonly SnapshotEntry[] }>;
   readonly gone: Promise<number>;
@@ -39,16 +41,18 @@ function listen(options: { snapshot?: readonly SnapshotEntry[]; refusal?: string
   const path = join(folder, `${Math.random().toString(36).slice(2)}.sock`);
   const ready = Promise.withResolvers<{ peer: ZtunnelPeer; acked: readonly SnapshotEntry[] }>();
   const gone = Promise.withResolvers<number>();
+  const refusals = new RefusalCounts();
   const server = new ZdsServer({
     path,
     log: silentLogger,
+    refusals,
     judgePeer: () => options.refusal,
     snapshot: () => options.snapshot ?? [],
     onReady: (peer, acked) => ready.resolve({ peer, acked }),
     onGone: (_peer, remaining) => gone.resolve(remaining),
   });
   server.listen();
-  return { server, path, ready: ready.promise, gone: gone.promise };
+  return { server, refusals, path, ready: ready.promise, gone: gone.promise };
 }
 
 /** A ztunnel that answers everything with `error` ("" is fine) and records it. */
@@ -115,12 +119,13 @@ test("a pod that ztunnel cannot serve is reported, and the connection lives on",
 });
 
 test("a stranger is not told anything", async () => {
-  const { server, path } = listen({
+  const { server, refusals, path } = listen({
     snapshot: [{ request: ADD, fd: netnsFd }],
     refusal: "not the ztunnel pod",
   });
   const connection = await connectSeqpacket(path);
   await untilClosed(connection);
+  assert.equal(refusals.of("zds-client"), 1);
   server.close();
 });
 
@@ -130,11 +135,12 @@ for (const [name, bytes] of [
   ["an unknown version", Buffer.from([0x08, 0x63])],
 ] as const) {
   test(`${name} instead of a hello ends the connection before any pod is named`, async () => {
-    const { server, path } = listen({ snapshot: [{ request: ADD, fd: netnsFd }] });
+    const { server, refusals, path } = listen({ snapshot: [{ request: ADD, fd: netnsFd }] });
     const connection = await connectSeqpacket(path);
     await connection.send(bytes);
     await untilClosed(connection);
     assert.equal(server.connected, 0);
+    assert.equal(refusals.of("zds-protocol"), 1);
     server.close();
   });
 }

@@ -20,6 +20,7 @@ import {
   MAX_ZDS_MESSAGE_BYTES,
   type ZdsRequest,
 } from "#core/wire/zds-codec.ts";
+import type { RefusalCounts } from "./refusals.ts";
 
 /** One ztunnel as the agent sees it. */
 export interface ZtunnelPeer {
@@ -41,6 +42,7 @@ export interface SnapshotEntry {
 export interface ZdsServerDeps {
   readonly path: string;
   readonly log: Logger;
+  readonly refusals: RefusalCounts;
   readonly clock?: Clock;
   /** Why this peer may not be told about pods; undefined when it is this node's ztunnel. */
   readonly judgePeer: (peer: SeqpacketConnection) => string | undefined;
@@ -110,6 +112,7 @@ export class ZdsServer {
         { pid: connection.peer.pid, uid: connection.peer.uid, reason: refusal },
         "zds client refused",
       );
+      this.#deps.refusals.count("zds-client");
       connection.close();
       return;
     }
@@ -142,6 +145,7 @@ export class ZdsServer {
       await this.#untilGone(client);
     } catch (error) {
       log.warn({ pid: client.peer.pid, error: describeError(error) }, "ztunnel connection ended");
+      this.#deps.refusals.count("zds-protocol");
     } finally {
       connection.close();
       const at = this.#clients.indexOf(client);
