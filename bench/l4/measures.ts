@@ -71,11 +71,11 @@ export const MEASURE_INFO: Readonly<Record<Measure, MeasureInfo>> = {
     ],
   },
   idle: {
-    title: "Memory, 1,000 idle connections",
+    title: "Memory, 1,000 idle connections beside 200 that were there before",
     metrics: [
       metric("kibPerConnection", "RSS KiB/connection (A + B)", "lower", 1),
       metric("baseMib", "RSS at start MiB (A + B)", "lower", 0),
-      metric("idleMib", "with them MiB", "lower", 0),
+      metric("idleMib", "with 1,200 MiB", "lower", 0),
     ],
   },
 };

@@ -4,7 +4,7 @@ import { LoadClient } from "../load/load-client.ts";
 import type { LoadServer } from "../load/load-server.ts";
 import type { LoadJob, LoadResult, ServerCounters } from "../load/messages.ts";
 import type { ConnectionCounts, RunningPeer } from "../peers/peer.ts";
-import { residentBytes } from "../system/cpu-usage.ts";
+import { residentBytes, withChildren } from "../system/cpu-usage.ts";
 import {
   cpuBetween,
   type CpuReading,
@@ -34,6 +34,7 @@ export interface Measured {
 
 const WARMUP_SECONDS = 0.7;
 const PING_BYTES = 1_024;
+const FIRST_CONNECTIONS = 200;
 const IDLE_CONNECTIONS = 1_000;
 const IDLE_SETTLE_MS = 1_500;
 const COUNT_WAIT_MS = 3_000;
@@ -106,30 +107,55 @@ async function runBesideBulk(context: MeasureContext): Promise<RawMeasured> {
   }
 }
 
+/**
+ * What a thousand connections add to the memory of a pair that has carried some already: the first ones also pay for
+ * code and heap that every later one finds there.
+ */
 async function runIdle(context: MeasureContext): Promise<RawMeasured> {
-  const { netns, peer } = context;
-  const watched = watch(context, []);
   await sleep(IDLE_SETTLE_MS);
-  const base = residentBytes([...peer.a, ...peer.b]);
-  const client = new LoadClient(netns, { kind: "idle", ...peer.echo, connections: IDLE_CONNECTIONS });
+  const started = residentBytes(proxiesOf(context));
+  const first = await holdIdle(context, FIRST_CONNECTIONS);
   try {
+    const base = residentBytes(proxiesOf(context));
+    const watched = watch(context, []);
     const before = readCpu(watched);
-    await client.started();
-    await sleep(IDLE_SETTLE_MS);
-    const held = residentBytes([...peer.a, ...peer.b]);
+    const more = await holdIdle(context, IDLE_CONNECTIONS);
+    const held = residentBytes(proxiesOf(context));
     const window = cpuBetween(before, readCpu(watched));
-    client.release();
-    const result = await client.ended();
     const figures = {
       kibPerConnection: (held - base) / IDLE_CONNECTIONS / 1_024,
-      baseMib: base / MIB,
+      baseMib: started / MIB,
       idleMib: held / MIB,
     };
-    // The generator is not among the watched here: its share is unknown, nobody's CPU is judged.
-    return finish({ ...window, foreignShare: 0 }, [result], figures);
+    const results = [await releaseIdle(more), await releaseIdle(first)];
+    // Memory is not disturbed by other work on the machine.
+    return finish({ ...window, foreignShare: 0 }, results, figures);
   } finally {
-    await client.stop();
+    await first.stop();
   }
+}
+
+async function holdIdle({ netns, peer }: MeasureContext, connections: number): Promise<LoadClient> {
+  const client = new LoadClient(netns, { kind: "idle", ...peer.echo, connections });
+  try {
+    await client.started();
+    await sleep(IDLE_SETTLE_MS);
+    return client;
+  } catch (error) {
+    await client.stop();
+    throw error;
+  }
+}
+
+async function releaseIdle(client: LoadClient): Promise<LoadResult> {
+  client.release();
+  const result = await client.ended();
+  await client.stop();
+  return result;
+}
+
+function proxiesOf({ peer }: MeasureContext): readonly number[] {
+  return withChildren([...peer.a, ...peer.b]);
 }
 
 function pingJob({ peer, seconds }: MeasureContext, connections: number): LoadJob {

@@ -13,6 +13,7 @@ export async function runPing(job: PingJob, say: (message: LoadMessage) => void)
   let failures = 0;
   let running = true;
   const open = async (): Promise<RawTcp> => {
+    const answered = Promise.withResolvers<void>();
     let missing = 0;
     let sentAt = 0;
     const send = (): void => {
@@ -25,11 +26,16 @@ export async function runPing(job: PingJob, say: (message: LoadMessage) => void)
         missing -= count;
         if (missing > 0 || !running) return;
         histogram.record((performance.now() - sentAt) * 1_000);
+        answered.resolve();
         send();
       },
-      onClosed: () => void (failures += running ? 1 : 0),
+      onClosed: () => {
+        failures += running ? 1 : 0;
+        answered.resolve();
+      },
     });
     send();
+    await answered.promise; // a proxy may accept long before it has reached the server
     return socket;
   };
   const sockets = await openAll(job.connections, open);

@@ -23,7 +23,7 @@ export function ambitPeers(version: string): readonly Peer[] {
       tlsLibrary: `OpenSSL ${process.versions["openssl"] ?? "unknown"}`,
       origin: "this tree, bundled",
       cipherGibPerSecond,
-      cipherMethod: "node:crypto, new output buffers included",
+      cipherMethod: "EVP calls into this Node",
       setting: `${handles} handles, 100 workloads, 20 policies, access log and metrics on`,
     },
     start: (context) => startPair(context, handles),

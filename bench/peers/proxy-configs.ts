@@ -107,6 +107,7 @@ export function stunnelConfig({ side, forwards, certificate, caPath }: SideOptio
     "foreground = yes",
     "pid =",
     "debug = 5",
+    "libwrap = no",
     `cert = ${certificate.bothPath}`,
     `CAfile = ${caPath}`,
     "verifyChain = yes",

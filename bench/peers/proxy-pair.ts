@@ -46,7 +46,7 @@ const KINDS: readonly ProxyKind[] = [
     program: "usr/sbin/nginx",
     versionArgs: ["-V"],
     versionPattern: /nginx\/(\S+)/,
-    tlsPattern: /(?:running with|built with) (OpenSSL [^)\n]+)\)?$/m,
+    tlsPattern: /(?:.*running with|built with) (OpenSSL [^)\n]+)/,
     config: (options, root, directory) =>
       nginxConfig({
         ...options,

@@ -1,33 +1,27 @@
 /** CPU and memory of processes and of the machine, from /proc. Parsing is pure. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** USER_HZ: what the kernel counts CPU time in for user space, on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
 const PAGE_BYTES = 4_096;
 
-/** CPU seconds of the whole machine since boot. */
-export interface MachineCpu {
-  /** Work of processes: user, nice, system. */
-  readonly processes: number;
-  /** Taken by the hypervisor. */
-  readonly stolen: number;
-  /** Everything, idle included: elapsed time x cores. */
-  readonly all: number;
+/** Seconds since boot that the hypervisor gave to others: first line of /proc/stat. */
+export function parseStolenSeconds(text: string): number {
+  return Number((text.split("\n")[0] ?? "").trim().split(/\s+/)[8] ?? 0) / TICKS_PER_SECOND;
 }
 
-/** The first line of /proc/stat. */
-export function parseMachineCpu(text: string): MachineCpu {
-  const fields = (text.split("\n")[0] ?? "").trim().split(/\s+/).slice(1).map(Number);
-  const at = (index: number): number => (fields[index] ?? 0) / TICKS_PER_SECOND;
-  const processes = at(0) + at(1) + at(2);
-  const all = [0, 1, 2, 3, 4, 5, 6, 7].reduce((sum, index) => sum + at(index), 0);
-  return { processes, stolen: at(7), all };
+export interface ProcessCpu {
+  /** User and system seconds of the process itself, all threads. */
+  readonly own: number;
+  /** Those of its ended and awaited children. */
+  readonly children: number;
 }
 
-/** User and system seconds of /proc/PID/stat; the command name may contain anything, even `) `. */
-export function parseProcessCpu(text: string): number {
+/** /proc/PID/stat; the command name may contain anything, even `) `. */
+export function parseProcessCpu(text: string): ProcessCpu {
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  const seconds = (index: number): number => Number(fields[index]) / TICKS_PER_SECOND;
+  return { own: seconds(11) + seconds(12), children: seconds(13) + seconds(14) };
 }
 
 /** Resident bytes of /proc/PID/statm. */
@@ -35,21 +29,38 @@ export function parseResidentBytes(text: string): number {
   return Number(text.split(" ")[1]) * PAGE_BYTES;
 }
 
-export function machineCpu(): MachineCpu {
-  return parseMachineCpu(readFileSync("/proc/stat", "utf8"));
+export function stolenSeconds(): number {
+  return parseStolenSeconds(readFileSync("/proc/stat", "utf8"));
 }
 
-/** CPU seconds of the processes and their present children; 0 for those that are gone. */
+/** CPU seconds of exactly these processes; 0 for those that are gone. */
 export function cpuSeconds(pids: readonly number[]): number {
-  return sum(withChildren(pids), (pid) => parseProcessCpu(readFileSync(`/proc/${pid}/stat`, "utf8")));
+  return sum(pids, (pid) => cpuOf(pid).own);
 }
 
-/** Resident memory of the processes and their present children. */
+/**
+ * CPU seconds of every process that exists and of those that ended under one. Unlike the sums of /proc/stat, which a
+ * virtual machine's lost ticks make too small, these are exact.
+ */
+export function allCpuSeconds(): number {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return sum(pids.map(Number), (pid) => {
+    const { own, children } = cpuOf(pid);
+    return own + children;
+  });
+}
+
+function cpuOf(pid: number): ProcessCpu {
+  return parseProcessCpu(readFileSync(`/proc/${pid}/stat`, "utf8"));
+}
+
+/** Resident memory of exactly these processes. */
 export function residentBytes(pids: readonly number[]): number {
-  return sum(withChildren(pids), (pid) => parseResidentBytes(readFileSync(`/proc/${pid}/statm`, "utf8")));
+  return sum(pids, (pid) => parseResidentBytes(readFileSync(`/proc/${pid}/statm`, "utf8")));
 }
 
-function withChildren(pids: readonly number[]): readonly number[] {
+/** The processes and all that descend from them now. */
+export function withChildren(pids: readonly number[]): readonly number[] {
   return pids.flatMap((pid) => [pid, ...withChildren(childrenOf(pid))]);
 }
 

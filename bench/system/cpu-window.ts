@@ -1,5 +1,6 @@
 /** What a span of time cost: the proxies, the load, and everybody else on the machine. */
-import { cpuSeconds, type MachineCpu, machineCpu } from "./cpu-usage.ts";
+import { availableParallelism } from "node:os";
+import { allCpuSeconds, cpuSeconds, stolenSeconds, withChildren } from "./cpu-usage.ts";
 
 export interface WatchedProcesses {
   readonly a: readonly number[];
@@ -12,7 +13,11 @@ export interface CpuReading {
   readonly a: number;
   readonly b: number;
   readonly load: number;
-  readonly machine: MachineCpu;
+  /** Of all processes of the machine. */
+  readonly everyone: number;
+  readonly stolen: number;
+  /** Seconds, monotonic. */
+  readonly time: number;
 }
 
 /** CPU seconds inside the window. */
@@ -28,22 +33,27 @@ export interface CpuWindow {
 
 export function readCpu(processes: WatchedProcesses): CpuReading {
   return {
-    a: cpuSeconds(processes.a),
-    b: cpuSeconds(processes.b),
+    a: cpuSeconds(withChildren(processes.a)),
+    b: cpuSeconds(withChildren(processes.b)),
     load: cpuSeconds(processes.load),
-    machine: machineCpu(),
+    everyone: allCpuSeconds(),
+    stolen: stolenSeconds(),
+    time: performance.now() / 1_000,
   };
 }
 
-/** Time of the kernel outside any process (network interrupts) is caused by the load and counts as nobody's. */
-export function cpuBetween(before: CpuReading, after: CpuReading): CpuWindow {
+/** Pure. Time of the kernel outside any process (network interrupts) is caused by the load and counts as nobody's. */
+export function cpuBetween(
+  before: CpuReading,
+  after: CpuReading,
+  cores: number = availableParallelism(),
+): CpuWindow {
   const a = after.a - before.a;
   const b = after.b - before.b;
   const load = after.load - before.load;
-  const all = after.machine.all - before.machine.all;
-  const processes = after.machine.processes - before.machine.processes;
-  const stolen = after.machine.stolen - before.machine.stolen;
-  const foreign = Math.max(0, processes - a - b - load) + stolen;
-  const share = (seconds: number): number => (all <= 0 ? 0 : seconds / all);
+  const capacity = (after.time - before.time) * cores;
+  const others = Math.max(0, after.everyone - before.everyone - a - b - load);
+  const foreign = others + Math.max(0, after.stolen - before.stolen);
+  const share = (seconds: number): number => (capacity <= 0 ? 0 : seconds / capacity);
   return { a, b, load, foreignShare: share(foreign), loadShare: share(load) };
 }
