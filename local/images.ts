@@ -14,13 +14,17 @@ export type ImageLookup =
   | { readonly kind: "unknown"; readonly message: string };
 
 export const NODE_BINARY = "/opt/ambit/node/bin/node";
+/** No inspector by signal; stack traces that name sources. */
+const NODE_FLAGS = ["--disable-sigusr1", "--enable-source-maps"];
+/** A crash must not write keys to disk. */
+const WITHOUT_CORE_DUMPS = ["/bin/sh", "-c", 'ulimit -c 0; exec "$@"', "ambit"];
 const PATH = "/opt/ambit/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const ROOT = { uid: 0, gid: 0 };
 const APPLICATION = { uid: 1000, gid: 1000 };
 
 function bundle(name: string, user: { readonly uid: number; readonly gid: number }): Image {
   return {
-    command: [NODE_BINARY, "--disable-sigusr1", "--enable-source-maps", `/opt/ambit/lib/${name}.mjs`],
+    command: [...WITHOUT_CORE_DUMPS, NODE_BINARY, ...NODE_FLAGS, `/opt/ambit/lib/${name}.mjs`],
     env: { PATH, NODE_ENV: "production" },
     ...user,
   };

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, type Metafile } from "esbuild";
+import { build, type BuildOptions, type Metafile } from "esbuild";
 import { BUNDLES, type Bundle } from "./bundles.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -31,7 +31,23 @@ async function buildOne(bundle: Bundle): Promise<Metafile> {
   const fresh = freshMetafile(metaFile);
   if (fresh !== undefined) return fresh;
   const started = Date.now();
-  const result = await build({
+  const result = await build({ ...buildOptions(bundle), metafile: true });
+  const inputs = Object.fromEntries(Object.keys(result.metafile.inputs).map((file) => [file, hashOf(file)]));
+  writeFileSync(
+    metaFile,
+    JSON.stringify({ builder: hashOf("tools/build.ts"), inputs, metafile: result.metafile }),
+  );
+  process.stderr.write(`ambit: built ${bundle.name}.mjs in ${Date.now() - started} ms\n`);
+  return result.metafile;
+}
+
+/** What would go into a bundle; nothing is written. */
+export async function analyseBundle(bundle: Bundle): Promise<Metafile> {
+  return (await build({ ...buildOptions(bundle), metafile: true, write: false })).metafile;
+}
+
+function buildOptions(bundle: Bundle): BuildOptions {
+  return {
     absWorkingDir: ROOT,
     entryPoints: [bundle.entry],
     outfile: join(OUT_DIR, `${bundle.name}.mjs`),
@@ -43,17 +59,9 @@ async function buildOne(bundle: Bundle): Promise<Metafile> {
     external: ["koffi"],
     sourcemap: "linked",
     sourcesContent: false,
-    metafile: true,
     legalComments: "none",
     logLevel: "warning",
-  });
-  const inputs = Object.fromEntries(Object.keys(result.metafile.inputs).map((file) => [file, hashOf(file)]));
-  writeFileSync(
-    metaFile,
-    JSON.stringify({ builder: hashOf("tools/build.ts"), inputs, metafile: result.metafile }),
-  );
-  process.stderr.write(`ambit: built ${bundle.name}.mjs in ${Date.now() - started} ms\n`);
-  return result.metafile;
+  };
 }
 
 /** The stored metafile if every input still has the content that it had then. */

@@ -1,4 +1,5 @@
 /** The frame of every daemon: start, wait for SIGTERM or SIGINT, drain, exit. One of the three catch points. */
+import { coreDumpsPossible } from "./core-dumps.ts";
 import { describeError } from "./errors.ts";
 import type { Logger } from "./log.ts";
 
@@ -23,6 +24,8 @@ export async function runMain(log: Logger, start: () => Promise<Daemon>): Promis
   process.on("SIGINT", onSignal);
   process.on("unhandledRejection", (error) => fatal(log, error));
   process.on("uncaughtException", (error) => fatal(log, error));
+  if (coreDumpsPossible())
+    log.warn({}, "core dumps are possible: a crash could write keys to disk (start with ulimit -c 0)");
   try {
     const daemon = await start();
     await Promise.race([stopped, daemon.finished ?? stopped]);
