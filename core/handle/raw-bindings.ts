@@ -24,7 +24,7 @@ export interface StreamWrap {
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
   writev(request: WriteRequest, pieces: readonly Uint8Array[], allBuffers: true): number;
   shutdown(request: ShutdownRequest): number;
-  close(done?: () => void): void;
+  close(done?: (this: StreamWrap) => void): void;
 }
 
 export interface AddressOut {
@@ -46,7 +46,7 @@ export interface TcpWrap extends StreamWrap {
   listen(backlog: number): number;
   connect(request: ConnectRequestWrap, ip: string, port: number): number;
   connect6(request: ConnectRequestWrap, ip: string, port: number): number;
-  reset(done: () => void): number;
+  reset(done: (this: StreamWrap) => void): number;
   getsockname(out: AddressOut): number;
   getpeername(out: AddressOut): number;
   setNoDelay(on: boolean): number;

@@ -131,7 +131,12 @@ function startConnect(
   settle: (error: unknown) => void,
 ): number {
   const request = bindings.newConnectRequest();
-  request.oncomplete = (status) => settle(status === 0 ? undefined : systemError(status, "connect"));
+  request.oncomplete = (status) => {
+    request.oncomplete = noop; // C++ keeps the request until the next full collection
+    settle(status === 0 ? undefined : systemError(status, "connect"));
+  };
   const { ip, port } = destination;
   return ipFamily(ip) === 6 ? wrap.connect6(request, ip, port) : wrap.connect(request, ip, port);
 }
+
+function noop(): void {}

@@ -8,8 +8,8 @@ import type { TLSSocket } from "node:tls";
 import { AmbitError } from "../runtime/errors.ts";
 import type { Handle } from "./handle.ts";
 import { HANDLE_RAW_UNAVAILABLE, HANDLE_TLS_FAILED } from "./handle-errors.ts";
-import { isStreamWrap, type RawBindings } from "./raw-bindings.ts";
-import { RawStream, type RawStreamParts, type RawTerminator } from "./raw-stream.ts";
+import { isStreamWrap, type RawBindings, type StreamWrap } from "./raw-bindings.ts";
+import { RawStream, type RawStreamParts, type RawTerminator, type WrapClosed } from "./raw-stream.ts";
 import { takeTcpWrap } from "./raw-tcp-handle.ts";
 import type { TlsHandle, TlsOptions } from "./tls-handle.ts";
 import { handshake, type TlsFacts, type TlsRole } from "./tls-setup.ts";
@@ -71,18 +71,18 @@ function adoptTls(bindings: RawBindings, tcp: Handle, parts: TlsParts, facts: Tl
 }
 
 function tlsTerminator({ tls, socket }: TlsParts): RawTerminator {
-  const whenClosed = (done: () => void): void => {
-    if (tls.closed) process.nextTick(done);
-    else tls.once("close", () => done());
+  const whenClosed = (wrap: StreamWrap, done: WrapClosed): void => {
+    if (tls.closed) process.nextTick(() => done.call(wrap));
+    else tls.once("close", () => done.call(wrap));
   };
   return {
-    close: (_wrap, done) => {
-      whenClosed(done);
+    close: (wrap, done) => {
+      whenClosed(wrap, done);
       tls.destroy();
     },
     // The transport's close destroys the TLS socket; destroying both here crashes the process.
-    reset: (_wrap, done) => {
-      whenClosed(done);
+    reset: (wrap, done) => {
+      whenClosed(wrap, done);
       socket.resetAndDestroy();
     },
     resetWaitsForShutdown: false,

@@ -33,7 +33,7 @@ for (const wanted of ["public", "raw"] as const) {
           .tunnels()
           .map((tunnel) => tunnel.streams)
           .toSorted((x, y) => x - y),
-        [100, 100, 50],
+        [50, 100, 100],
       );
       assert.equal(mesh.connections.length, 3);
       for (const stream of streams) stream.reset();
