@@ -3,7 +3,16 @@
  * a socket belongs to its namespace for life. Everything here is synchronous on the JS thread, so that no other code
  * can ever run in the wrong namespace; if the thread cannot come back the process aborts.
  */
-import { closeSync, fstatSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { access } from "node:fs";
 import { invariant } from "../base/invariant.ts";
 import { AmbitError } from "../runtime/errors.ts";
@@ -22,6 +31,7 @@ export const NETNS_NOT_A_NAMESPACE = "NETNS_NOT_A_NAMESPACE";
 const CLONE_NEWNET = 0x4000_0000;
 const NS_GET_NSTYPE = 0xb703;
 const MS_BIND = 4096;
+const MS_SHARED = 1 << 20;
 const MNT_DETACH = 2;
 const NAMED_DIRECTORY = "/run/netns";
 
@@ -79,7 +89,7 @@ export function inNetns<T>(ns: Netns, work: () => T): T {
 /** Makes `/run/netns/<name>` as `ip netns add` does; loopback is down. */
 export function createNamedNetns(name: string): void {
   const path = namedNetnsPath(name);
-  mkdirSync(NAMED_DIRECTORY, { recursive: true });
+  prepareNamedDirectory();
   writeFileSync(path, "", { flag: "wx" });
   const before = currentFd ?? homeNetnsFd();
   try {
@@ -91,6 +101,18 @@ export function createNamedNetns(name: string): void {
   } finally {
     comeBack(before);
   }
+}
+
+/**
+ * Makes the directory of names a shared mount point, as the first `ip netns add` on a machine does. If that came later,
+ * by somebody else, it would cover our names with copies, and the originals below could not be removed any more.
+ */
+function prepareNamedDirectory(): void {
+  mkdirSync(NAMED_DIRECTORY, { recursive: true });
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  if (lines.some((line) => line.split(" ")[4] === NAMED_DIRECTORY)) return;
+  check(libc().mount(NAMED_DIRECTORY, NAMED_DIRECTORY, null, MS_BIND, null), "mount", NAMED_DIRECTORY);
+  check(libc().mount("none", NAMED_DIRECTORY, null, MS_SHARED, null), "mount shared", NAMED_DIRECTORY);
 }
 
 /** A new namespace without a name; it ends with the Netns and the last socket inside. Loopback is down. */

@@ -3,7 +3,7 @@
  * The commands are pure (`nodeLinkCommands`); everything happens inside the cluster's namespaces, nothing in the machine's own.
  */
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { createNamedNetns, inNetns, namedNetnsPath, openNetns } from "#core/linux/netns.ts";
 import { AmbitError, describeError } from "#core/runtime/errors.ts";
@@ -59,7 +59,6 @@ export async function createUnderlay(
   prefix: string,
   nodes: readonly NodeAddresses[],
 ): Promise<readonly string[]> {
-  await prepareNamedDirectory();
   const underlay = `${prefix}-ul`;
   createNamedNetns(underlay);
   await ipBatch(underlay, underlayCommands());
@@ -76,22 +75,6 @@ export async function createUnderlay(
     problems.push(...setSysctls(namedNetnsPath(name)));
   }
   return problems;
-}
-
-const NAMED_DIRECTORY = "/run/netns";
-
-/**
- * Makes the directory of named namespaces a mount point, as the first `ip netns add` on a machine does. If that came later, by
- * somebody else, it would cover our names with copies, and the originals below could not be removed any more.
- */
-async function prepareNamedDirectory(): Promise<void> {
-  mkdirSync(NAMED_DIRECTORY, { recursive: true });
-  const isMountPoint = readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .some((line) => line.split(" ")[4] === NAMED_DIRECTORY);
-  if (isMountPoint) return;
-  await run("mount", ["--bind", NAMED_DIRECTORY, NAMED_DIRECTORY], { timeout: 10_000 });
-  await run("mount", ["--make-shared", NAMED_DIRECTORY], { timeout: 10_000 });
 }
 
 async function ipBatch(netns: string, commands: readonly string[]): Promise<void> {
