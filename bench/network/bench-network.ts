@@ -62,7 +62,16 @@ function removeLeftovers(): void {
   if (!existsSync("/run/netns")) return;
   for (const name of readdirSync("/run/netns")) {
     const pid = new RegExp(`^${PREFIX}(\\d+)-[ab]$`).exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) deleteNamedNetns(name);
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) tryDelete(name);
+  }
+}
+
+/** A name that another mount namespace still holds cannot be removed from here; it is in nobody's way. */
+function tryDelete(name: string): void {
+  try {
+    deleteNamedNetns(name);
+  } catch (error) {
+    process.stderr.write(`bench: left ${name} alone: ${String(error)}\n`);
   }
 }
 
