@@ -7,7 +7,14 @@ import type { SocketAddress } from "../net/socket-address.ts";
 import type { Handle, HandleEvents, ReadBuffers, WriteResult } from "./handle.ts";
 import { callbackError, resetError, systemError } from "./handle-errors.ts";
 import { sharedReadBuffer } from "./shared-read-buffers.ts";
-import type { RawBindings, ShutdownRequest, StreamWrap, WriteRequest } from "./raw-bindings.ts";
+import type { RawBindings, StreamWrap } from "./raw-bindings.ts";
+import {
+  giveBackRequest,
+  newShutdown,
+  type OwnedRequest,
+  type RequestOwner,
+  takeRequest,
+} from "./raw-requests.ts";
 
 const EOF = -4095;
 /** For every handle without buffers of its own. */
@@ -17,15 +24,6 @@ const OWNER = Symbol("raw stream");
 
 interface OwnedWrap extends StreamWrap {
   [OWNER]?: RawStream | undefined;
-}
-
-interface OwnedShutdown extends ShutdownRequest {
-  [OWNER]?: RawStream | undefined;
-}
-
-interface OwnedRequest extends WriteRequest {
-  [OWNER]?: RawStream | undefined;
-  byteCount?: number;
 }
 
 /** Called with the closed wrap as `this`. */
@@ -48,7 +46,7 @@ export interface RawStreamParts {
   readonly copiesOnWrite: boolean;
 }
 
-export class RawStream implements Handle {
+export class RawStream implements Handle, RequestOwner {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
   readonly copiesOnWrite: boolean;
@@ -279,9 +277,7 @@ export class RawStream implements Handle {
 
   #sendFin(): void {
     this.#write = "shutting";
-    const request: OwnedShutdown = this.#bindings.newShutdownRequest();
-    request[OWNER] = this;
-    request.oncomplete = onShutdownComplete;
+    const request = newShutdown(this.#bindings, this);
     const status = this.#wrap.shutdown(request);
     if (status === 1) this.onFinSent(0);
     else if (status < 0) this.onFinSent(status);
@@ -332,42 +328,9 @@ function onRead(this: OwnedWrap): Uint8Array | undefined {
   return this[OWNER]?.onRead();
 }
 
-/** A write that ended synchronously frees its request at once: one spare serves the whole process. */
-let spare: OwnedRequest | undefined;
-
-function takeRequest(bindings: RawBindings, owner: RawStream): OwnedRequest {
-  const request: OwnedRequest = spare ?? bindings.newWriteRequest();
-  spare = undefined;
-  request[OWNER] = owner;
-  request.oncomplete = onWriteComplete;
-  return request;
-}
-
-function giveBackRequest(request: OwnedRequest): void {
-  request[OWNER] = undefined;
-  spare = request;
-}
-
-/*
- * Wraps and requests outlive their use until the next full collection, since C++ holds them: on completion they let go
- * of everything, or each would keep its whole connection (measured: 2 KiB each, and a third of the connection rate).
- */
-
+/** Lets go of everything, see `raw-requests.ts`. */
 function onWrapClosed(this: OwnedWrap): void {
   const owner = this[OWNER];
   this[OWNER] = undefined;
   owner?.onWrapClosed();
-}
-
-function onShutdownComplete(this: OwnedShutdown, status: number): void {
-  const owner = this[OWNER];
-  this[OWNER] = undefined;
-  owner?.onFinSent(status);
-}
-
-function onWriteComplete(this: OwnedRequest, status: number): void {
-  const owner = this[OWNER];
-  this[OWNER] = undefined;
-  this.held = undefined;
-  owner?.onWritten(status, this.byteCount ?? 0);
 }
