@@ -3,7 +3,7 @@
  * Strict in what decides (method, authority), lenient in what only labels (baggage, forwarded, traceparent).
  */
 import { type Parsed, parsed, problem } from "../base/parse-result.ts";
-import type { Request } from "../http2/session-options.ts";
+import type { RequestHead } from "../http2/header-rules.ts";
 import { firstValue, headerField, type HeaderField } from "../http2/hpack/header-field.ts";
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from "../net/socket-address.ts";
 
@@ -49,7 +49,7 @@ export function connectHeaders(request: ConnectRequest): readonly HeaderField[] 
   return fields;
 }
 
-export function readConnect(head: Request, fields: readonly HeaderField[]): ConnectOutcome {
+export function readConnect(head: RequestHead, fields: readonly HeaderField[]): ConnectOutcome {
   if (head.kind !== "connect") return { kind: "bad-request", reason: "the method is not a plain CONNECT" };
   const target = parseTarget(head.authority);
   if (!target.ok) return { kind: "bad-request", reason: target.problems[0]?.message ?? "bad authority" };
