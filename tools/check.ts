@@ -7,5 +7,10 @@ await runSteps([
   { name: "lint", command: toolPath("oxlint"), args: ["--type-aware", "--quiet"], timeoutMs: 120_000 },
   { name: "types", command: toolPath("tsc"), args: ["-p", "."], timeoutMs: 120_000 },
   { name: "unused code", command: toolPath("knip"), args: [], timeoutMs: 120_000 },
-  { name: "unit tests", command: process.execPath, args: ["--test", "--test-timeout=120000", ...unitTests()], timeoutMs: 600_000 },
+  {
+    name: "unit tests",
+    command: process.execPath,
+    args: ["--test", "--test-timeout=120000", ...unitTests()],
+    timeoutMs: 600_000,
+  },
 ]);

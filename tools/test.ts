@@ -12,7 +12,12 @@ const one = (name: string, files: readonly string[], timeoutMs: number): Step =>
 });
 
 await runSteps([
-  { name: "unit tests", command: process.execPath, args: ["--test", "--test-timeout=120000", ...unitTests()], timeoutMs: 600_000 },
+  {
+    name: "unit tests",
+    command: process.execPath,
+    args: ["--test", "--test-timeout=120000", ...unitTests()],
+    timeoutMs: 600_000,
+  },
   { name: "bundles", command: process.execPath, args: ["tools/build.ts"], timeoutMs: 300_000 },
   one("kernel and namespace tests", rootTests(), 900_000),
   ...(e2eSuites().length === 0 ? [] : [one("whole-mesh tests", e2eSuites(), 1_200_000)]),

@@ -5,6 +5,13 @@ import { unitTests } from "./test-files.ts";
 const wanted = process.argv.slice(2);
 const files = unitTests().filter((file) => wanted.length === 0 || wanted.some((w) => file.includes(w)));
 await runSteps(
-  [{ name: "unit tests", command: process.execPath, args: ["--test", "--test-timeout=120000", ...files], timeoutMs: 600_000 }],
+  [
+    {
+      name: "unit tests",
+      command: process.execPath,
+      args: ["--test", "--test-timeout=120000", ...files],
+      timeoutMs: 600_000,
+    },
+  ],
   true,
 );
