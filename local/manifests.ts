@@ -24,6 +24,7 @@ const KINDS: Readonly<Record<string, { readonly plural: string; readonly namespa
   ClusterRole: { plural: "clusterroles", namespaced: false },
   ClusterRoleBinding: { plural: "clusterrolebindings", namespaced: false },
   CustomResourceDefinition: { plural: "customresourcedefinitions", namespaced: false },
+  NetworkPolicy: { plural: "networkpolicies", namespaced: true },
   ValidatingAdmissionPolicy: { plural: "validatingadmissionpolicies", namespaced: false },
   ValidatingAdmissionPolicyBinding: { plural: "validatingadmissionpolicybindings", namespaced: false },
   AuthorizationPolicy: { plural: "authorizationpolicies", namespaced: true },

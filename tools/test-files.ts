@@ -1,7 +1,7 @@
 /** Finds test files by kind: unit tests need nothing, `.root.test.ts` need root and a kernel, `.e2e.ts` a cluster. */
 import { globSync } from "node:fs";
 
-const FOLDERS = "{core,ztunnel,waypoint,istio-cni,controller,cli,local,crds,deploy,e2e,test,bench,tools}";
+const FOLDERS = "{core,ztunnel,waypoint,istio-cni,controller,cli,local,e2e,test,bench,tools}";
 
 export function allTests(): readonly string[] {
   return globSync("**/*.{test,e2e}.ts", { exclude: ["node_modules", ".build"] }).toSorted();

@@ -1,0 +1,84 @@
+/** The first command on a machine that lacks something: one message that says what to do, and exit code 1. */
+import assert from "node:assert/strict";
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+const isRoot = process.getuid?.() === 0;
+if (!isRoot && process.env["AMBIT_REQUIRE_ROOT"] === "1")
+  throw new Error("AMBIT_REQUIRE_ROOT=1, but not root");
+const skip = isRoot ? false : "SKIPPED: needs root, for a mount namespace in which packages are absent";
+const BOOTSTRAP = join(import.meta.dirname, "..", "tools", "bootstrap.mjs");
+const CNI = "/usr/lib/cni";
+
+let folder: string;
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), "ambit-bootstrap-"));
+  chmodSync(folder, 0o755);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+function says(run: SpawnSyncReturns<string>, ...sentences: readonly RegExp[]): void {
+  assert.equal(run.status, 1, run.stderr);
+  for (const sentence of sentences) assert.match(run.stderr, sentence);
+  assert.ok(!run.stderr.includes("    at "), `a stack trace is no message: ${run.stderr}`);
+}
+
+/** Runs a task where the reference CNI plugins are absent and PATH is `path`. */
+function withoutPlugins(path: string): SpawnSyncReturns<string> {
+  assert.ok(existsSync(CNI));
+  const script = `mount --make-rprivate / && mount -t tmpfs none ${CNI} && PATH="$1" exec "$2" "$3" run demo`;
+  return spawnSync("unshare", ["-m", "/bin/sh", "-c", script, "sh", path, process.execPath, BOOTSTRAP], {
+    encoding: "utf8",
+    timeout: 60_000,
+  });
+}
+
+test("as an ordinary user: that a local cluster needs root, and what works without", { skip }, () => {
+  const run = spawnSync(process.execPath, ["--input-type=module", "-e", bootstrapAs("demo")], {
+    encoding: "utf8",
+    uid: 65_534,
+    gid: 65_534,
+    cwd: "/",
+    timeout: 60_000,
+  });
+  says(run, /needs root/, /sudo/, /npm run check/);
+});
+
+/** Runs the bootstrap's own text: an ordinary user may not be able to read the clone. */
+function bootstrapAs(task: string): string {
+  return `process.argv.splice(1, 0, "bootstrap"); process.argv.push("run", ${JSON.stringify(task)});
+    await import(${JSON.stringify(`file://${BOOTSTRAP}`)});`;
+}
+
+test("a package is missing and there is no apt-get: its name, and who should install it", { skip }, () => {
+  says(
+    withoutPlugins(folder),
+    /missing: .*containernetworking-plugins/,
+    /no apt-get here/,
+    /package manager/,
+  );
+});
+
+test("apt-get cannot install: its own words, and the command to try", { skip }, () => {
+  writeFileSync(
+    join(folder, "apt-get"),
+    "#!/bin/sh\necho 'E: Unable to fetch some archives' >&2\nexit 100\n",
+    { mode: 0o755 },
+  );
+  const run = withoutPlugins(folder);
+  rmSync(join(folder, "apt-get"));
+  says(
+    run,
+    /needs the OS package containernetworking-plugins: the reference CNI plugins/,
+    /could not install: E: Unable to fetch some archives/,
+    /check the network and run: apt-get install .*containernetworking-plugins/,
+  );
+});
+
+test("an unknown task names the known ones", { skip }, () => {
+  const run = spawnSync(process.execPath, [BOOTSTRAP, "run", "dmeo"], { encoding: "utf8" });
+  says(run, /usage/, /demo/);
+});

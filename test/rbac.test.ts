@@ -1,0 +1,196 @@
+/**
+ * RBAC is exactly what is used. Controller and agent talk to a recorded API: every request must be covered by a rule of
+ * deploy/20-rbac.yaml, and every single right in it must have been used by some request.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { V1PolicyRule } from "@kubernetes/client-node";
+import {
+  eventually,
+  type Harness,
+  policy,
+  ROOTS,
+  startHarness,
+  ztunnelToken,
+} from "#controller/test/harness.ts";
+import { systemClock } from "#core/base/clock.ts";
+import { CaClient } from "#core/identity/ca-client.ts";
+import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { kubeClientFor } from "#core/k8s/load-config.ts";
+import { spiffeId } from "#core/model/spiffe-id.ts";
+import { silentLogger } from "#core/runtime/log.ts";
+import { FakeKubeApi, type FakeRequest } from "#core/testing/fake-kube-api.ts";
+import { CaptureEvents } from "#istio-cni/agent/capture-events.ts";
+import { ClusterView } from "#istio-cni/agent/cluster-view.ts";
+import { podRef } from "#istio-cni/agent/pod-ref.ts";
+import { RedirectionAnnotator } from "#istio-cni/agent/redirection-annotation.ts";
+import { aPod } from "#istio-cni/agent/test/objects.ts";
+import { whyStopping } from "#istio-cni/agent/uninstall-check.ts";
+import { type AccessRequest, ruleAllows } from "#local/apiserver/auth/rbac.ts";
+import { requestInfo } from "#local/apiserver/http/request-info.ts";
+import { parseAllDocuments } from "yaml";
+
+type Json = Readonly<Record<string, unknown>>;
+
+const DOCUMENTS: readonly Json[] = parseAllDocuments(
+  readFileSync(join(import.meta.dirname, "..", "deploy", "20-rbac.yaml"), "utf8"),
+).map((document) => jsonObject(document.toJS()));
+
+/** One rule, and where it holds: "" is everywhere. */
+interface Right {
+  readonly namespace: string;
+  readonly rule: V1PolicyRule;
+}
+
+function rightsOf(role: string): readonly Right[] {
+  return DOCUMENTS.filter(
+    (d) => jsonObject(d["metadata"])["name"] === role && d["rules"] !== undefined,
+  ).flatMap((d) =>
+    (d["rules"] as readonly V1PolicyRule[]).map((rule) => ({
+      namespace: jsonText(jsonObject(d["metadata"])["namespace"]),
+      rule,
+    })),
+  );
+}
+
+/** Each single permission of a right as a right of its own. */
+function singles({ namespace, rule }: Right): readonly Right[] {
+  const names: readonly (string | undefined)[] = rule.resourceNames ?? [undefined];
+  return (rule.apiGroups ?? []).flatMap((group) =>
+    (rule.resources ?? []).flatMap((resource) =>
+      rule.verbs.flatMap((verb) =>
+        names.map((name) => ({
+          namespace,
+          rule: {
+            apiGroups: [group],
+            resources: [resource],
+            verbs: [verb],
+            ...(name === undefined ? {} : { resourceNames: [name] }),
+          },
+        })),
+      ),
+    ),
+  );
+}
+
+/** What a request needs. Applying an object may create it, which needs that right too. */
+function accessesOf(request: FakeRequest): readonly AccessRequest[] {
+  const info = requestInfo(request.method, request.path, request.query);
+  if (info.kind !== "resource") throw new Error(`${request.method} ${request.path} is about no resource`);
+  const { verb, group, plural: resource, subresource, namespace, authorizedName: name } = info;
+  const access = { verb, group, resource, subresource, namespace, name };
+  const applies = request.method === "PATCH" && request.query.has("fieldManager") && subresource === "";
+  return applies ? [access, { ...access, verb: "create", name: "" }] : [access];
+}
+
+const covers = (right: Right, access: AccessRequest): boolean =>
+  (right.namespace === "" || right.namespace === access.namespace) && ruleAllows(right.rule, access);
+
+const textOf = ({ namespace, rule }: Right): string =>
+  `${rule.verbs.join()} ${rule.apiGroups?.join()}/${rule.resources?.join()} ${rule.resourceNames?.join() ?? ""} ${namespace}`;
+
+function assertExact(role: string, requests: readonly FakeRequest[]): void {
+  const rights = rightsOf(role);
+  const accesses = requests.flatMap(accessesOf);
+  const refused = accesses.filter((access) => !rights.some((right) => covers(right, access)));
+  assert.deepEqual(refused, [], `${role} may not do what it does`);
+  const unused = rights
+    .flatMap(singles)
+    .filter((right) => !accesses.some((access) => covers(right, access)))
+    .map(textOf);
+  assert.deepEqual(unused, [], `${role} has rights that it does not use`);
+  assert.ok(requests.length > 0);
+}
+
+async function issueCertificate(h: Harness): Promise<void> {
+  const token = ztunnelToken(h, 1);
+  const ca = new CaClient(
+    {
+      log: silentLogger,
+      readRoots: () => Promise.resolve(h.rootsPem()),
+      readToken: () => Promise.resolve(token),
+    },
+    {
+      address: `localhost:${h.controller.ports().grpc}`,
+      serverName: "istiod.istio-system.svc",
+      clusterId: "Kubernetes",
+      validitySeconds: 3_600,
+      impersonate: true,
+      timeoutMs: 5_000,
+    },
+  );
+  const identity = { trustDomain: "cluster.local", namespace: "shop", serviceAccount: "frontend" };
+  await ca.issue(spiffeId(identity), AbortSignal.timeout(5_000));
+  ca.close();
+}
+
+test("the controller has exactly the rights that it uses", { timeout: 30_000 }, async (t) => {
+  const h = await startHarness();
+  t.after(() => h.api.close());
+  h.api.put(ROOTS.authorizationPolicies, policy("shop", "p", { rules: [{}] }));
+  h.api.put(ROOTS.peerAuthentications, policy("shop", "q", { mtls: { mode: "STRICT" } }));
+  await issueCertificate(h);
+  const written = (path: string): boolean =>
+    h.api.requests.some((r) => r.method === "PATCH" && r.path.includes(path));
+  for (const path of ["authorizationpolicies/p/status", "peerauthentications/q/status", "configmaps/"])
+    await eventually(path, () => written(path));
+  await h.controller.stop(); // gives the lease back
+  assertExact("ambit-controller", h.api.requests);
+});
+
+test("the agent has exactly the rights that it uses", { timeout: 30_000 }, async (t) => {
+  const api = await FakeKubeApi.start();
+  t.after(() => api.close());
+  const client = kubeClientFor({ server: api.url });
+  const stop = new AbortController();
+  const options = { client, clock: systemClock, log: silentLogger };
+  const view = new ClusterView({
+    ...options,
+    nodeName: "n1",
+    onPods: () => undefined,
+    onPolicies: () => undefined,
+  });
+  view.start();
+  const watches = (): number =>
+    new Set(api.requests.filter((r) => r.query.has("watch")).map((r) => r.path)).size;
+  await eventually("four watches", () => watches() === 4);
+  const pod = podRef(aPod());
+  await view.findPod(pod.namespace, pod.name, pod.uid);
+  await view.findNamespace("unseen");
+  await new RedirectionAnnotator({ ...options, signal: stop.signal }).set(pod, true);
+  await new CaptureEvents({ ...options, nodeName: "n1" }).refused(pod, "no ztunnel");
+  await whyStopping(client, "istio-system");
+  view.stop();
+  stop.abort();
+  assertExact("ambit-agent", api.requests);
+});
+
+test("ztunnel has no right at all", () => {
+  const bound = DOCUMENTS.flatMap((d) => jsonList(d["subjects"]).map((s) => jsonText(jsonObject(s)["name"])));
+  assert.deepEqual([...new Set(bound)].toSorted(), ["ambit-controller", "istio-cni"]);
+});
+
+test("nobody has what lets one become somebody else or read every secret", () => {
+  const rules = ["ambit-controller", "ambit-agent"].flatMap(rightsOf).flatMap(singles);
+  const has = (resource: string, verbs: readonly string[]): readonly string[] =>
+    rules
+      .filter(({ rule }) => rule.resources?.[0] === resource && verbs.includes(rule.verbs[0] ?? ""))
+      .map(textOf);
+  for (const { rule } of rules)
+    assert.ok(![...rule.verbs, ...(rule.apiGroups ?? []), ...(rule.resources ?? [])].includes("*"));
+  assert.deepEqual(has("pods", ["create", "update", "patch", "delete"]), []);
+  const never = ["serviceaccounts/token", "pods/exec", "pods/attach", "nodes/proxy", "pods/proxy", "users"];
+  assert.deepEqual(rules.filter(({ rule }) => never.includes(rule.resources?.[0] ?? "")).map(textOf), []);
+  assert.deepEqual(
+    rules.filter(({ rule }) => ["impersonate", "bind", "escalate"].includes(rule.verbs[0] ?? "")).map(textOf),
+    [],
+  );
+  const secrets = rules.filter(({ rule }) => rule.resources?.[0] === "secrets");
+  assert.ok(secrets.length > 0);
+  for (const { namespace, rule } of secrets) {
+    assert.equal(namespace, "istio-system");
+    assert.ok(["istio-ca-secret", "cacerts"].includes(rule.resourceNames?.[0] ?? ""));
+  }
+});
