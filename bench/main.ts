@@ -68,6 +68,7 @@ async function run(options: BenchOptions): Promise<void> {
       network,
       directory,
       certificates: writePeerCertificates(join(directory, "certificates")),
+      profilePath: options.profilePath,
     };
     const withAmbit = peers.some((peer) => peer.name === "ambit");
     const emptyBytes =

@@ -35,7 +35,7 @@ test("defaults, and every flag", () => {
   assert.equal(none.value.rounds, 5);
   assert.deepEqual(none.value.only, []);
   const argv = ["l4", "--rounds=2", "--seconds=0.5", "--only=ambit,bulk-8", "--json=j", "--markdown=m"];
-  const all = parseBenchOptions([...argv, "--peer-a=/a", "--peer-b=/b", "--congestion=reno"]);
+  const all = parseBenchOptions([...argv, "--peer-a=/a", "--peer-b=/b", "--congestion=reno", "--profile=p"]);
   assert.ok(all.ok);
   assert.deepEqual(all.value, {
     help: false,
@@ -47,6 +47,7 @@ test("defaults, and every flag", () => {
     jsonPath: "j",
     markdownPath: "m",
     congestionControl: "reno",
+    profilePath: "p",
   });
 });
 

@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly jsonPath: string | undefined;
   readonly markdownPath: string | undefined;
   readonly congestionControl: string | undefined;
+  /** Folder for CPU profiles of the ztunnels. */
+  readonly profilePath: string | undefined;
 }
 
 export const PEER_NAMES: readonly string[] = [
@@ -43,6 +45,7 @@ of the reference peers' packages.
   --json FILE         write every sample
   --markdown FILE     write the tables
   --congestion NAME   congestion control (default: the first of cubic, reno that a namespace may use here)
+  --profile FOLDER    CPU profiles of the ztunnels, which slows them a little
   --help
 
 Examples:
@@ -60,6 +63,7 @@ const FLAGS = {
   json: { type: "string" },
   markdown: { type: "string" },
   congestion: { type: "string" },
+  profile: { type: "string" },
 } as const;
 
 /** `argv` without program and script. Every problem is reported. */
@@ -90,6 +94,7 @@ export function parseBenchOptions(argv: readonly string[]): Parsed<BenchOptions>
     jsonPath: values.json,
     markdownPath: values.markdown,
     congestionControl: values.congestion,
+    profilePath: values.profile,
   };
   return problems.length === 0 ? parsed(options) : { ok: false, problems };
 }

@@ -31,10 +31,10 @@ export function ambitPeers(version: string): readonly Peer[] {
 }
 
 async function startPair(context: PeerContext, handles: "raw" | "public"): Promise<RunningPeer> {
-  const { network, directory } = context;
+  const { network, directory, profilePath } = context;
   const statePath = join(directory, "mesh.json");
   writeFileSync(statePath, JSON.stringify(meshDocument()));
-  const common = { directory, statePath, caDirectory: join(directory, "mesh-ca"), handles };
+  const common = { directory, statePath, caDirectory: join(directory, "mesh-ca"), handles, profilePath };
   const a = await startZtunnel({
     ...common,
     name: `${handles}-a`,
@@ -95,6 +95,7 @@ export async function emptyZtunnelBytes(directory: string): Promise<number> {
     statePath,
     caDirectory: join(own, "ca"),
     handles: "raw",
+    profilePath: undefined,
   };
   const ztunnel = await startZtunnel(options);
   try {

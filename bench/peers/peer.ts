@@ -24,6 +24,8 @@ export interface PeerContext {
   /** For configuration and logs; removed after the run. */
   readonly directory: string;
   readonly certificates: PeerCertificates;
+  /** Folder for CPU profiles of the ztunnels; undefined for none. */
+  readonly profilePath: string | undefined;
 }
 
 /** Files of the mTLS pair, P-256, one CA. */

@@ -26,6 +26,7 @@ export interface ZtunnelOptions {
   readonly statePath: string;
   readonly caDirectory: string;
   readonly handles: "raw" | "public";
+  readonly profilePath: string | undefined;
   /** Announced pod; none for an empty node. */
   readonly pod?: { readonly name: string; readonly namespace: string; readonly netns: Netns };
 }
@@ -73,7 +74,7 @@ function launch(options: ZtunnelOptions, logPath: string, socketPath: string): C
   const log = openSync(logPath, "a");
   const child = spawnIn({
     command: process.execPath,
-    args: ["--disable-sigusr1", BUNDLE],
+    args: ["--disable-sigusr1", ...profileArguments(options), BUNDLE],
     env: {
       NODE_NAME: options.node,
       POD_NAME: `ztunnel-${options.name}`,
@@ -89,6 +90,11 @@ function launch(options: ZtunnelOptions, logPath: string, socketPath: string): C
   });
   closeSync(log);
   return child;
+}
+
+function profileArguments({ profilePath, name }: ZtunnelOptions): readonly string[] {
+  if (profilePath === undefined) return [];
+  return ["--cpu-prof", `--cpu-prof-dir=${profilePath}`, `--cpu-prof-name=${name}-${Date.now()}.cpuprofile`];
 }
 
 /** The agent's side of the protocol: hello, the pod, end of the snapshot. The connection stays open. */
