@@ -75,6 +75,30 @@ export function open(
   });
 }
 
+/** Like `open`, for an application that keeps its half open when the other one ends, and does not look. */
+export function openStubborn(world: Hands, name: string, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = world.net.connect({ host, port, allowHalfOpen: true });
+    world.notes[name] = [];
+    world.sockets[name] = socket;
+    socket.once("error", reject);
+    socket.on("connect", () => {
+      socket.off("error", reject);
+      socket.on("error", (error: NodeJS.ErrnoException) =>
+        world.notes[name]?.push(`error ${error.code ?? ""}`),
+      );
+      socket.pause();
+      resolve();
+    });
+  });
+}
+
+/** Writes without waiting for anything; false when the socket is already known to be dead. */
+export function blurt(world: Hands, name: string, text: string): boolean {
+  const socket = world.sockets[name];
+  return socket !== undefined && !socket.destroyed && (socket.write(text), true);
+}
+
 /** Says `text` on a connection opened before and gives the answer. */
 export function ask(world: Hands, name: string, text: string): Promise<string> {
   const socket = world.sockets[name];
@@ -103,6 +127,36 @@ export async function endOf(world: Hands, name: string): Promise<string> {
 
 export function hangUp(world: Hands, name: string): void {
   world.sockets[name]?.destroy();
+}
+
+/** `count` calls, one every `everyMs`, not waiting for each other; gives the outcomes as `ok` or the error's code. */
+export async function callMany(
+  world: Hands,
+  host: string,
+  port: number,
+  text: string,
+  count: number,
+  everyMs: number,
+): Promise<readonly string[]> {
+  const one = (): Promise<string> =>
+    new Promise((resolve) => {
+      const socket = world.net.connect({ host, port, timeout: 15_000 });
+      let reply = "";
+      socket.on("connect", () => socket.write(text));
+      socket.on("data", (bytes) => {
+        reply += bytes.toString();
+        if (reply === `e:${text}`) socket.end();
+      });
+      socket.on("timeout", () => socket.destroy(Object.assign(new Error("timeout"), { code: "TIMEOUT" })));
+      socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+      socket.on("close", () => resolve(reply === `e:${text}` ? "ok" : "EOF"));
+    });
+  const calls: Promise<string>[] = [];
+  for (let i = 0; i < count; i++) {
+    calls.push(one());
+    await world.sleep(everyMs);
+  }
+  return Promise.all(calls);
 }
 
 /** One GET; the body as text. */

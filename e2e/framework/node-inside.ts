@@ -41,8 +41,37 @@ export function podPids(node: ClusterNode, podUid: string, container = "*"): rea
 export function killContainer(node: ClusterNode, podUid: string, container: string): readonly number[] {
   const pids = podPids(node, podUid, container);
   if (pids.length === 0) throw new Error(`no process in ${container} of pod ${podUid}`);
-  for (const pid of pids) process.kill(pid, "SIGKILL");
+  for (const pid of pids) kill(pid);
   return pids;
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it has just ended by itself
+  }
+}
+
+/** Kills a container so often that the kubelet waits before it starts it again; returns while it is away. */
+export async function killUntilAway(
+  node: ClusterNode,
+  podUid: string,
+  container: string,
+  crashes: number,
+): Promise<void> {
+  for (let crash = 1; crash <= crashes; crash++) {
+    await eventually(`${container} runs`, () =>
+      podPids(node, podUid, container).length > 0 ? true : undefined,
+    );
+    const killed = killContainer(node, podUid, container);
+    await eventually(`${container} killed`, () =>
+      podPids(node, podUid, container).some((pid) => killed.includes(pid)) ? undefined : true,
+    );
+  }
+  await eventually(`${container} away`, () =>
+    podPids(node, podUid, container).length === 0 ? true : undefined,
+  );
 }
 
 /** Path of a running pod's network namespace on this machine. */
