@@ -13,6 +13,7 @@ const REFUSED: readonly { readonly name: string; readonly argv: readonly string[
     { name: "endless seconds", argv: ["--seconds", "1e9"], says: /--seconds/ },
     { name: "an empty number", argv: ["--seconds", " "], says: /--seconds/ },
     { name: "an unknown name", argv: ["--only", "haproxy,warp"], says: /knows no "warp"/ },
+    { name: "an unknown topology", argv: ["--topology", "ring"], says: /--topology: must be one of/ },
     { name: "half a pair", argv: ["--peer-a", "/bin/true"], says: /belong together/ },
   ];
 
@@ -35,10 +36,18 @@ test("defaults, and every flag", () => {
   assert.equal(none.value.rounds, 5);
   assert.deepEqual(none.value.only, []);
   const argv = ["l4", "--rounds=2", "--seconds=0.5", "--only=ambit,bulk-8", "--json=j", "--markdown=m"];
-  const all = parseBenchOptions([...argv, "--peer-a=/a", "--peer-b=/b", "--congestion=reno", "--profile=p"]);
+  const all = parseBenchOptions([
+    ...argv,
+    "--peer-a=/a",
+    "--peer-b=/b",
+    "--congestion=reno",
+    "--topology=both",
+    "--profile=p",
+  ]);
   assert.ok(all.ok);
   assert.deepEqual(all.value, {
     help: false,
+    topology: "both",
     rounds: 2,
     seconds: 0.5,
     only: ["ambit", "bulk-8"],

@@ -3,8 +3,12 @@ import { parseArgs } from "node:util";
 import { type Parsed, parsed, type Problem } from "#core/base/parse-result.ts";
 import { MEASURES } from "./l4/measures.ts";
 
+export const TOPOLOGIES = ["sockets", "pods", "both"] as const;
+export type Topology = (typeof TOPOLOGIES)[number];
+
 export interface BenchOptions {
   readonly help: boolean;
+  readonly topology: Topology;
   readonly rounds: number;
   /** Measured seconds of each measurement. */
   readonly seconds: number;
@@ -37,6 +41,8 @@ of the reference peers' packages.
 
   --rounds N          rounds; the order of the peers rotates (default 5)
   --seconds S         measured seconds of each measurement (default 3)
+  --topology NAME     sockets: proxies between two namespaces (default); pods: two captured pods on two nodes of
+                      a local cluster, Ambit alone; both
   --only A,B,...      only these peers and measures
                       peers: ${PEER_NAMES.join(" ")}
                       measures: ${MEASURES.join(" ")}
@@ -58,6 +64,7 @@ const FLAGS = {
   rounds: { type: "string" },
   seconds: { type: "string" },
   only: { type: "string" },
+  topology: { type: "string" },
   "peer-a": { type: "string" },
   "peer-b": { type: "string" },
   json: { type: "string" },
@@ -76,19 +83,16 @@ export function parseBenchOptions(argv: readonly string[]): Parsed<BenchOptions>
   }
   const { values, positionals } = given;
   const problems: Problem[] = [];
-  const only = (values.only ?? "").split(",").filter((name) => name !== "");
-  const known = new Set<string>([...PEER_NAMES, ...MEASURES]);
-  for (const name of only.filter((candidate) => !known.has(candidate)))
-    problems.push({ path: "--only", message: `knows no "${name}"; one of ${[...known].join(", ")}` });
   if (positionals.length > 1 || (positionals[0] ?? "l4") !== "l4")
     problems.push({ path: "", message: `unknown benchmark "${positionals.join(" ")}"; there is l4` });
   if ((values["peer-a"] === undefined) !== (values["peer-b"] === undefined))
     problems.push({ path: "--peer-a", message: "and --peer-b belong together" });
   const options: BenchOptions = {
+    topology: topologyOf(values.topology, problems),
     help: values.help === true,
     rounds: numberOf("--rounds", values.rounds ?? "5", { least: 1, most: 100, whole: true }, problems),
     seconds: numberOf("--seconds", values.seconds ?? "3", { least: 0.2, most: 120, whole: false }, problems),
-    only,
+    only: namesOf(values.only, problems),
     peerA: values["peer-a"],
     peerB: values["peer-b"],
     jsonPath: values.json,
@@ -97,6 +101,21 @@ export function parseBenchOptions(argv: readonly string[]): Parsed<BenchOptions>
     profilePath: values.profile,
   };
   return problems.length === 0 ? parsed(options) : { ok: false, problems };
+}
+
+function topologyOf(text: string | undefined, problems: Problem[]): Topology {
+  const topology = TOPOLOGIES.find((name) => name === (text ?? "sockets"));
+  if (topology === undefined)
+    problems.push({ path: "--topology", message: `must be one of ${TOPOLOGIES.join(", ")}` });
+  return topology ?? "sockets";
+}
+
+function namesOf(text: string | undefined, problems: Problem[]): readonly string[] {
+  const names = (text ?? "").split(",").filter((name) => name !== "");
+  const known = new Set<string>([...PEER_NAMES, ...MEASURES]);
+  for (const name of names.filter((candidate) => !known.has(candidate)))
+    problems.push({ path: "--only", message: `knows no "${name}"; one of ${[...known].join(", ")}` });
+  return names;
 }
 
 interface Bounds {

@@ -2,19 +2,26 @@
 import { LoadClient } from "../load/load-client.ts";
 import { LoadServer } from "../load/load-server.ts";
 import { probeTls } from "../load/probe-tls.ts";
-import { DIRECT_ECHO_PORT, DIRECT_SINK_PORT, ECHO_PORT, SINK_PORT } from "../network/bench-network.ts";
-import type { Peer, PeerContext, PeerFacts, RunningPeer } from "../peers/peer.ts";
+import {
+  DIRECT_ECHO_PORT,
+  DIRECT_SINK_PORT,
+  ECHO_PORT,
+  type Side,
+  SINK_PORT,
+} from "../network/bench-network.ts";
+import type { PeerFacts, RunningPeer, UnstartedPeer } from "../peers/peer.ts";
 import { describeError } from "#core/runtime/errors.ts";
 import type { Measure } from "./measures.ts";
 import { runMeasure } from "./run-measure.ts";
 import type { Sample } from "./sample.ts";
 
 export interface L4Plan {
-  readonly peers: readonly Peer[];
+  readonly peers: readonly UnstartedPeer[];
+  /** Paths of the network namespaces of generator (a) and servers (b). */
+  readonly path: Readonly<Record<Side, string>>;
   readonly measures: readonly Measure[];
   readonly rounds: number;
   readonly seconds: number;
-  readonly context: PeerContext;
   /** Progress for a person who waits. */
   say(text: string): void;
 }
@@ -27,7 +34,7 @@ export interface L4Results {
 }
 
 export async function runL4(plan: L4Plan): Promise<L4Results> {
-  const netns = plan.context.network.name.b;
+  const netns = plan.path.b;
   const echo = new LoadServer(netns, "echo", [ECHO_PORT, DIRECT_ECHO_PORT]);
   const sink = new LoadServer(netns, "sink", [SINK_PORT, DIRECT_SINK_PORT]);
   const results = { samples: [] as Sample[], facts: {} as Record<string, PeerFacts>, failed: [] as string[] };
@@ -51,7 +58,7 @@ export function rotated<T>(list: readonly T[], by: number): readonly T[] {
 }
 
 interface Turn {
-  readonly peer: Peer;
+  readonly peer: UnstartedPeer;
   readonly round: number;
   readonly echo: LoadServer;
   readonly sink: LoadServer;
@@ -66,14 +73,14 @@ interface MutableResults {
 /** A peer that breaks down ends its own turn only. */
 async function measurePeer(plan: L4Plan, turn: Turn, results: MutableResults): Promise<void> {
   const { peer, round } = turn;
-  const { context, say } = plan;
+  const { path, say } = plan;
   let running: RunningPeer | undefined;
   try {
-    running = await peer.start(context);
-    await probe(context, running);
-    results.facts[peer.name] ??= { ...peer.facts, cipher: cipherOf(context, running) };
+    running = await peer.start();
+    await probe(path.a, running);
+    results.facts[peer.name] ??= { ...peer.facts, cipher: cipherOf(path.a, running) };
     for (const measure of plan.measures) {
-      const settings = { netns: context.network.name.a, seconds: plan.seconds, peer: running };
+      const settings = { netns: path.a, seconds: plan.seconds, peer: running };
       const measured = await runMeasure(measure, { ...settings, echo: turn.echo, sink: turn.sink });
       results.samples.push({ peer: peer.name, round, measure, ...measured });
       say(`round ${round}/${plan.rounds} ${peer.name} ${measure}: ${progress(measured)}`);
@@ -99,8 +106,8 @@ function progress({
 }
 
 /** Until a byte goes through and comes back. */
-async function probe({ network }: PeerContext, { echo }: RunningPeer): Promise<void> {
-  const client = new LoadClient(network.name.a, { kind: "probe", ...echo });
+async function probe(netns: string, { echo }: RunningPeer): Promise<void> {
+  const client = new LoadClient(netns, { kind: "probe", ...echo });
   try {
     await client.started();
   } finally {
@@ -108,6 +115,6 @@ async function probe({ network }: PeerContext, { echo }: RunningPeer): Promise<v
   }
 }
 
-function cipherOf({ network }: PeerContext, { tls }: RunningPeer): string {
-  return tls === undefined ? "-" : probeTls(network.name.a, tls);
+function cipherOf(netns: string, { tls }: RunningPeer): string {
+  return tls === undefined ? "-" : probeTls(netns, tls);
 }

@@ -8,7 +8,7 @@ const PROGRAM = join(import.meta.dirname, "tls-probe-main.ts");
 /** `TLSv1.3 TLS_AES_256_GCM_SHA384`; "unknown" when it does not answer. */
 export function probeTls(netns: string, { ip, port, certificatePath, keyPath, alpn = "" }: TlsProbe): string {
   const args = [
-    `--net=/run/netns/${netns}`,
+    `--net=${netns}`,
     process.execPath,
     PROGRAM,
     ip,

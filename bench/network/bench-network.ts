@@ -22,7 +22,8 @@ export const DIRECT_SINK_PORT = 6_102;
 export type Side = "a" | "b";
 
 export interface BenchNetwork {
-  readonly name: Readonly<Record<Side, string>>;
+  /** Paths of the namespaces. */
+  readonly path: Readonly<Record<Side, string>>;
   readonly netns: Readonly<Record<Side, Netns>>;
   readonly congestionControl: string;
   close(): void;
@@ -42,9 +43,9 @@ export function createBenchNetwork(wanted: string | undefined, directory: string
   const netns = { a: openNetns(`/run/netns/${name.a}`), b: openNetns(`/run/netns/${name.b}`) };
   join(name.a, name.b);
   addAddresses(name);
-  const congestionControl = tuneBoth(netns, wanted);
+  const congestionControl = tuneNamespaces([netns.a, netns.b], wanted);
   return {
-    name,
+    path: { a: `/run/netns/${name.a}`, b: `/run/netns/${name.b}` },
     netns,
     congestionControl,
     close: () => {
@@ -112,16 +113,20 @@ function addAddresses(name: Readonly<Record<Side, string>>): void {
   ipIn(name.b, "route", "add", "local", "default", "dev", "lo", "table", "100");
 }
 
-/** Many short connections need many ports: for every peer alike, and only inside. */
-function tuneBoth(netns: Readonly<Record<Side, Netns>>, wanted: string | undefined): string {
+/**
+ * Fixes the congestion control (the first choice that a namespace may make; returned) and gives many short connections
+ * enough ports: for every peer alike, and only inside.
+ */
+export function tuneNamespaces(namespaces: readonly Netns[], wanted: string | undefined): string {
   const choices = wanted === undefined ? CONGESTION_CONTROLS : [wanted];
-  const chosen = choices.find((name) => trySetting(netns.a, "tcp_congestion_control", name));
+  const chosen = choices.find((name) =>
+    namespaces.every((netns) => trySetting(netns, "tcp_congestion_control", name)),
+  );
   if (chosen === undefined)
     throw new Error(`congestion control ${choices.join(", ")} is not allowed in a namespace here`);
-  trySetting(netns.b, "tcp_congestion_control", chosen);
-  for (const ns of [netns.a, netns.b]) {
-    trySetting(ns, "tcp_tw_reuse", "1");
-    trySetting(ns, "ip_local_port_range", "32768 65535");
+  for (const netns of namespaces) {
+    trySetting(netns, "tcp_tw_reuse", "1");
+    trySetting(netns, "ip_local_port_range", "32768 65535");
   }
   return chosen;
 }

@@ -30,7 +30,7 @@ function start(context: PeerContext, pathA: string, pathB: string): RunningPeer 
   const run = (side: "a" | "b", command: string): ReturnType<typeof spawnIn> => {
     const log = openSync(join(directory, `given-${side}.log`), "a");
     const child = spawnIn({
-      netns: network.name[side],
+      netns: network.path[side],
       command,
       args: [],
       env: environment(context, side),

@@ -68,10 +68,18 @@ export interface ConnectionCounts {
   readonly b: number;
 }
 
-export interface Peer {
+interface NamedPeer {
   readonly name: string;
   /** Facts that need no run; `cipher` comes from a running pair. */
   readonly facts: Omit<PeerFacts, "cipher">;
+}
+
+/** Ready to be measured where it belongs. */
+export interface UnstartedPeer extends NamedPeer {
+  start(): Promise<RunningPeer>;
+}
+
+export interface Peer extends NamedPeer {
   /** Rejects when it cannot run. */
   start(context: PeerContext): Promise<RunningPeer>;
 }

@@ -151,7 +151,7 @@ function startSide(
   writeFileSync(configPath, kind.config(options, root, directory));
   const log = openSync(logPath, "a");
   const child = spawnIn({
-    netns: network.name[side],
+    netns: network.path[side],
     command: program.command,
     args: [...program.args, ...kind.args(configPath, directory)],
     env: program.env,

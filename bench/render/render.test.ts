@@ -23,6 +23,8 @@ function sample(peer: string, gibPerSecond: number, more: Partial<Sample> = {}):
 function input(samples: readonly Sample[], more: Partial<ReportInput> = {}): ReportInput {
   return {
     run: {
+      title: "A run",
+      ground: "Two namespaces",
       date: "2026-01-02",
       machine: "2 cores",
       kernel: "6.1",

@@ -12,6 +12,9 @@ import type { PeerFacts } from "../peers/peer.ts";
 import { ratioTo, type Row, rowsOf } from "../stats/summarize-samples.ts";
 
 export interface RunFacts {
+  readonly title: string;
+  /** Where it ran: how the two sides are joined. */
+  readonly ground: string;
   readonly date: string;
   readonly machine: string;
   readonly kernel: string;
@@ -50,15 +53,18 @@ export function makeReport(input: ReportInput): Report {
   const rowsByMeasure = new Map(measures.map((measure) => [measure, rowsOf(samples, measure, peers)]));
   const tables = measures.map((measure) => measureTable(measure, rowsByMeasure.get(measure) ?? []));
   return {
-    title: "L4 benchmark",
+    title: run.title,
     paragraphs: [
-      `${run.date}. ${run.machine}, Linux ${run.kernel}. Two network namespaces joined by a veth pair, ${run.congestionControl}; ` +
+      `${run.date}. ${run.machine}, Linux ${run.kernel}. ${run.ground}, ${run.congestionControl}; ` +
         `load, both proxies and the servers share all cores. ${run.rounds} interleaved rounds of ${run.seconds} s, medians. ` +
         "CPU is that of the proxies alone, A (client's side) and B (server's side) together. " +
-        `In brackets: ratio to ${REFERENCE_PEER} in the same run. "load" is the share of the machine that generator and servers took.`,
+        (peers.includes(REFERENCE_PEER) ? `In brackets: ratio to ${REFERENCE_PEER} in the same run. ` : "") +
+        `"load" is the share of the machine that generator and servers took.`,
       ...run.remarks,
     ],
-    tables: [factsTable(peers, facts), ...tables, goalsTable(rowsByMeasure, input.emptyZtunnelBytes)],
+    tables: [factsTable(peers, facts), ...tables, goalsTable(rowsByMeasure, input.emptyZtunnelBytes)].filter(
+      (table) => table.rows.length > 0,
+    ),
     notes: notesOf(input, [...rowsByMeasure.values()].flat()),
   };
 }

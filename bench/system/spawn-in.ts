@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 
 export interface SpawnOptions {
-  /** Name of the network namespace; this process's own without. */
+  /** Path of the network namespace; this process's own without. */
   readonly netns?: string;
   readonly command: string;
   readonly args: readonly string[];
@@ -16,7 +16,7 @@ export interface SpawnOptions {
 /** The child's pid is that of the command itself: the helpers before it replace themselves. */
 export function spawnIn(options: SpawnOptions): ChildProcess {
   const { netns, command, args, env = {}, stdio, cwd } = options;
-  const enter = netns === undefined ? [] : ["nsenter", `--net=/run/netns/${netns}`];
+  const enter = netns === undefined ? [] : ["nsenter", `--net=${netns}`];
   const [first = command, ...rest] = [...enter, "setpriv", "--pdeathsig", "KILL", command, ...args];
   return spawn(first, rest, { stdio, env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...env }, cwd });
 }
