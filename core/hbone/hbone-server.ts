@@ -35,6 +35,8 @@ export interface HboneServerOptions {
   readonly verifyPeer: (peer: X509Certificate) => PeerVerdict;
   /** Called once per CONNECT; an exception refuses it with 503. */
   readonly onConnect: (request: HboneRequest) => void;
+  /** A request that is no tunnel was answered with 400. */
+  readonly onBadRequest?: (reason: string) => void;
   readonly handshakeTimeoutMs?: number;
   /** End of our own certificate: past it no new stream is taken. */
   readonly notAfterMs?: number;
@@ -150,6 +152,7 @@ class ServerConnection implements HboneServerConnection {
         { peer: verdict.identity, reason: outcome.reason },
         "refused a request that is no tunnel",
       );
+      this.#options.onBadRequest?.(outcome.reason);
       stream.sendHeaders([statusField(400)], true);
       stream.reset(ErrorCode.NO_ERROR);
       return;

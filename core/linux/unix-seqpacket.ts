@@ -12,7 +12,6 @@ import { errnoName, isErrno, SystemCallError } from "./system-call-error.ts";
 
 export type { FdMessage } from "./fd-passing.ts";
 export type { PeerCredentials } from "./peer-credentials.ts";
-export { peerCredentials, peerPidfd } from "./peer-credentials.ts";
 
 export interface SeqpacketConnection {
   readonly peer: PeerCredentials;

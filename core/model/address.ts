@@ -1,5 +1,5 @@
 /** Pure. Where something can be reached, in the terms of workload discovery. */
-import { type Cidr, formatCidr } from "../net/cidr.ts";
+import type { Cidr } from "../net/cidr.ts";
 import type { IpAddress } from "../net/ip.ts";
 
 /** A single address on a named network; the default network is the empty string. */
@@ -30,8 +30,4 @@ export interface GatewayAddress {
 /** Index key `network/ip`, also the alias form of on-demand xDS. */
 export function networkAddressKey(address: NetworkAddress): string {
   return `${address.network}/${address.ip}`;
-}
-
-export function networkCidrKey(block: NetworkCidr): string {
-  return `${block.network}/${formatCidr(block.cidr)}`;
 }

@@ -31,9 +31,6 @@ export const ROOT_CERT_CONFIGMAP = "istio-ca-root-cert";
 
 export const LABEL_DATAPLANE_MODE = "istio.io/dataplane-mode";
 export const LABEL_USE_WAYPOINT = "istio.io/use-waypoint";
-export const LABEL_USE_WAYPOINT_NAMESPACE = "istio.io/use-waypoint-namespace";
-export const LABEL_WAYPOINT_FOR = "istio.io/waypoint-for";
-export const LABEL_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name";
 export const LABEL_CANONICAL_NAME = "service.istio.io/canonical-name";
 export const LABEL_CANONICAL_REVISION = "service.istio.io/canonical-revision";
 export const ANNOTATION_REDIRECTION = "ambient.istio.io/redirection";

@@ -1,6 +1,6 @@
 /** The announcer against ztunnels that speak over real sockets, well and badly. */
 import assert from "node:assert/strict";
-import { mkdtempSync, openSync, closeSync, readlinkSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, mkdtempSync, openSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -115,6 +115,14 @@ test("a pod that ztunnel cannot serve is reported, and the connection lives on",
   assert.deepEqual(await server.add(ADD, netnsFd), { kind: "failed", error: "port 15008 is taken" });
   assert.equal(server.connected, 1);
   client.close();
+  server.close();
+});
+
+test("the socket is root's alone, in a directory of root alone, whatever it was before", () => {
+  chmodSync(folder, 0o755);
+  const { server, path } = listen();
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(statSync(folder).mode & 0o777, 0o700);
   server.close();
 });
 

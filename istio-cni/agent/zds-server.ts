@@ -3,6 +3,8 @@
  * upgrade: new pods go to the newest, deletions to all. One message in flight per connection; an answer that does not
  * come in time closes it, since answers carry no id and a late one would be taken for the next.
  */
+import { chmodSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { type Clock, systemClock } from "#core/base/clock.ts";
 import { deadline } from "#core/base/abort.ts";
 import {
@@ -76,6 +78,9 @@ export class ZdsServer {
   }
 
   listen(): void {
+    const directory = dirname(this.#deps.path);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    chmodSync(directory, 0o700); // the kubelet makes it for everybody
     const options = { path: this.#deps.path, maxBytes: MAX_ZDS_MESSAGE_BYTES };
     this.#listener = listenSeqpacket(options, (connection) => this.#accept(connection));
   }

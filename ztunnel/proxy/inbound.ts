@@ -12,11 +12,13 @@ import {
   type PeerVerdict,
   serveHbone,
 } from "#core/hbone/hbone-server.ts";
+import { HTTP2_PEER_BROKE_RULES } from "#core/http2/http2-errors.ts";
 import { relay } from "#core/hbone/relay.ts";
 import type { WorkloadCertificate } from "#core/identity/certificate.ts";
 import { serverContext } from "#core/identity/tls-options.ts";
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
+import { AmbitError } from "#core/runtime/errors.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { ActiveConnection } from "./active-connection.ts";
 import { workloadBaggage } from "./baggage-fields.ts";
@@ -89,6 +91,7 @@ export class InboundProxy {
         if (verdict.kind === "refused") refusal.reason = verdict.reason;
         return verdict;
       },
+      onBadRequest: () => deps.metrics.tunnelViolation(),
       onConnect: (request) =>
         spawn(deps.log, "inbound-connect", () => serveConnect(this.#context, request, certificate)),
     });
@@ -100,8 +103,10 @@ export class InboundProxy {
     const error = await connection.done;
     signal.removeEventListener("abort", close);
     this.#connections.delete(connection);
+    if (isViolation(error)) this.#reportViolation(handle, connection, error);
     // A tunnel that never came up carried no connection: this is its only trace.
     if (connection.peerIdentity === undefined) {
+      deps.metrics.tunnelRefused();
       this.#logRefusal(
         handle,
         "identity-mismatch",
@@ -109,6 +114,20 @@ export class InboundProxy {
         "I2",
       );
     }
+  }
+
+  #reportViolation(handle: Handle, { peerIdentity }: HboneServerConnection, error: Error): void {
+    const { deps, pod } = this.#context;
+    deps.metrics.tunnelViolation();
+    deps.log.warn(
+      {
+        pod: `${pod.namespace}/${pod.name}`,
+        peer: peerIdentity,
+        source: handle.remote.ip,
+        error: error.message,
+      },
+      "tunnel ended: its peer broke the protocol",
+    );
   }
 
   /** I1: the pod's own certificate, bounded; without it nobody is let in. */
@@ -205,6 +224,10 @@ async function connectSteps(
   const stream = request.accept([["baggage", formatBaggage(workloadBaggage(workload))]]); // I8
   await active.relay(relay(upstream, stream), "server"); // I9
   return undefined;
+}
+
+function isViolation(error: Error | undefined): error is AmbitError {
+  return error instanceof AmbitError && error.code === HTTP2_PEER_BROKE_RULES;
 }
 
 function refuse(active: ActiveConnection, reason: Reason, error?: string): Reason {

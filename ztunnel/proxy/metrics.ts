@@ -77,6 +77,8 @@ export class ProxyMetrics {
   #handshakesRefused = 0;
   #connectionsRefused = 0;
   #goneBeforeAccept = 0;
+  #tunnelsRefused = 0;
+  #tunnelViolations = 0;
 
   opened(subject: MetricSubject): void {
     this.#open[subject.reporter]++;
@@ -102,6 +104,16 @@ export class ProxyMetrics {
 
   goneBeforeAccept(): void {
     this.#goneBeforeAccept++;
+  }
+
+  /** The TLS handshake or the peer's certificate was no good. */
+  tunnelRefused(): void {
+    this.#tunnelsRefused++;
+  }
+
+  /** A peer with a good certificate sent what HTTP/2 or HBONE forbids. */
+  tunnelViolation(): void {
+    this.#tunnelViolations++;
   }
 
   /** Adds the metrics to a registry; values are read at each scrape. */
@@ -146,6 +158,22 @@ export class ProxyMetrics {
         help: "Connections that their client reset before they were accepted",
       },
       () => this.#goneBeforeAccept,
+    );
+    counter(
+      registry,
+      {
+        name: "ambit_tunnels_refused_total",
+        help: "Tunnels refused: no TLS, or a certificate that is not accepted",
+      },
+      () => this.#tunnelsRefused,
+    );
+    counter(
+      registry,
+      {
+        name: "ambit_tunnel_violations_total",
+        help: "Malformed requests and broken protocol rules in tunnels of accepted peers",
+      },
+      () => this.#tunnelViolations,
     );
   }
 

@@ -1,13 +1,17 @@
 /** What a peer may try on a pod's tunnel port: each is refused, logged once, and disturbs nobody else. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect as http2Connect } from "node:http2";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { connect as tlsConnect } from "node:tls";
 import { chooseBackend } from "#core/handle/choose-handle.ts";
 import { parseTarget } from "#core/hbone/connect-request.ts";
 import { HbonePool } from "#core/hbone/hbone-pool.ts";
 import { relay } from "#core/hbone/relay.ts";
 import type { WorkloadCertificate } from "#core/identity/certificate.ts";
 import { createFileCa } from "#core/identity/file-ca.ts";
+import { clientContext, HBONE_ALPN } from "#core/identity/tls-options.ts";
 import { spiffeId } from "#core/model/spiffe-id.ts";
 import { HBONE_PORT } from "#core/model/well-known.ts";
 import { describeError } from "#core/runtime/errors.ts";
@@ -130,6 +134,7 @@ test("a certificate of another root is refused in the handshake", limits, () =>
     const line = await eventually("a line", () => node.access()[0]);
     assert.equal(line["src.identity"], undefined);
     assert.equal(line["stage"], "I2");
+    assert.match(await node.scrape(), /ambit_tunnels_refused_total 1/);
   }),
 );
 
@@ -143,17 +148,20 @@ test("an identity of another trust domain under our root is refused", limits, ()
     assert.notEqual(await attempt(`${pod.address}:${server.port}`, stranger), "accepted");
     const line = await eventually("a line", () => node.access()[0]);
     assert.match(String(line["error"]), /trust domain|evil/);
+    assert.match(await node.scrape(), /ambit_tunnels_refused_total 1/);
   }),
 );
 
 test("plaintext on the tunnel port gets nothing", limits, () =>
-  withPod(async ({ mesh, pod, attacker, server }) => {
+  withPod(async ({ mesh, node, pod, attacker, server }) => {
     const port = mesh.ports.get(`${pod.address}:${HBONE_PORT}`) ?? 0;
     const app = client({ host: pod.address, port, from: attacker.address });
     app.socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
     const { received } = await app.outcome;
     assert.ok(!received.includes("HTTP"));
     assert.equal(server.clients.length, 0);
+    await eventually("a line", () => node.access()[0]);
+    assert.match(await node.scrape(), /ambit_tunnels_refused_total 1/);
   }),
 );
 
@@ -168,5 +176,82 @@ test("one source's silent handshakes do not keep others out", limits, () =>
     assert.equal(await attempt(`${pod.address}:${server.port}`), "accepted");
     assert.match(await node.scrape(), /ambit_handshakes_refused_total 24/);
     for (const socket of silent) socket.destroy();
+  }),
+);
+
+/** After a good handshake: bytes on the tunnel, and what the other end still said until it closed. */
+function insideTunnel(s: Setting, bytes: Uint8Array): Promise<void> {
+  const { pod, mesh, attacker } = s;
+  const certificate = mesh.ca.issueNow(identityOf(attacker));
+  return new Promise((resolve) => {
+    const socket = tlsConnect({
+      host: pod.address,
+      port: mesh.ports.get(`${pod.address}:${HBONE_PORT}`) ?? 0,
+      secureContext: clientContext(certificate),
+      ALPNProtocols: [...HBONE_ALPN],
+      checkServerIdentity: () => undefined,
+    });
+    socket.on("secureConnect", () => socket.write(bytes));
+    socket.on("error", () => undefined).on("close", () => resolve());
+    socket.resume();
+  });
+}
+
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const frame = (type: number, flags: number, stream: number, payload: readonly number[]): Buffer => {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.set([type, flags], 3);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, Buffer.from(payload)]);
+};
+const settings = frame(4, 0, 0, []);
+const violations: readonly (readonly [string, Uint8Array])[] = [
+  ["a preface of HTTP/1", Buffer.from("GET / HTTP/1.1\r\nhost: x\r\n\r\n")],
+  ["DATA before SETTINGS", Buffer.concat([preface, frame(0, 0, 1, [1])])],
+  [
+    "a header block that is no HPACK",
+    Buffer.concat([preface, settings, frame(1, 5, 1, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff])]),
+  ],
+  ["DATA on a stream that nobody opened", Buffer.concat([preface, settings, frame(0, 0, 9, [1])])],
+];
+for (const [name, bytes] of violations) {
+  test(`${name} inside an accepted tunnel ends it, with one line and a count`, limits, () =>
+    withPod(async (setting) => {
+      await insideTunnel(setting, bytes);
+      const said = await eventually("a count", async () => {
+        const text = await setting.node.scrape();
+        return text.includes("ambit_tunnel_violations_total 1") ? text : undefined;
+      });
+      assert.match(said, /ambit_tunnels_refused_total 0/);
+      assert.equal(setting.server.clients.length, 0);
+    }),
+  );
+}
+
+test("a request that is no tunnel is answered 400, counted, and the tunnel lives on", limits, () =>
+  withPod(async (setting) => {
+    const { node, pod, mesh, attacker } = setting;
+    const session = http2Connect("https://tunnel", {
+      createConnection: () =>
+        tlsConnect({
+          host: pod.address,
+          port: mesh.ports.get(`${pod.address}:${HBONE_PORT}`) ?? 0,
+          secureContext: clientContext(mesh.ca.issueNow(identityOf(attacker))),
+          ALPNProtocols: [...HBONE_ALPN],
+          checkServerIdentity: () => undefined,
+        }),
+    });
+    for (const headers of [
+      { ":method": "GET", ":path": "/" },
+      { ":method": "CONNECT", ":authority": "no-port" },
+    ]) {
+      const stream = session.request(headers);
+      stream.on("error", () => undefined);
+      const [answer] = (await once(stream, "response")) as [Record<string, unknown>];
+      assert.equal(answer[":status"], 400);
+    }
+    assert.match(await node.scrape(), /ambit_tunnel_violations_total 2/);
+    session.destroy();
   }),
 );

@@ -3,7 +3,7 @@
  * event; a stream with bookmarks carries one every 15 s, since clients take 30 silent seconds for a dead connection.
  */
 import type { ServerResponse } from "node:http";
-import { type ApiObject, type JsonMap, isRecord } from "../object.ts";
+import type { ApiObject, JsonMap } from "../object.ts";
 import { apiVersionOf, type Resource } from "../registry/resource.ts";
 import type { RestDeps } from "../rest/context.ts";
 import { matchingEntries } from "../rest/list.ts";
@@ -171,8 +171,4 @@ class EventEncoder {
 export function storedJson(resource: Resource, stored: StoredObject): string {
   const asked = inVersion(resource, stored.object);
   return asked === stored.object ? stored.json : JSON.stringify(asked);
-}
-
-export function isStatus(value: unknown): boolean {
-  return isRecord(value) && value["kind"] === "Status";
 }
