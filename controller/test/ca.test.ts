@@ -300,6 +300,12 @@ const refusals: readonly Refusal[] = [
     why: /mesh itself/,
   },
   {
+    name: "for the node agent's account",
+    ask: () => as("spiffe://cluster.local/ns/istio-system/sa/istio-cni"),
+    code: status.UNAUTHENTICATED,
+    why: /mesh itself/,
+  },
+  {
     name: "for a mirror pod's account",
     ask: () => withPod(1, "mirror", { annotations: { "kubernetes.io/config.mirror": "x" } }),
     code: status.UNAUTHENTICATED,
@@ -408,7 +414,11 @@ for (const { name, ask: options, code, why } of refusals) {
     );
     assert.equal(error.code, code, error.message);
     assert.doesNotMatch(error.details, /eligible|node-|uid|shop/, "the caller learns nothing");
-    if (name !== "that is too large") assert.match(h.log.slice(before).join(""), why);
+    if (name === "that is too large") return; // gRPC itself does not read it
+    const audit = h.log.slice(before).filter((line) => line.includes("certificate refused"));
+    assert.equal(audit.length, 1, "one line for the operator");
+    assert.match(audit.join(""), why);
+    assert.doesNotMatch(audit.join(""), /eyJ|Bearer|PRIVATE KEY|BEGIN/, "no secret in it");
   });
 }
 

@@ -30,11 +30,7 @@ export interface AgentConfig {
   readonly logLevel: LogLevel;
 }
 
-const LEVELS: readonly string[] = ["trace", "debug", "info", "warn", "error"];
-
 export function parseAgentConfig(env: EnvReader): Parsed<AgentConfig> {
-  const attachment = env.string("AMBIT_CAPTURE", { default: "auto", help: "auto, tcx or clsact" });
-  const level = env.string("LOG_LEVEL", { default: "info", help: "trace, debug, info, warn or error" });
   return env.collect({
     nodeName: env.string("NODE_NAME", { help: "the node whose pods this agent serves" }),
     podName: env.string("POD_NAME", { help: "this pod" }),
@@ -63,7 +59,11 @@ export function parseAgentConfig(env: EnvReader): Parsed<AgentConfig> {
     bpffsDir: env.string("BPFFS_DIR", { default: "/sys/fs/bpf", help: "mounted bpffs of the node" }),
     kubeconfig: env.string("KUBECONFIG", { default: "", help: "empty: the pod's service account" }),
     kubeletCgroup: env.string("KUBELET_CGROUP", { default: "", help: "cgroup v2 directory of the kubelet" }),
-    attachment: attachment === "tcx" || attachment === "clsact" ? attachment : ("auto" as const),
+    attachment: env.choice("AMBIT_CAPTURE", {
+      default: "auto",
+      choices: ["auto", "tcx", "clsact"],
+      help: "auto, tcx or clsact",
+    }),
     drainMs: env.durationMs("UNENROL_DRAIN", {
       default: 60_000,
       help: "time for captured connections to end",
@@ -78,6 +78,10 @@ export function parseAgentConfig(env: EnvReader): Parsed<AgentConfig> {
     }),
     healthPort: env.port("AMBIT_AGENT_HEALTH_PORT", { default: 8_000, help: "healthz and readyz" }),
     metricsPort: env.port("AMBIT_AGENT_METRICS_PORT", { default: 15_014, help: "Prometheus metrics" }),
-    logLevel: LEVELS.includes(level) ? (level as LogLevel) : "info",
+    logLevel: env.choice<LogLevel>("LOG_LEVEL", {
+      default: "info",
+      choices: ["trace", "debug", "info", "warn", "error"],
+      help: "trace, debug, info, warn or error",
+    }),
   });
 }
