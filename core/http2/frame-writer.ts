@@ -7,7 +7,7 @@ import type { Handle } from "../handle/handle.ts";
 import { Flag, FRAME_HEADER_BYTES, FrameType, PREFACE } from "./frame-types.ts";
 
 const KIB = 1024;
-const SIZES = [4 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB, 4096 * KIB] as const;
+const SIZES = [4 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB, 2048 * KIB, 4096 * KIB] as const;
 const POOLS: readonly BufferPool[] = SIZES.map(
   (size) => new BufferPool(size, Math.min(64, (8 * 1024 * KIB) / size)),
 );

@@ -6,11 +6,14 @@ import type { FrameWriter } from "./frame-writer.ts";
 import type { Http2Stream } from "./http2-stream.ts";
 import { MAX_WINDOW_SIZE } from "./settings.ts";
 
-/** Readers are paused above, resumed below: bounds both memory and the delay of everyone else's bytes. */
+/**
+ * What may gather behind the write in flight: readers are paused above, resumed below. Bounds both memory and the delay
+ * of everyone else's bytes.
+ */
 const OUTPUT_HIGH = 512 * 1024;
 const OUTPUT_LOW = 256 * 1024;
-/** No write goes beyond this, however large. */
-const OUTPUT_MAX = 768 * 1024;
+/** No write goes beyond this, however large. Room for one read of each of several streams: what does not fit is copied. */
+const OUTPUT_MAX = 2 * 1024 * 1024 - 64 * 1024;
 /** Room that a stream without fresh credit leaves to others, see `#cap`. */
 const CAP_SLACK = 64 * 1024;
 const STALE_CREDIT_MS = 1_000;
@@ -61,7 +64,7 @@ export class SendQueue {
       this.#block(stream);
       return "pause";
     }
-    if (this.#writer.queuedBytes < OUTPUT_HIGH || !this.#writer.isWriting) return "more";
+    if (this.#writer.pendingBytes < OUTPUT_HIGH || !this.#writer.isWriting) return "more";
     stream.blocked = "output";
     this.#ready.push(stream);
     return "pause";
@@ -116,7 +119,7 @@ export class SendQueue {
 
   /** Lets waiting streams go on, in their order, while there is room. */
   pump(): void {
-    while (this.#ready.length > 0 && this.#writer.queuedBytes < OUTPUT_HIGH) {
+    while (this.#ready.length > 0 && this.#writer.pendingBytes < OUTPUT_HIGH) {
       const stream = this.#ready.shift();
       if (stream !== undefined && !stream.closed) this.#resume(stream);
     }
