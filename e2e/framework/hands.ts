@@ -6,6 +6,7 @@ import { PassThrough } from "node:stream";
 import { Exec, KubeConfig, type V1Status } from "@kubernetes/client-node";
 import type * as Net from "node:net";
 import type * as Http from "node:http";
+import type * as Http2 from "node:http2";
 import type * as Tls from "node:tls";
 import type * as Fs from "node:fs";
 import type * as Os from "node:os";
@@ -15,6 +16,7 @@ import type { PodName } from "./pod-exec.ts";
 export interface Hands {
   readonly net: typeof Net;
   readonly http: typeof Http;
+  readonly http2: typeof Http2;
   readonly tls: typeof Tls;
   readonly fs: typeof Fs;
   readonly os: typeof Os;
@@ -27,9 +29,9 @@ export interface Hands {
 
 /** The program in the pod. Errors travel as their code (or message). */
 const PROGRAM = `
-import net from "node:net"; import http from "node:http"; import tls from "node:tls"; import fs from "node:fs"; import os from "node:os";
+import net from "node:net"; import http from "node:http"; import http2 from "node:http2"; import tls from "node:tls"; import fs from "node:fs"; import os from "node:os";
 import { createInterface } from "node:readline"; import { setTimeout as sleep } from "node:timers/promises";
-const world = { net, http, tls, fs, os, sockets: {}, servers: {}, notes: {}, sleep };
+const world = { net, http, http2, tls, fs, os, sockets: {}, servers: {}, notes: {}, sleep };
 process.on("uncaughtException", (e) => process.stderr.write("uncaught " + e.stack + "\\n"));
 const say = (o) => process.stdout.write(JSON.stringify(o) + "\\n");
 for await (const line of createInterface({ input: process.stdin })) {

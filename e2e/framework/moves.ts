@@ -182,3 +182,66 @@ export function post(world: Hands, url: string): Promise<number> {
     request.end();
   });
 }
+
+export interface TlsCredentials {
+  readonly ca: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/**
+ * Speaks to an HBONE port: `refused CODE` when no HTTP/2 frame came back, else the status of a CONNECT to `authority`
+ * (`violation CODE` when the stream was reset instead).
+ */
+export function knock(
+  world: Hands,
+  target: { readonly host: string; readonly port: number; readonly authority: string },
+  credentials: TlsCredentials,
+): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = world.tls.connect({
+      host: target.host,
+      port: target.port,
+      ALPNProtocols: ["h2"],
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+      ...credentials,
+    });
+    socket.setTimeout(8_000, () => socket.destroy(Object.assign(new Error("timeout"), { code: "TIMEOUT" })));
+    const done = (text: string): void => {
+      resolve(text);
+      socket.destroy();
+    };
+    socket.on("error", (error: NodeJS.ErrnoException) => done(`refused ${error.code ?? error.message}`));
+    socket.on("close", () => done("refused CLOSED"));
+    socket.on("secureConnect", () => {
+      const session = world.http2.connect("https://hbone", { createConnection: () => socket });
+      session.on("error", (error: NodeJS.ErrnoException) => done(`refused ${error.code ?? error.message}`));
+      session.on("remoteSettings", () => {
+        const stream = session.request({ ":method": "CONNECT", ":authority": target.authority });
+        stream.on("response", (headers) => done(String(headers[":status"])));
+        stream.on("error", (error: NodeJS.ErrnoException) =>
+          done(`violation ${error.code ?? error.message}`),
+        );
+      });
+    });
+  });
+}
+
+/** Writes bytes and gives what came back until the end, as Latin-1. */
+export function tell(world: Hands, host: string, port: number, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = world.net.connect({ host, port });
+    let heard = "";
+    socket.setTimeout(8_000, () => socket.destroy(Object.assign(new Error("timeout"), { code: "TIMEOUT" })));
+    socket.on("connect", () => socket.write(text));
+    socket.on("data", (bytes) => (heard += bytes.toString("latin1")));
+    socket.on("error", (error: NodeJS.ErrnoException) => resolve(`${heard}|${error.code ?? error.message}`));
+    socket.on("close", () => resolve(`${heard}|end`));
+  });
+}
+
+/** Stops a server; its connections stay. */
+export function stopServing(world: Hands, name: string): void {
+  world.servers[name]?.close();
+}

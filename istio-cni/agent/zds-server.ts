@@ -64,17 +64,43 @@ interface Client {
   turn: Promise<unknown>;
 }
 
+/** At most `limit` in one second. */
+class PerSecond {
+  readonly #clock: Clock;
+  readonly #limit: number;
+  #windowStartMs = 0;
+  #count = 0;
+
+  constructor(clock: Clock, limit: number) {
+    this.#clock = clock;
+    this.#limit = limit;
+  }
+
+  take(): boolean {
+    const now = this.#clock.monotonicMs();
+    if (now - this.#windowStartMs >= 1_000) {
+      this.#windowStartMs = now;
+      this.#count = 0;
+    }
+    this.#count++;
+    return this.#count <= this.#limit;
+  }
+}
+
 export class ZdsServer {
   readonly #deps: ZdsServerDeps;
   readonly #clock: Clock;
   readonly #clients: Client[] = [];
   #listener: SeqpacketListener | undefined;
   #nextId = 1;
-  #accepted = { windowStartMs: 0, count: 0 };
+  readonly #accepts: PerSecond;
+  readonly #refusalLines: PerSecond;
 
   constructor(deps: ZdsServerDeps) {
     this.#deps = deps;
     this.#clock = deps.clock ?? systemClock;
+    this.#accepts = new PerSecond(this.#clock, ACCEPTS_PER_SECOND);
+    this.#refusalLines = new PerSecond(this.#clock, ACCEPTS_PER_SECOND);
   }
 
   listen(): void {
@@ -111,24 +137,20 @@ export class ZdsServer {
   }
 
   #accept(connection: SeqpacketConnection): void {
-    const refusal = this.#rateLimit() ?? this.#deps.judgePeer(connection);
+    // Strangers are judged first: however often they knock, they use up nothing that ztunnel needs.
+    const stranger = this.#deps.judgePeer(connection);
+    const refusal = stranger ?? (this.#accepts.take() ? undefined : "too many connections in one second");
     if (refusal !== undefined) {
-      this.#deps.log.warn(
-        { pid: connection.peer.pid, uid: connection.peer.uid, reason: refusal },
-        "zds client refused",
-      );
+      if (this.#refusalLines.take())
+        this.#deps.log.warn(
+          { pid: connection.peer.pid, uid: connection.peer.uid, reason: refusal },
+          "zds client refused",
+        );
       this.#deps.refusals.count("zds-client");
       connection.close();
       return;
     }
     spawn(this.#deps.log, "zds-client", () => this.#serve(connection));
-  }
-
-  #rateLimit(): string | undefined {
-    const now = this.#clock.monotonicMs();
-    if (now - this.#accepted.windowStartMs >= 1_000) this.#accepted = { windowStartMs: now, count: 0 };
-    this.#accepted.count++;
-    return this.#accepted.count > ACCEPTS_PER_SECOND ? "too many connections in one second" : undefined;
   }
 
   async #serve(connection: SeqpacketConnection): Promise<void> {

@@ -121,8 +121,9 @@ export class ContainerLoop {
       attempt: this.#restarts,
       ...prepared,
     });
-    const startedAt = new Date(context.clock.nowMs()).toISOString();
     this.#running = running;
+    await running.started;
+    const startedAt = new Date(context.clock.nowMs()).toISOString();
     this.#event({ type: "Normal", reason: "Started", message: `Started container ${container.name}` });
     this.#set(
       { running: { startedAt } },

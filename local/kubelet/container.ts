@@ -35,6 +35,8 @@ export interface ContainerExit {
 
 export interface RunningContainer {
   readonly id: string;
+  /** Resolves when its process exists, so that commands can be run beside it; also when it will never exist. */
+  readonly started: Promise<void>;
   readonly exited: Promise<ContainerExit>;
   /** SIGTERM, then after `graceMs` the whole group is killed. Resolves when it is gone. */
   stop(graceMs: number): Promise<void>;
@@ -97,6 +99,7 @@ export function startContainer(start: ContainerStart): RunningContainer {
     );
   return {
     id: `${sandbox.id.slice(0, 40)}-${container.name}-${attempt}`,
+    started: Promise.race([untilStarted(context, pidFile), exited.then(() => undefined)]),
     exited,
     stop: async (graceMs) => {
       await untilStarted(context, pidFile);
