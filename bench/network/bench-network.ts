@@ -33,29 +33,41 @@ export interface BenchNetwork {
 export const CONGESTION_CONTROLS: readonly string[] = ["cubic", "reno"];
 const PREFIX = "ambit-bench";
 
-/** `directory` is removed together with the namespaces. */
+/** `directory` is removed together with the namespaces; also when this throws. */
 export function createBenchNetwork(wanted: string | undefined, directory: string): BenchNetwork {
   removeLeftovers();
   const name = { a: `${PREFIX}${process.pid}-a`, b: `${PREFIX}${process.pid}-b` };
   const janitor = startJanitor([name.a, name.b], directory);
+  const removeNames = (): void => {
+    deleteNamedNetns(name.a);
+    deleteNamedNetns(name.b);
+    janitor.stdin?.end();
+  };
+  try {
+    return build(name, wanted, removeNames);
+  } catch (error) {
+    removeNames();
+    throw error;
+  }
+}
+
+function build(
+  name: Readonly<Record<Side, string>>,
+  wanted: string | undefined,
+  removeNames: () => void,
+): BenchNetwork {
   createNamedNetns(name.a);
   createNamedNetns(name.b);
-  const netns = { a: openNetns(`/run/netns/${name.a}`), b: openNetns(`/run/netns/${name.b}`) };
+  const path = { a: `/run/netns/${name.a}`, b: `/run/netns/${name.b}` };
+  const netns = { a: openNetns(path.a), b: openNetns(path.b) };
+  const close = (): void => {
+    netns.a.close();
+    netns.b.close();
+    removeNames();
+  };
   join(name.a, name.b);
   addAddresses(name);
-  const congestionControl = tuneNamespaces([netns.a, netns.b], wanted);
-  return {
-    path: { a: `/run/netns/${name.a}`, b: `/run/netns/${name.b}` },
-    netns,
-    congestionControl,
-    close: () => {
-      netns.a.close();
-      netns.b.close();
-      deleteNamedNetns(name.a);
-      deleteNamedNetns(name.b);
-      janitor.stdin?.end();
-    },
-  };
+  return { path, netns, congestionControl: tuneNamespaces([netns.a, netns.b], wanted), close };
 }
 
 /** Namespaces of runs whose process and janitor are both gone. */

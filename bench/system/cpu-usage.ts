@@ -59,9 +59,9 @@ export function residentBytes(pids: readonly number[]): number {
   return sum(pids, (pid) => parseResidentBytes(readFileSync(`/proc/${pid}/statm`, "utf8")));
 }
 
-/** The processes and all that descend from them now. */
+/** The processes and all that descend from them now, each once. */
 export function withChildren(pids: readonly number[]): readonly number[] {
-  return pids.flatMap((pid) => [pid, ...withChildren(childrenOf(pid))]);
+  return [...new Set(pids.flatMap((pid) => [pid, ...withChildren(childrenOf(pid))]))];
 }
 
 function childrenOf(pid: number): readonly number[] {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { test } from "node:test";
 import {
   cpuSeconds,
+  withChildren,
   parseProcessCpu,
   parseResidentBytes,
   parseStolenSeconds,
@@ -22,6 +24,17 @@ test("memory and stolen time in bytes and seconds", () => {
 test("a process that is gone counts as nothing, this one as something", () => {
   assert.equal(cpuSeconds([2 ** 30]), 0);
   assert.ok(residentBytes([process.pid]) > 0);
+});
+
+test("a process that is named beside its parent counts once", () => {
+  const child = spawn("sleep", ["30"], { stdio: "ignore" });
+  try {
+    const pids = withChildren([process.pid, child.pid ?? 0, process.pid]);
+    assert.equal(pids.filter((pid) => pid === child.pid).length, 1);
+    assert.equal(pids.filter((pid) => pid === process.pid).length, 1);
+  } finally {
+    child.kill("SIGKILL");
+  }
 });
 
 test("what is neither proxy nor load is foreign, as a share of the machine", () => {
