@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import test from "node:test";
-import { configPage } from "../tools/reference/config-page.ts";
-import { errorsPage } from "../tools/reference/errors-page.ts";
-import { metricsPage } from "../tools/reference/metrics-page.ts";
-import { productSources } from "../tools/reference/sources.ts";
+import { configPage } from "#tools/reference/config-page.ts";
+import { errorsPage } from "#tools/reference/errors-page.ts";
+import { metricsPage } from "#tools/reference/metrics-page.ts";
+import { productSources } from "#tools/reference/sources.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 process.chdir(ROOT);
@@ -22,7 +22,9 @@ const manifest = JSON.parse(readFileSync("package.json", "utf8")) as Manifest;
 const documents = [
   ...globSync("*.md"),
   ...globSync("docs/**/*.md"),
-  ...globSync("{core,ztunnel,waypoint,istio-cni,controller,cli,local,e2e,bench,test,tools}/**/*.md"),
+  ...globSync(
+    "{core,ztunnel,waypoint,istio-cni,controller,cli,local,e2e,bench,test,tools,deploy,crds}/**/*.md",
+  ),
 ].toSorted();
 const TOP =
   /^(?:core|ztunnel|waypoint|istio-cni|controller|cli|local|e2e|bench|test|tools|docs|crds|deploy)\/[\w./*{},-]*$/;
