@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { buildAll } from "#tools/build.ts";
 import { createBenchNetwork } from "../network/bench-network.ts";
 import { type BenchOptions, chosen, PEER_NAMES } from "../options.ts";
 import { ambitPeers, emptyZtunnelBytes } from "../peers/ambit.ts";
@@ -29,6 +30,7 @@ export async function runSockets(options: BenchOptions, say: (text: string) => v
   process.once("SIGINT", interrupted);
   process.once("SIGTERM", interrupted);
   try {
+    await buildAll(["ztunnel"]); // never an old one
     const { peers, remarks } = peersOf(options, say);
     const measures = chosen(MEASURES, options.only);
     const certificates = writePeerCertificates(join(directory, "certificates"));
