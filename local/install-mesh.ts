@@ -3,24 +3,39 @@ import { join } from "node:path";
 import { jsonList, jsonNumber, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
+import { probeKernel } from "#istio-cni/capture/kernel-probe.ts";
 import { applyManifest, type Manifest, readManifests } from "./manifests.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const READY_TIMEOUT_MS = 90_000;
 const LOOK_EVERY_MS = 200;
 
-/** `adjust` may change each manifest before it is applied. Throws `MESH_NOT_READY` with what each pod is waiting for. */
+/**
+ * `adjust` may change each manifest before it is applied. Throws `CAPTURE_UNSUPPORTED` when the kernel cannot do it, and
+ * `MESH_NOT_READY` with what each pod is waiting for.
+ */
 export async function installMesh(
   client: KubeClient,
   progress: (line: string) => void,
   adjust: (manifest: Manifest) => Manifest = (manifest) => manifest,
 ): Promise<void> {
+  assertKernel();
   progress("applying the CRDs and manifests of the mesh");
   for (const folder of ["crds", "deploy"]) {
     for (const manifest of readManifests(join(ROOT, folder))) await applyManifest(client, adjust(manifest));
   }
   progress("waiting until controller, agents and ztunnels are Ready");
   await untilReady(client);
+}
+
+/** The agents would find out as well, but only in their logs. */
+function assertKernel(): void {
+  const kernel = probeKernel();
+  if (kernel.kind === "usable") return;
+  throw new AmbitError(
+    "CAPTURE_UNSUPPORTED",
+    `this kernel cannot capture (Linux 5.17 or later with BPF is needed, and root): ${kernel.message}`,
+  );
 }
 
 async function untilReady(client: KubeClient): Promise<void> {

@@ -18,8 +18,9 @@ async function main(): Promise<number> {
   const progress = (line: string): void => say(`  ... ${line}`);
   const cluster = await clusterUp({ id: "start", nodes: 2, log, progress });
   const { promise: interrupted, resolve } = Promise.withResolvers<void>();
-  process.once("SIGINT", resolve);
-  process.once("SIGTERM", resolve);
+  // Not `once`: a terminal and npm both send Ctrl-C on, and the second must not cut the tear-down short.
+  process.on("SIGINT", resolve);
+  process.on("SIGTERM", resolve);
   try {
     const client = loadKubeClient(cluster.kubeconfigPath);
     await installMesh(client, progress);

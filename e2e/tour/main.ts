@@ -37,12 +37,16 @@ process.exitCode = await main();
 async function main(): Promise<number> {
   const log = createLog("demo", { level: "warn" }).root;
   const cluster = await clusterUp({ id: "demo", nodes: 2, log, progress: (line) => say(`  ... ${line}`) });
+  let stopping = false;
+  // Not `once`: a terminal and npm both send Ctrl-C on, and the second must not cut the tear-down short.
   const stop = (): void => {
-    say("stopping");
+    if (stopping) return;
+    stopping = true;
+    say("\nstopping: removing the cluster");
     void cluster.down().then(() => process.exit(130));
   };
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
   let current = "installing the mesh";
   try {
     const client = loadKubeClient(cluster.kubeconfigPath);
@@ -67,6 +71,7 @@ async function main(): Promise<number> {
     say(`done: all ${STEPS.length} steps hold, everything is removed again (${seconds()})`);
     return 0;
   } catch (error) {
+    if (stopping) return 130;
     say(`\nFAILED in ${current}\n  ${describeError(error)}`);
     await cluster.down();
     return 1;

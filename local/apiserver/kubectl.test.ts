@@ -63,6 +63,14 @@ get ns demo
 const FAILING =
   /^(diff|wait --for=condition=Ready|patch authorizationpolicy front -n demo --type=merge -p \{"spec":\{"n?action?|get cm nope|get nothings|logs|get ns demo$)/;
 
+/** The first minor version of kubectl that has a command, or that asks OpenAPI v3 for it (the server's v2 document is empty). */
+const SINCE: readonly (readonly [start: string, minor: number])[] = [
+  ["create token", 24],
+  ["auth whoami", 27],
+  ["explain", 27],
+  ["create cm dry", 27],
+];
+
 interface Run {
   readonly command: string;
   readonly code: number;
@@ -79,6 +87,13 @@ function run(api: TestApi, command: string): Promise<Run> {
       resolve({ command, code, output: stdout + stderr });
     });
   });
+}
+
+function commandsOf(kubectl: string): readonly string[] {
+  const minor = Number(kubectl.split(".")[1]);
+  return COMMANDS.filter((command) =>
+    SINCE.every(([start, since]) => minor >= since || !command.startsWith(start)),
+  );
 }
 
 function normalised(text: string): string {
@@ -107,7 +122,7 @@ test(
     const golden = `${DATA}kubectl-${version}.golden`;
     const runs: Run[] = [];
     try {
-      for (const command of COMMANDS) runs.push(await run(api, command));
+      for (const command of commandsOf(version ?? "")) runs.push(await run(api, command));
     } finally {
       await api.close();
     }

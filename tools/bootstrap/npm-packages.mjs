@@ -60,7 +60,16 @@ async function installLeftOut(root, npm) {
 async function npmInstall(root, what, command, before) {
   const args = ["install", "--no-save", "--package-lock", "--ignore-scripts", "--no-audit", "--no-fund"];
   // Whatever npm's configuration says: build tools are needed, and the pinned Node is an optional package.
-  const all = ["--include=dev", "--include=optional", "--engine-strict=false", "--loglevel=error"];
+  const all = [
+    "--prefer-offline",
+    "--fetch-retries=3",
+    "--fetch-retry-mintimeout=1000",
+    "--fetch-retry-maxtimeout=10000",
+    "--include=dev",
+    "--include=optional",
+    "--engine-strict=false",
+    "--loglevel=error",
+  ];
   // `install` and not `ci`: some tools have optional packages per platform, and registries that mirror only a part of them
   // make `ci` refuse the whole lockfile. What is in the lockfile is installed as locked, checked by its hash.
   const { status, output } = await runQuietly(what, command, [...before, ...args, ...all], {
