@@ -169,7 +169,7 @@ function load(): Loaded {
   } catch (error) {
     throw new AmbitError(
       LINUX_LIBC_MISSING,
-      `cannot bind the C library (glibc's libc.so.6 through the npm package koffi on ${process.arch}): reinstall with npm ci`,
+      `cannot bind the C library (glibc's libc.so.6 through the npm package koffi on ${process.arch}): run npm install again`,
       { cause: error },
     );
   }
