@@ -513,6 +513,32 @@ test("roots are in every namespace, and in a new one soon", async () => {
   assert.ok(!roots("shop").includes("PRIVATE"));
 });
 
+test("an alias of the trust domain is believed from peers, never issued", async () => {
+  const mesh = "trustDomain: cluster.local\ntrustDomainAliases: [old.domain]\n";
+  const other = await startHarness({
+    seed: (api) => {
+      api.put(ROOTS.secrets, h.api.get(ROOTS.secrets, "istio-system/istio-ca-secret") ?? {});
+      api.put(ROOTS.configMaps, { metadata: { namespace: "istio-system", name: "istio" }, data: { mesh } });
+    },
+  });
+  const [usual, its] = [client, ztunnelToken(other, 1)];
+  client = new Client(
+    `localhost:${other.controller.ports().grpc}`,
+    credentials.createSsl(Buffer.from(other.rootsPem())),
+    { "grpc.ssl_target_name_override": "istiod.istio-system.svc" },
+  );
+  try {
+    await assert.rejects(ask({ ...as("spiffe://old.domain/ns/shop/sa/frontend"), token: its }), {
+      code: status.UNAUTHENTICATED,
+    });
+    assert.equal((await ask({ token: its })).length, 2);
+  } finally {
+    client.close();
+    client = usual;
+    await other.stop();
+  }
+});
+
 test("a second controller uses the root that the first has made", async () => {
   const other = await startHarness({
     seed: (api) => api.put(ROOTS.secrets, h.api.get(ROOTS.secrets, "istio-system/istio-ca-secret") ?? {}),

@@ -1,6 +1,6 @@
 /** Who gets through a real TLS handshake and the judgement after it. Negative cases first. */
 import assert from "node:assert/strict";
-import type { KeyObject, X509Certificate } from "node:crypto";
+import { type KeyObject, X509Certificate } from "node:crypto";
 import net from "node:net";
 import { after, before, test } from "node:test";
 import tls from "node:tls";
@@ -234,6 +234,16 @@ test("a server refuses a client without a certificate", async () => {
 test("a server refuses a client of another trust domain", async () => {
   const outcome = await handshake(web, custom({ uris: [FOREIGN_DOMAIN] }));
   assert.match(outcome.server, /refused trust domain "evil.test" is not ours/);
+});
+
+test("a peer of an alias of our trust domain is believed where the alias is configured, and only there", () => {
+  const { leafPem } = custom({ uris: [FOREIGN_DOMAIN] });
+  const chain = peerChain(new X509Certificate(leafPem));
+  const judge = (...trustDomains: readonly string[]): string =>
+    words(verifyClientPeer(chain, { trustDomains }));
+  assert.match(judge("cluster.local"), /refused trust domain/);
+  assert.match(judge(), /refused trust domain/);
+  assert.equal(judge("cluster.local", "evil.test"), `accepted ${FOREIGN_DOMAIN}`);
 });
 
 test("a client refuses a server that is not the one it meant", async () => {

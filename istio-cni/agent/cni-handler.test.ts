@@ -4,12 +4,12 @@ import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { createAnonymousNetns, type Netns } from "#core/linux/netns.ts";
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
-import { createLog, silentLogger } from "#core/runtime/log.ts";
+import { createLog } from "#core/runtime/log.ts";
 import { CNI_ERROR, type CniError } from "../plugin/protocol.ts";
 import { CniHandler } from "./cni-handler.ts";
-import { MeshDataplane } from "./mesh-dataplane.ts";
 import { RefusalCounts } from "./refusals.ts";
 import { fakeCapture } from "./test/fake-capture.ts";
+import { aDataplane } from "./test/a-dataplane.ts";
 import { aNamespace, aPod } from "./test/objects.ts";
 
 const PREV = { cniVersion: "1.0.0", ips: [{ address: "10.244.1.5/24" }] };
@@ -32,21 +32,7 @@ function handlerFor(world: World): Scene {
   const calls: string[] = [];
   const lines: string[] = [];
   const refusals = new RefusalCounts();
-  const dataplane = new MeshDataplane({
-    capture: fakeCapture(calls),
-    zds: {
-      newest: () => undefined,
-      add: () => Promise.resolve({ kind: "acked" }),
-      broadcast: () => Promise.resolve(),
-    },
-    annotate: () => Promise.resolve(),
-    onJoined: () => undefined,
-    onDeviceEvent: () => undefined,
-    drainMs: 0,
-    holdMs: 0,
-    refusals: new RefusalCounts(),
-    log: silentLogger,
-  });
+  const dataplane = aDataplane(fakeCapture(calls));
   const handler = new CniHandler({
     nodeName: "n1",
     excludedNamespaces: ["kube-system"],

@@ -4,11 +4,10 @@ import { test } from "node:test";
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
 import { silentLogger } from "#core/runtime/log.ts";
 import { createManualClock, type ManualClock } from "#core/testing/manual-clock.ts";
-import { MeshDataplane } from "./mesh-dataplane.ts";
 import type { FoundNetns } from "./netns-finder.ts";
 import { PodReconciler } from "./pod-reconciler.ts";
-import { RefusalCounts } from "./refusals.ts";
 import { type FakeCapture, fakeCapture } from "./test/fake-capture.ts";
+import { aDataplane } from "./test/a-dataplane.ts";
 import { aNamespace, aNetns, aPod } from "./test/objects.ts";
 
 const UID = aPod().metadata.uid;
@@ -33,21 +32,7 @@ function scene(): Scene {
     namespace: aNamespace("ambient"),
     found: { kind: "found", netns: aNetns(5n), pid: 1 },
   };
-  const dataplane = new MeshDataplane({
-    capture,
-    zds: {
-      newest: () => undefined,
-      add: () => Promise.resolve({ kind: "acked" }),
-      broadcast: () => Promise.resolve(),
-    },
-    annotate: () => Promise.resolve(),
-    onJoined: () => undefined,
-    onDeviceEvent: () => undefined,
-    drainMs: 0,
-    holdMs: 0,
-    refusals: new RefusalCounts(),
-    log: silentLogger,
-  });
+  const dataplane = aDataplane(capture);
   const reconciler = new PodReconciler({
     excludedNamespaces: ["kube-system"],
     dataplane,

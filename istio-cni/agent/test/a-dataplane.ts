@@ -1,0 +1,23 @@
+/** A real dataplane over fakes that agree to everything, for tests of those who call it. */
+import { silentLogger } from "#core/runtime/log.ts";
+import { MeshDataplane } from "../mesh-dataplane.ts";
+import { RefusalCounts } from "../refusals.ts";
+import type { FakeCapture } from "./fake-capture.ts";
+
+export function aDataplane(capture: FakeCapture): MeshDataplane {
+  return new MeshDataplane({
+    capture,
+    zds: {
+      newest: () => undefined,
+      add: () => Promise.resolve({ kind: "acked" }),
+      broadcast: () => Promise.resolve(),
+    },
+    annotate: () => Promise.resolve(),
+    onJoined: () => undefined,
+    onDeviceEvent: () => undefined,
+    drainMs: 0,
+    holdMs: 0,
+    refusals: new RefusalCounts(),
+    log: silentLogger,
+  });
+}
