@@ -2,15 +2,10 @@
 import assert from "node:assert/strict";
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { after, before, test } from "node:test";
-import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { buildCsr } from "#core/identity/csr.ts";
 import { spiffeId } from "#core/model/spiffe-id.ts";
-import {
-  CREATE_CERTIFICATE_PATH,
-  decodeCertificateResponse,
-  encodeCertificateRequest,
-} from "#core/wire/ca-codec.ts";
-import type { JsonObject } from "#core/wire/json-value.ts";
+import { type Ask, askCa } from "./ask-ca.ts";
 import {
   account,
   eventually,
@@ -47,45 +42,12 @@ function csrFor(key: typeof privateKey): string {
   return buildCsr(identity, key);
 }
 
-interface Ask {
-  readonly token?: string;
-  readonly clusterId?: string;
-  readonly metadata?: JsonObject;
-  readonly csrPem?: string;
-  readonly validitySeconds?: number;
-  readonly raw?: Uint8Array;
-}
-
 function ask(options: Ask = {}): Promise<readonly string[]> {
-  const metadata = new Metadata();
-  const token = options.token ?? ztunnelToken(h, 1);
-  if (token !== "") metadata.set("authorization", `Bearer ${token}`);
-  metadata.set("clusterid", options.clusterId ?? "Kubernetes");
-  const request =
-    options.raw ??
-    encodeCertificateRequest({
-      csrPem: options.csrPem ?? goodCsr,
-      validitySeconds: options.validitySeconds ?? 3_600,
-      metadata: options.metadata ?? { ImpersonatedIdentity: FRONTEND },
-    });
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
-      CREATE_CERTIFICATE_PATH,
-      (bytes: Uint8Array) => Buffer.from(bytes),
-      (bytes: Buffer) => bytes,
-      request,
-      metadata,
-      { deadline: Date.now() + 5_000 },
-      (error: ServiceError | null, reply?: Buffer) => {
-        if (error !== null) {
-          reject(error);
-          return;
-        }
-        const decoded = decodeCertificateResponse(reply ?? Buffer.alloc(0));
-        assert.ok(decoded.ok);
-        resolve(decoded.value.certChain);
-      },
-    );
+  return askCa(client, {
+    token: ztunnelToken(h, 1),
+    csrPem: goodCsr,
+    metadata: { ImpersonatedIdentity: FRONTEND },
+    ...options,
   });
 }
 
