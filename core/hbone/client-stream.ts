@@ -15,6 +15,7 @@ import { streamLoss } from "./stream-loss.ts";
 /** Reading from the application stops above; a read while opening brings 8 KiB at most. */
 const PAUSE_EARLY_BYTES = 8 * 1024;
 const MAX_ATTEMPTS = 3;
+const noTimer = (): void => undefined;
 
 /** The opening end, before and after the 200. Usable at once. */
 export interface HboneClientStream extends HboneStream {
@@ -41,13 +42,14 @@ export interface ClientStreamParts {
 }
 
 export class ClientStream implements HboneClientStream, Http2StreamEvents {
-  readonly #parts: ClientStreamParts;
+  /** What is needed until the answer; an open stream lets go of it. */
+  #parts: ClientStreamParts | undefined;
   /** Undefined while it is opened again. */
   #on: OpenedOn | undefined;
   #peer: OpenedOn | undefined;
   #events: HboneStreamEvents | undefined;
   #state: "opening" | "open" | "over" = "opening";
-  #early: Uint8Array[] = [];
+  #early: Uint8Array[] | undefined;
   #earlyBytes = 0;
   #paused = false;
   #endWanted = false;
@@ -62,7 +64,7 @@ export class ClientStream implements HboneClientStream, Http2StreamEvents {
   }
 
   get fields(): readonly HeaderField[] {
-    return this.#parts.fields;
+    return this.#parts?.fields ?? [];
   }
 
   get isOpen(): boolean {
@@ -92,7 +94,7 @@ export class ClientStream implements HboneClientStream, Http2StreamEvents {
     if (this.#state === "over" || this.#endWanted) return "closed";
     const stream = this.#on?.stream;
     if (this.#state === "open") return stream?.write(bytes) ?? "closed";
-    this.#early.push(Buffer.from(bytes));
+    (this.#early ??= []).push(Buffer.from(bytes));
     this.#earlyBytes += bytes.length;
     const result = stream?.write(bytes) ?? "pause";
     this.#paused = result === "pause" || this.#earlyBytes > PAUSE_EARLY_BYTES;
@@ -122,9 +124,8 @@ export class ClientStream implements HboneClientStream, Http2StreamEvents {
       this.#lose({ kind: "refused", status });
       return;
     }
-    this.#cancelTimer();
+    this.#letGo();
     this.#state = "open";
-    this.#early = [];
     this.responseBaggage = firstValue(fields, "baggage");
     this.#events?.onTunnelOpen?.();
     if (this.#paused && this.#on?.stream.blocked === "no") this.#events?.onTunnelWritable();
@@ -161,14 +162,16 @@ export class ClientStream implements HboneClientStream, Http2StreamEvents {
   }
 
   async #repeat(): Promise<void> {
+    const parts = this.#parts;
+    if (parts === undefined) return;
     try {
-      const on = await this.#parts.reopen(this);
+      const on = await parts.reopen(this);
       if (this.#state !== "opening") {
         on.stream.reset(ErrorCode.CANCEL);
         return;
       }
       this.openedOn(on);
-      for (const bytes of this.#early) on.stream.write(bytes);
+      for (const bytes of this.#early ?? []) on.stream.write(bytes);
       if (this.#endWanted) on.stream.end();
     } catch (error) {
       this.#lose({ kind: "tunnel-lost", error: error as Error });
@@ -190,9 +193,15 @@ export class ClientStream implements HboneClientStream, Http2StreamEvents {
   }
 
   #finish(): void {
-    this.#cancelTimer();
+    this.#letGo();
     this.#state = "over";
-    this.#early = [];
+  }
+
+  #letGo(): void {
+    this.#cancelTimer();
+    this.#cancelTimer = noTimer;
+    this.#early = undefined;
+    this.#parts = undefined;
   }
 
   #opened(): OpenedOn {

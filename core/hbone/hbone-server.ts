@@ -22,7 +22,7 @@ import { type Logger, silentLogger } from "../runtime/log.ts";
 import { readConnect } from "./connect-request.ts";
 import { closedByPolicy, HBONE_PEER_REFUSED } from "./hbone-errors.ts";
 import type { HboneRequest } from "./hbone-request.ts";
-import { ServerStream, statusField } from "./server-stream.ts";
+import { ServerStream, statusField, type TunnelPeer } from "./server-stream.ts";
 
 export type { HboneRequest } from "./hbone-request.ts";
 export type { PeerVerdict } from "../identity/peer-verdict.ts";
@@ -72,6 +72,8 @@ class ServerConnection implements HboneServerConnection {
   readonly #done = Promise.withResolvers<Error | undefined>();
   #verdict: Extract<PeerVerdict, { kind: "accepted" }> | undefined;
   #local: SocketAddress;
+  /** One for all streams. */
+  #peer: TunnelPeer | undefined;
   #session: Http2Session | undefined;
 
   constructor(handle: Handle, options: HboneServerOptions) {
@@ -157,12 +159,13 @@ class ServerConnection implements HboneServerConnection {
       stream.reset(ErrorCode.NO_ERROR);
       return;
     }
-    const request = new ServerStream(stream, outcome.request, {
+    this.#peer ??= {
       identity: verdict.identity,
       serial: verdict.serial,
       source: this.source,
       local: this.#local,
-    });
+    };
+    const request = new ServerStream(stream, outcome.request, this.#peer);
     try {
       this.#options.onConnect(request);
     } catch (error) {

@@ -1,7 +1,14 @@
 /** HOT PATH. Joins two TCP connections: plaintext that passes through, and the short way within a node. */
 import { BufferPool } from "../handle/buffer-pool.ts";
 import type { Handle, HandleEvents, ReadBuffers } from "../handle/handle.ts";
-import { appReset, type Ending, type Relay, relayAborted, type RelayResult } from "./relay-result.ts";
+import {
+  appReset,
+  type Ending,
+  type Relay,
+  relayAborted,
+  RelayOutcome,
+  type RelayResult,
+} from "./relay-result.ts";
 
 const small = new BufferPool(16 * 1024, 1_024);
 const large = new BufferPool(128 * 1024, 64);
@@ -14,10 +21,9 @@ export function relayPlain(a: Handle, b: Handle): Relay {
 }
 
 class PlainRelay implements Relay {
-  readonly #done = Promise.withResolvers<RelayResult>();
+  readonly #outcome = new RelayOutcome();
   readonly #forward: Direction;
   readonly #back: Direction;
-  #settled = false;
   #closed = 0;
 
   constructor(a: Handle, b: Handle) {
@@ -30,7 +36,11 @@ class PlainRelay implements Relay {
   }
 
   get done(): Promise<RelayResult> {
-    return this.#done.promise;
+    return this.#outcome.done;
+  }
+
+  whenDone(listener: (result: RelayResult) => void): void {
+    this.#outcome.whenDone(listener);
   }
 
   get bytesSent(): number {
@@ -46,7 +56,7 @@ class PlainRelay implements Relay {
   }
 
   break(ending: Ending): void {
-    if (this.#settled) return;
+    if (this.#outcome.isSettled) return;
     this.#settle(ending);
     this.#forward.from.reset();
     this.#back.from.reset();
@@ -71,10 +81,8 @@ class PlainRelay implements Relay {
   }
 
   #settle(ending: Ending | undefined): void {
-    if (this.#settled) return;
-    this.#settled = true;
     const { bytesSent, bytesReceived } = this;
-    this.#done.resolve({ bytesSent, bytesReceived, ...(ending ?? { end: "clean" as const }) });
+    this.#outcome.settle({ bytesSent, bytesReceived, ...(ending ?? { end: "clean" as const }) });
   }
 }
 

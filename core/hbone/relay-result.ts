@@ -24,11 +24,51 @@ export interface RelayResult {
 export interface Relay {
   /** Never rejects. */
   readonly done: Promise<RelayResult>;
+  /** Calls `listener` at the end, or now when it has come: for callers that must not keep a promise per connection. */
+  whenDone(listener: (result: RelayResult) => void): void;
   /** So far; for reports about open connections. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
   /** Resets both sides; `done` resolves with "closed-by-policy" and the reason. */
   abort(reason: string): void;
+}
+
+/** The end of a relay and who waits for it. There are as many as open connections: promises are made on demand only. */
+export class RelayOutcome {
+  #result: RelayResult | undefined;
+  #listener: ((result: RelayResult) => void) | undefined;
+
+  get isSettled(): boolean {
+    return this.#result !== undefined;
+  }
+
+  get done(): Promise<RelayResult> {
+    return new Promise((resolve) => this.whenDone(resolve));
+  }
+
+  whenDone(listener: (result: RelayResult) => void): void {
+    if (this.#result !== undefined) {
+      listener(this.#result);
+      return;
+    }
+    const earlier = this.#listener;
+    this.#listener =
+      earlier === undefined
+        ? listener
+        : (result) => {
+            earlier(result);
+            listener(result);
+          };
+  }
+
+  /** Once; later calls do nothing. */
+  settle(result: RelayResult): void {
+    if (this.#result !== undefined) return;
+    this.#result = result;
+    const listener = this.#listener;
+    this.#listener = undefined;
+    listener?.(result);
+  }
 }
 
 export interface Ending {

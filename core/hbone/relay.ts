@@ -11,6 +11,7 @@ import {
   lossEnding,
   type Relay,
   relayAborted,
+  RelayOutcome,
   type RelayResult,
 } from "./relay-result.ts";
 
@@ -25,10 +26,9 @@ export function relay(tcp: Handle, stream: HboneStream): Relay {
 class TunnelRelay implements Relay, HandleEvents, HboneStreamEvents, ReadBuffers {
   readonly #tcp: Handle;
   readonly #stream: HboneStream;
-  readonly #done = Promise.withResolvers<RelayResult>();
+  readonly #outcome = new RelayOutcome();
   bytesSent = 0;
   bytesReceived = 0;
-  #settled = false;
   #appEnded = false;
   #streamEnded = false;
   /** The peer ended cleanly and then said that it takes nothing more: the application's next byte gets a RST. */
@@ -44,7 +44,11 @@ class TunnelRelay implements Relay, HandleEvents, HboneStreamEvents, ReadBuffers
   }
 
   get done(): Promise<RelayResult> {
-    return this.#done.promise;
+    return this.#outcome.done;
+  }
+
+  whenDone(listener: (result: RelayResult) => void): void {
+    this.#outcome.whenDone(listener);
   }
 
   abort(reason: string): void {
@@ -114,17 +118,15 @@ class TunnelRelay implements Relay, HandleEvents, HboneStreamEvents, ReadBuffers
 
   /** Ends both sides abnormally, once. */
   #break(ending: Ending): void {
-    if (this.#settled) return;
+    if (this.#outcome.isSettled) return;
     this.#settle(ending);
     this.#tcp.reset();
     this.#stream.reset();
   }
 
   #settle(ending: Ending | undefined): void {
-    if (this.#settled) return;
-    this.#settled = true;
     const { bytesSent, bytesReceived } = this;
-    this.#done.resolve(
+    this.#outcome.settle(
       ending === undefined
         ? { bytesSent, bytesReceived, end: "clean" }
         : { bytesSent, bytesReceived, ...ending },

@@ -30,12 +30,13 @@ export function statusField(status: 200 | 400 | 401 | 503): HeaderField {
 export class ServerStream implements HboneRequest, HboneStream, Http2StreamEvents {
   readonly isOpen = true;
   readonly #stream: Http2Stream;
-  readonly #connect: ReceivedConnect;
+  /** Until `start`: an open stream lets go of what was asked for. */
+  #connect: ReceivedConnect | undefined;
   readonly #peer: TunnelPeer;
   #controller: AbortController | undefined;
   #answered = false;
   #events: HboneStreamEvents | undefined;
-  #early: Uint8Array[] = [];
+  #early: Uint8Array[] | undefined;
   #earlyBytes = 0;
   #earlyEnd = false;
   #loss: StreamLoss | undefined;
@@ -56,23 +57,24 @@ export class ServerStream implements HboneRequest, HboneStream, Http2StreamEvent
   }
 
   get authority(): ConnectTarget {
+    if (this.#connect === undefined) throw new Error("invariant broken: the request is over");
     return this.#connect.target;
   }
 
   get forwarded(): string | undefined {
-    return this.#connect.forwarded;
+    return this.#connect?.forwarded;
   }
 
   get baggage(): string | undefined {
-    return this.#connect.baggage;
+    return this.#connect?.baggage;
   }
 
   get traceparent(): string | undefined {
-    return this.#connect.traceparent;
+    return this.#connect?.traceparent;
   }
 
   get forwardedNetwork(): string | undefined {
-    return this.#connect.forwardedNetwork;
+    return this.#connect?.forwardedNetwork;
   }
 
   get source(): SocketAddress {
@@ -103,7 +105,7 @@ export class ServerStream implements HboneRequest, HboneStream, Http2StreamEvent
   refuse(status: 400 | 401 | 503): void {
     if (this.#answered) return;
     this.#answered = true;
-    this.#early = [];
+    this.#early = undefined;
     this.#stream.sendHeaders([statusField(status)], true);
     // The answer is complete: nothing of what may still come is wanted (RFC 9113 8.1).
     this.#stream.reset(ErrorCode.NO_ERROR);
@@ -111,6 +113,8 @@ export class ServerStream implements HboneRequest, HboneStream, Http2StreamEvent
 
   start(events: HboneStreamEvents): void {
     this.#events = events;
+    this.#connect = undefined;
+    this.#controller = undefined;
     if (this.#earlyBytes > 0) this.#deliverEarly(events);
     if (this.#earlyEnd) events.onTunnelEnd();
     if (this.#loss !== undefined) events.onTunnelLoss(this.#loss);
@@ -138,6 +142,7 @@ export class ServerStream implements HboneRequest, HboneStream, Http2StreamEvent
   onData(pieces: readonly Uint8Array[], byteCount: number): DeliveryResult {
     if (this.#events !== undefined) return this.#events.onTunnelData(pieces, byteCount);
     if (this.#loss !== undefined) return "consumed";
+    this.#early ??= [];
     for (const piece of pieces) this.#early.push(Buffer.from(piece));
     this.#earlyBytes += byteCount;
     return "copied";
@@ -159,15 +164,15 @@ export class ServerStream implements HboneRequest, HboneStream, Http2StreamEvent
       this.#events.onTunnelLoss(loss);
       return;
     }
-    this.#early = [];
+    this.#early = undefined;
     this.#earlyBytes = 0;
     this.#controller?.abort();
   }
 
   #deliverEarly(events: HboneStreamEvents): void {
-    const pieces = this.#early;
+    const pieces = this.#early ?? [];
     const byteCount = this.#earlyBytes;
-    this.#early = [];
+    this.#early = undefined;
     this.#earlyBytes = 0;
     if (events.onTunnelData(pieces, byteCount) === "consumed") this.#stream.consumed(byteCount);
   }

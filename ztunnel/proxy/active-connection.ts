@@ -1,13 +1,14 @@
 /**
  * One connection between accept and its log line: carries its facts, can be aborted at any step, and finishes once.
- * The proxies keep their steps readable by leaving all book-keeping here.
+ * The proxies keep their steps readable by leaving all book-keeping here. Once bytes flow this object and the relay are
+ * all that a connection costs: no step waits for its end, so nothing of them is kept.
  */
 import { isAbort } from "#core/base/abort.ts";
 import type { Relay, RelayResult } from "#core/hbone/relay.ts";
 import type { PodUid } from "#core/model/ids.ts";
 import { AmbitError, describeError } from "#core/runtime/errors.ts";
 import type { ConnectionEnd, ConnectionLog, ConnectionRecord, OpenConnection } from "./connection-log.ts";
-import type { ConnectionRegistry, PolicyWatch } from "./connection-registry.ts";
+import type { ConnectionRegistry, PolicyWatch, TrackedConnection } from "./connection-registry.ts";
 import type { Reason, Stage } from "./response-flag.ts";
 import { tunnelReason } from "./tunnel-reason.ts";
 
@@ -21,25 +22,34 @@ interface Abortion {
   readonly error: string;
 }
 
-export class ActiveConnection {
+export class ActiveConnection implements TrackedConnection {
   readonly record: ConnectionRecord;
+  readonly pod: PodUid;
+  policy: PolicyWatch | undefined;
   readonly #deps: ActiveConnectionDeps;
-  readonly #pod: PodUid;
   readonly #open: OpenConnection;
-  readonly #controller = new AbortController();
+  /** Made when asked for, and only needed until bytes flow. */
+  #controller: AbortController | undefined;
   #abortion: Abortion | undefined;
   #relay: Relay | undefined;
-  #untrack: (() => void) | undefined;
 
   constructor(deps: ActiveConnectionDeps, pod: PodUid, record: ConnectionRecord) {
     this.#deps = deps;
-    this.#pod = pod;
+    this.pod = pod;
     this.record = record;
     this.#open = deps.connectionLog.open(record);
   }
 
+  get id(): string {
+    return this.#open.id;
+  }
+
   /** Fires when the connection is aborted before bytes flow: cancels waits and dials. */
   get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortion !== undefined) this.#controller.abort(abortError(this.#abortion));
+    }
     return this.#controller.signal;
   }
 
@@ -56,31 +66,22 @@ export class ActiveConnection {
   /** From here on the connection is listed, counted, and judged again when policy changes. */
   track(policy?: PolicyWatch): void {
     this.#open.established();
-    this.#untrack = this.#deps.registry.track({
-      id: this.#open.id,
-      pod: this.#pod,
-      record: this.record,
-      ...(policy === undefined ? {} : { policy }),
-      abort: (reason, error) => this.abort(reason, error),
-    });
+    this.policy = policy;
+    this.#deps.registry.track(this);
   }
 
   abort(reason: Reason, error: string): void {
     this.#abortion ??= { reason, error };
-    if (this.#relay === undefined) this.#controller.abort(new DOMException(error, "AbortError"));
+    if (this.#relay === undefined) this.#controller?.abort(abortError(this.#abortion));
     else this.#relay.abort(error);
   }
 
-  /** Steps O10 and I9: waits for the end of the relay and finishes with its result. `first` is the relay's first side. */
-  async relay(relay: Relay, first: "client" | "server" = "client"): Promise<void> {
+  /** Steps O10 and I9: when the relay ends, so does the connection, with its result. `first` is the relay's first side. */
+  relay(relay: Relay, first: "client" | "server" = "client"): void {
     this.#relay = relay;
+    this.#controller = undefined;
     if (this.#abortion !== undefined) relay.abort(this.#abortion.error);
-    const result = await relay.done;
-    const [bytesSent, bytesReceived] =
-      first === "client"
-        ? [result.bytesSent, result.bytesReceived]
-        : [result.bytesReceived, result.bytesSent];
-    this.finish({ ...this.#endOf(result), bytesSent, bytesReceived });
+    relay.whenDone((result) => this.#relayed(result, first));
   }
 
   /** Ends before any byte was relayed. */
@@ -100,8 +101,17 @@ export class ActiveConnection {
   }
 
   finish(end: ConnectionEnd): void {
-    this.#untrack?.();
+    this.#deps.registry.forget(this);
     this.#open.finish(end);
+  }
+
+  #relayed(result: RelayResult, first: "client" | "server"): void {
+    const { bytesSent, bytesReceived } = result;
+    const bytes =
+      first === "client"
+        ? { bytesSent, bytesReceived }
+        : { bytesSent: bytesReceived, bytesReceived: bytesSent };
+    this.finish({ ...this.#endOf(result), ...bytes });
   }
 
   #endOf(result: RelayResult): ConnectionEnd {
@@ -110,6 +120,10 @@ export class ActiveConnection {
     const error = result.error === undefined ? {} : { error: describeError(result.error) };
     return { reason: relayReason(result), ...error };
   }
+}
+
+function abortError({ error }: Abortion): DOMException {
+  return new DOMException(error, "AbortError");
 }
 
 function relayReason({ end, error }: RelayResult): Reason {

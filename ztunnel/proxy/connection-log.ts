@@ -9,7 +9,7 @@ import type { Workload } from "#core/model/workload.ts";
 import { formatSocketAddress, type SocketAddress } from "#core/net/socket-address.ts";
 import type { LogFields, Logger } from "#core/runtime/log.ts";
 import type { PolicyTrace } from "./authorize.ts";
-import type { MetricSubject, ProxyMetrics } from "./metrics.ts";
+import type { MetricSubject, ProxyMetrics, SeriesGroup } from "./metrics.ts";
 import { type Reason, reasonFacts, responseFlag, type Stage } from "./response-flag.ts";
 
 /** Facts of one connection, filled in as its steps learn them. */
@@ -65,6 +65,7 @@ export interface ConnectionLogDeps {
 }
 
 const PROCESS_ID = randomBytes(6).toString("hex");
+const NO_SERIES: readonly SeriesGroup[] = [];
 
 export class ConnectionLog {
   readonly #deps: ConnectionLogDeps;
@@ -82,32 +83,58 @@ export class ConnectionLog {
 
   open(record: ConnectionRecord): OpenConnection {
     this.#alive++;
-    const { log, metrics, monotonicMs } = this.#deps;
-    const id = `${PROCESS_ID}-${(this.#next++).toString(36)}`;
-    const openedMs = monotonicMs();
-    let subjects: readonly MetricSubject[] = [];
-    let finished = false;
-    return {
-      id,
-      record,
-      openedMs,
-      established: () => {
-        subjects = metricSubjects(record);
-        for (const subject of subjects) metrics.opened(subject);
-      },
-      finish: (end) => {
-        if (finished) return;
-        finished = true;
-        this.#alive--;
-        const counts = { sent: end.bytesSent ?? 0, received: end.bytesReceived ?? 0 };
-        for (const subject of subjects) metrics.closed(subject, responseFlag(end.reason), counts);
-        const fields = accessFields(record, end, { id, durationMs: monotonicMs() - openedMs });
-        const message = subjects.length > 0 ? "connection complete" : "connection failed";
-        // An application that resets its own connection is no concern of an operator.
-        if (responseFlag(end.reason) === "-") log.info(fields, message);
-        else log.warn(fields, message);
-      },
-    };
+    return new LoggedConnection(this, this.#next++, record);
+  }
+
+  /** For the log's own connections. */
+  get deps(): ConnectionLogDeps {
+    return this.#deps;
+  }
+
+  /** For the log's own connections. */
+  onFinished(): void {
+    this.#alive--;
+  }
+}
+
+/** One per open connection: no closures. */
+class LoggedConnection implements OpenConnection {
+  readonly record: ConnectionRecord;
+  readonly openedMs: number;
+  readonly #log: ConnectionLog;
+  readonly #number: number;
+  #series = NO_SERIES;
+  #finished = false;
+
+  constructor(log: ConnectionLog, number: number, record: ConnectionRecord) {
+    this.#log = log;
+    this.#number = number;
+    this.record = record;
+    this.openedMs = log.deps.monotonicMs();
+  }
+
+  get id(): string {
+    return `${PROCESS_ID}-${this.#number.toString(36)}`;
+  }
+
+  established(): void {
+    const { metrics } = this.#log.deps;
+    this.#series = metricSubjects(this.record).map((subject) => metrics.opened(subject));
+  }
+
+  finish(end: ConnectionEnd): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#log.onFinished();
+    const { log, metrics, monotonicMs } = this.#log.deps;
+    const flag = responseFlag(end.reason);
+    const counts = { sent: end.bytesSent ?? 0, received: end.bytesReceived ?? 0 };
+    for (const series of this.#series) metrics.closed(series, flag, counts);
+    const fields = accessFields(this.record, end, { id: this.id, durationMs: monotonicMs() - this.openedMs });
+    const message = this.#series.length > 0 ? "connection complete" : "connection failed";
+    // An application that resets its own connection is no concern of an operator.
+    if (flag === "-") log.info(fields, message);
+    else log.warn(fields, message);
   }
 }
 
@@ -127,7 +154,7 @@ function metricSubjects(record: ConnectionRecord): readonly MetricSubject[] {
   return [record.direction === "outbound" ? source : destination];
 }
 
-/** Bytes from the point of view of the reporter's own application, as Istio logs them. */
+/** HOT PATH: once per connection. Bytes from the point of view of the reporter's own application, as Istio logs them. */
 function accessFields(
   record: ConnectionRecord,
   end: ConnectionEnd,
@@ -135,52 +162,73 @@ function accessFields(
 ): LogFields {
   const inbound = record.direction === "inbound";
   const { bytesSent = 0, bytesReceived = 0 } = end;
-  return withoutAbsent({
-    "src.addr": formatSocketAddress(record.source),
-    ...sideFields("src", record.sourceWorkload, record.sourceIdentity),
-    "dst.addr": formatSocketAddress(record.destination),
-    "dst.hbone_addr": record.hboneAuthority,
-    "dst.service": record.service?.hostname,
-    ...sideFields("dst", record.destinationWorkload, record.destinationIdentity),
-    direction: record.direction,
-    bytes_sent: inbound ? bytesReceived : bytesSent,
-    bytes_recv: inbound ? bytesSent : bytesReceived,
-    duration: `${Math.round(facts.durationMs)}ms`,
-    error: end.error ?? end.reason,
-    ...verdictFields(record, end),
-    "src.cert_serial": record.sourceSerial,
-    "dst.cert_serial": record.destinationSerial,
-    protocol: record.protocol,
-    decision_id: facts.id,
-  });
+  const fields: Record<string, unknown> = { "src.addr": formatSocketAddress(record.source) };
+  addSide(fields, SOURCE_KEYS, record.sourceWorkload, record.sourceIdentity);
+  add(fields, "dst.addr", formatSocketAddress(record.destination));
+  add(fields, "dst.hbone_addr", record.hboneAuthority);
+  add(fields, "dst.service", record.service?.hostname);
+  addSide(fields, DESTINATION_KEYS, record.destinationWorkload, record.destinationIdentity);
+  add(fields, "direction", record.direction);
+  add(fields, "bytes_sent", inbound ? bytesReceived : bytesSent);
+  add(fields, "bytes_recv", inbound ? bytesSent : bytesReceived);
+  add(fields, "duration", `${Math.round(facts.durationMs)}ms`);
+  add(fields, "error", end.error ?? end.reason);
+  addVerdict(fields, record, end);
+  add(fields, "src.cert_serial", record.sourceSerial);
+  add(fields, "dst.cert_serial", record.destinationSerial);
+  add(fields, "protocol", record.protocol);
+  add(fields, "decision_id", facts.id);
+  return fields;
 }
 
-function verdictFields({ trace }: ConnectionRecord, { reason, stage }: ConnectionEnd): LogFields {
+function addVerdict(
+  fields: Record<string, unknown>,
+  { trace }: ConnectionRecord,
+  { reason, stage }: ConnectionEnd,
+): void {
+  if (trace !== undefined) {
+    add(fields, "policy", trace.policy);
+    add(fields, "rule", trace.rule);
+    add(fields, "nearest", trace.nearest);
+    add(fields, "dry_run", trace.dryRun);
+  }
+  if (reason === undefined) return;
+  add(fields, "reason", reason);
+  add(fields, "stage", stage ?? reasonFacts(reason).stage);
+}
+
+const SOURCE_KEYS = sideKeys("src");
+const DESTINATION_KEYS = sideKeys("dst");
+
+interface SideKeys {
+  readonly workload: string;
+  readonly namespace: string;
+  readonly identity: string;
+  readonly cluster: string;
+}
+
+function sideKeys(side: "src" | "dst"): SideKeys {
   return {
-    policy: trace?.policy,
-    rule: trace?.rule,
-    nearest: trace?.nearest,
-    dry_run: trace?.dryRun,
-    reason,
-    stage: stage ?? (reason === undefined ? undefined : reasonFacts(reason).stage),
+    workload: `${side}.workload`,
+    namespace: `${side}.namespace`,
+    identity: `${side}.identity`,
+    cluster: `${side}.cluster`,
   };
 }
 
-function sideFields(
-  side: "src" | "dst",
+function addSide(
+  fields: Record<string, unknown>,
+  keys: SideKeys,
   workload: Workload | undefined,
   identity: SpiffeId | undefined,
-): LogFields {
-  return {
-    [`${side}.workload`]: workload?.name,
-    [`${side}.namespace`]: workload?.namespace,
-    [`${side}.identity`]: identity,
-    [`${side}.cluster`]: workload?.clusterId,
-  };
+): void {
+  add(fields, keys.workload, workload?.name);
+  add(fields, keys.namespace, workload?.namespace);
+  add(fields, keys.identity, identity);
+  add(fields, keys.cluster, workload?.clusterId);
 }
 
-function withoutAbsent(fields: LogFields): LogFields {
-  return Object.fromEntries(
-    Object.entries(fields).filter(([, value]) => value !== undefined && value !== ""),
-  );
+/** What is absent or empty is left out. */
+function add(fields: Record<string, unknown>, key: string, value: unknown): void {
+  if (value !== undefined && value !== "") fields[key] = value;
 }

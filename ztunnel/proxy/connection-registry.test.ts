@@ -6,7 +6,7 @@ import { ip } from "#core/net/ip.ts";
 import { anAuthorization, aWorkload } from "#core/testing/builders.ts";
 import { MeshState } from "../state/mesh-state.ts";
 import type { Verdict } from "./authorize.ts";
-import { ConnectionRegistry } from "./connection-registry.ts";
+import { ConnectionRegistry, type TrackedConnection } from "./connection-registry.ts";
 
 const POD = podUid("u1");
 const workload = aWorkload();
@@ -51,7 +51,7 @@ function setUp(): {
     passTime: () => timers.splice(0).forEach((task) => task()),
     forget: () => undefined as void,
   };
-  self.forget = registry.track({
+  const connection: TrackedConnection = {
     id: "c1",
     pod: POD,
     record: {
@@ -68,7 +68,9 @@ function setUp(): {
       },
     },
     abort: (reason, error) => void aborted.push(`${reason}: ${error}`),
-  });
+  };
+  registry.track(connection);
+  self.forget = () => registry.forget(connection);
   return self;
 }
 

@@ -22,7 +22,7 @@ export interface TrackedConnection {
   readonly pod: PodUid;
   readonly record: ConnectionRecord;
   /** Absent on connections that no policy of this node rules. */
-  readonly policy?: PolicyWatch;
+  readonly policy?: PolicyWatch | undefined;
   /** Ends both sides at once; the connection writes its own log line. */
   abort(reason: Reason, error: string): void;
 }
@@ -48,10 +48,12 @@ export class ConnectionRegistry {
     return this.#connections.size;
   }
 
-  /** Returns the function that forgets the connection. */
-  track(connection: TrackedConnection): () => void {
+  track(connection: TrackedConnection): void {
     this.#connections.add(connection);
-    return () => this.#connections.delete(connection);
+  }
+
+  forget(connection: TrackedConnection): void {
+    this.#connections.delete(connection);
   }
 
   ofPod(pod: PodUid): readonly TrackedConnection[] {

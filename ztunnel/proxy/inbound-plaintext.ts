@@ -55,5 +55,5 @@ async function steps(context: PodContext, downstream: Handle, active: ActiveConn
     { destination, sourceIp: source.ip, timeoutMs: connectTimeoutMs },
     signal,
   ); // I7
-  await active.relay(relayPlain(downstream, upstream)); // I9
+  active.relay(relayPlain(downstream, upstream)); // I9
 }

@@ -4,7 +4,6 @@
  */
 import type { Handle } from "#core/handle/handle.ts";
 import type { ConnectOptions } from "#core/handle/socket-factory.ts";
-import { formatBaggage } from "#core/hbone/baggage.ts";
 import { formatTarget } from "#core/hbone/connect-request.ts";
 import {
   type HboneRequest,
@@ -221,8 +220,8 @@ async function connectSteps(
     upstream.reset();
     return refuse(active, "reset");
   }
-  const stream = request.accept([["baggage", formatBaggage(workloadBaggage(workload))]]); // I8
-  await active.relay(relay(upstream, stream), "server"); // I9
+  const stream = request.accept([["baggage", workloadBaggage(workload)]]); // I8
+  active.relay(relay(upstream, stream), "server"); // I9
   return undefined;
 }
 

@@ -45,7 +45,7 @@ const LABELS = [
   "connection_security_policy",
 ] as const;
 
-const MAX_SERIES = 20_000;
+const MAX_GROUPS = 10_000;
 
 interface Series {
   readonly labels: Readonly<Record<string, string>>;
@@ -54,6 +54,12 @@ interface Series {
   failed: number;
   sent: number;
   received: number;
+}
+
+/** The series of one set of labels, by response flag. Each connection holds its own, so that its end needs no key. */
+export interface SeriesGroup {
+  readonly subject: MetricSubject;
+  readonly byFlag: Map<ResponseFlag, Series>;
 }
 
 type Count = "opened" | "closed" | "failed" | "sent" | "received";
@@ -72,7 +78,7 @@ export interface ConnectionCounts {
 }
 
 export class ProxyMetrics {
-  readonly #series = new Map<string, Series>();
+  readonly #groups = new Map<string, SeriesGroup>();
   readonly #open = { source: 0, destination: 0 };
   #handshakesRefused = 0;
   #connectionsRefused = 0;
@@ -80,14 +86,17 @@ export class ProxyMetrics {
   #tunnelsRefused = 0;
   #tunnelViolations = 0;
 
-  opened(subject: MetricSubject): void {
+  /** The group is to be given back to `closed`. */
+  opened(subject: MetricSubject): SeriesGroup {
     this.#open[subject.reporter]++;
-    this.#find(subject, "-").opened++;
+    const group = this.#group(subject);
+    seriesOf(group, "-").opened++;
+    return group;
   }
 
-  closed(subject: MetricSubject, flag: ResponseFlag, counts: ConnectionCounts): void {
-    this.#open[subject.reporter]--;
-    const series = this.#find(subject, flag);
+  closed(group: SeriesGroup, flag: ResponseFlag, counts: ConnectionCounts): void {
+    this.#open[group.subject.reporter]--;
+    const series = seriesOf(group, flag);
     series.closed++;
     if (flag !== "-") series.failed++;
     series.sent += counts.sent;
@@ -118,7 +127,7 @@ export class ProxyMetrics {
 
   /** Adds the metrics to a registry; values are read at each scrape. */
   register(registry: Registry): void {
-    const all = this.#series;
+    const all = this.#groups;
     for (const { name, count, help } of COUNTERS) {
       const counter: Counter = new Counter({
         name,
@@ -127,7 +136,7 @@ export class ProxyMetrics {
         registers: [registry],
         collect: () => {
           counter.reset();
-          for (const series of all.values()) if (series[count] > 0) counter.inc(series.labels, series[count]);
+          for (const group of all.values()) countAll(counter, group, count);
         },
       });
     }
@@ -177,20 +186,34 @@ export class ProxyMetrics {
     );
   }
 
-  #find(subject: MetricSubject, flag: ResponseFlag): Series {
-    const key = seriesKey(subject, flag);
-    const known = this.#series.get(key);
+  #group(subject: MetricSubject): SeriesGroup {
+    const key = groupKey(subject);
+    const known = this.#groups.get(key);
     if (known !== undefined) return known;
-    const labels = labelsOf(subject, flag);
-    const series: Series = { labels, opened: 0, closed: 0, failed: 0, sent: 0, received: 0 };
-    this.#series.set(key, series);
-    if (this.#series.size > MAX_SERIES) this.#forgetOldest();
-    return series;
+    const group: SeriesGroup = { subject, byFlag: new Map() };
+    this.#groups.set(key, group);
+    if (this.#groups.size > MAX_GROUPS) this.#forgetOldest();
+    return group;
   }
 
   #forgetOldest(): void {
-    const oldest = this.#series.keys().next();
-    if (!oldest.done) this.#series.delete(oldest.value);
+    const oldest = this.#groups.keys().next();
+    if (!oldest.done) this.#groups.delete(oldest.value);
+  }
+}
+
+function seriesOf(group: SeriesGroup, flag: ResponseFlag): Series {
+  const known = group.byFlag.get(flag);
+  if (known !== undefined) return known;
+  const labels = labelsOf(group.subject, flag);
+  const series: Series = { labels, opened: 0, closed: 0, failed: 0, sent: 0, received: 0 };
+  group.byFlag.set(flag, series);
+  return series;
+}
+
+function countAll(counter: Counter, group: SeriesGroup, count: Count): void {
+  for (const series of group.byFlag.values()) {
+    if (series[count] > 0) counter.inc(series.labels, series[count]);
   }
 }
 
@@ -210,13 +233,13 @@ function counter(
   });
 }
 
-/** HOT PATH: twice per connection. Equal keys give equal labels; the labels themselves are made once per series. */
-function seriesKey(subject: MetricSubject, flag: ResponseFlag): string {
+/** HOT PATH: once per connection. Equal keys give equal labels; the labels themselves are made once per series. */
+function groupKey(subject: MetricSubject): string {
   const { reporter, service, mutualTls } = subject;
   const from = `${workloadKey(subject.source)}${subject.sourceIdentity ?? ""}`;
   const to = `${workloadKey(subject.destination)}${subject.destinationIdentity ?? ""}`;
   const serviceText = service === undefined ? "" : `${service.namespace}/${service.hostname}/${service.name}`;
-  return `${reporter}|${flag}|${mutualTls}|${from}|${to}|${serviceText}`;
+  return `${reporter}|${mutualTls}|${from}|${to}|${serviceText}`;
 }
 
 const workloadKeys = new WeakMap<Workload, string>();

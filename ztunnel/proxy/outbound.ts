@@ -5,7 +5,6 @@
  */
 import { unreachable } from "#core/base/invariant.ts";
 import type { Handle } from "#core/handle/handle.ts";
-import { formatBaggage } from "#core/hbone/baggage.ts";
 import { type ConnectRequest, formatForwarded } from "#core/hbone/connect-request.ts";
 import type { HboneClientStream } from "#core/hbone/hbone-pool.ts";
 import { relay, relayPlain } from "#core/hbone/relay.ts";
@@ -103,7 +102,7 @@ async function serveThroughTunnel(connection: OutboundConnection, route: HboneRo
   if (stream === undefined) return;
   record.destinationIdentity = stream.peerIdentity;
   record.destinationSerial = stream.peerCertificateSerial;
-  await active.relay(relay(downstream, stream)); // O10
+  active.relay(relay(downstream, stream)); // O10
 }
 
 /** O8, bounded. */
@@ -159,7 +158,7 @@ async function openTunnel(
 function connectRequest({ downstream, source }: OutboundConnection, route: HboneRoute): ConnectRequest {
   return {
     target: { kind: "address", address: route.authority },
-    baggage: formatBaggage(workloadBaggage(source.workload)),
+    baggage: workloadBaggage(source.workload),
     forwarded: formatForwarded(downstream.remote, route.service?.hostname),
     traceparent: newTraceparent(),
   };
@@ -176,7 +175,7 @@ async function servePassthrough(connection: OutboundConnection, route: Passthrou
       { destination: route.destination, timeoutMs },
       active.signal,
     );
-    await active.relay(relayPlain(downstream, upstream));
+    active.relay(relayPlain(downstream, upstream));
   } catch (error) {
     active.failWith("connect-failed", error, "O9");
   }

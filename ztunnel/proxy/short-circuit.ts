@@ -83,5 +83,7 @@ async function dialHere(
   const timeoutMs = deps.options.connectTimeoutMs;
   const sourceIp = downstream.remote.ip;
   const upstream = await target.sockets.connect({ destination, sourceIp, timeoutMs }, active.signal); // I7
-  await active.relay(relayPlain(downstream, upstream)); // O10
+  const pair = relayPlain(downstream, upstream);
+  active.relay(pair); // O10
+  await pair.done;
 }
