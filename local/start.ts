@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { loadKubeClient } from "#core/k8s/load-config.ts";
 import { describeError } from "#core/runtime/errors.ts";
 import { createLog } from "#core/runtime/log.ts";
-import { clusterUp } from "./cluster.ts";
+import { type Cluster, clusterUp } from "./cluster.ts";
 import { installMesh } from "./install-mesh.ts";
 import { applyManifest, parseManifests } from "./manifests.ts";
 
@@ -16,7 +16,18 @@ process.exitCode = await main();
 async function main(): Promise<number> {
   const log = createLog("local", { level: "warn" }).root;
   const progress = (line: string): void => say(`  ... ${line}`);
-  const cluster = await clusterUp({ id: "start", nodes: 2, log, progress });
+  let cluster: Cluster;
+  try {
+    cluster = await clusterUp({ id: "start", nodes: 2, log, progress });
+  } catch (error) {
+    say(`FAILED: ${describeError(error)}`);
+    return 1;
+  }
+  return stay(cluster, progress);
+}
+
+/** Installs everything and keeps it until Ctrl-C. */
+async function stay(cluster: Cluster, progress: (line: string) => void): Promise<number> {
   const { promise: interrupted, resolve } = Promise.withResolvers<void>();
   // Not `once`: a terminal and npm both send Ctrl-C on, and the second must not cut the tear-down short.
   process.on("SIGINT", resolve);

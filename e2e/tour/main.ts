@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { loadKubeClient } from "#core/k8s/load-config.ts";
 import { createLog } from "#core/runtime/log.ts";
 import { describeError } from "#core/runtime/errors.ts";
-import { clusterUp } from "#local/cluster.ts";
+import { type Cluster, clusterUp } from "#local/cluster.ts";
 import { installMesh } from "#local/install-mesh.ts";
 import { Kubectl } from "../framework/kubectl.ts";
 import { Wire } from "../framework/wire.ts";
@@ -36,7 +36,17 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const log = createLog("demo", { level: "warn" }).root;
-  const cluster = await clusterUp({ id: "demo", nodes: 2, log, progress: (line) => say(`  ... ${line}`) });
+  let cluster: Cluster;
+  try {
+    cluster = await clusterUp({ id: "demo", nodes: 2, log, progress: (line) => say(`  ... ${line}`) });
+  } catch (error) {
+    say(`\nFAILED in bringing up the local cluster\n  ${describeError(error)}`);
+    return 1;
+  }
+  return runTour(cluster);
+}
+
+async function runTour(cluster: Cluster): Promise<number> {
   let stopping = false;
   // Not `once`: a terminal and npm both send Ctrl-C on, and the second must not cut the tear-down short.
   const stop = (): void => {
