@@ -40,46 +40,65 @@ export function createLog(scope: string, options: LogOptions): LogControl {
     { base: null, level: "trace", timestamp: timestamp, formatters: { level: levelName } },
     destination,
   );
-  const byScope = new Map<string, pino.Logger[]>();
-  const levels = new Map<string, LogLevel>();
+  // One record per name, shared by every logger of it: loggers come and go with streams and must leave nothing behind.
+  const scopes = new Map<string, Scope>();
   let fallback = options.level;
 
-  const make = (name: string, bindings: LogFields): Logger => {
-    const logger = base.child({ scope: name, ...bindings }, { level: levels.get(name) ?? fallback });
-    byScope.set(name, [...(byScope.get(name) ?? []), logger]);
-    return wrap(logger, name, (childScope, fields) => make(childScope, { ...bindings, ...fields }));
+  const scopeOf = (name: string): Scope => {
+    const scope = scopes.get(name) ?? { level: fallback };
+    scopes.set(name, scope);
+    return scope;
   };
+  const make = (name: string, bindings: LogFields): Logger =>
+    wrap(base.child({ scope: name, ...bindings }), { name, scope: scopeOf(name) }, (childName, fields) =>
+      make(childName, { ...bindings, ...fields }),
+    );
   return {
     root: make(scope, {}),
     setLevel: (level, only) => {
       if (only === undefined) fallback = level;
-      for (const [name, loggers] of byScope) {
-        if (only !== undefined && only !== name) continue;
-        levels.set(name, level);
-        for (const logger of loggers) logger.level = level;
-      }
+      for (const [name, known] of scopes) if (only === undefined || only === name) known.level = level;
     },
-    levels: () => Object.fromEntries([...byScope.keys()].map((name) => [name, levels.get(name) ?? fallback])),
+    levels: () => Object.fromEntries([...scopes].map(([name, { level }]) => [name, level])),
   };
 }
+
+interface Scope {
+  level: LogLevel;
+}
+
+const RANK: Readonly<Record<LogLevel, number>> = {
+  trace: 0,
+  debug: 1,
+  info: 2,
+  warn: 3,
+  error: 4,
+  silent: 5,
+};
 
 /** Discards everything; for tests and for callers that have no log. */
 export const silentLogger: Logger = createLog("silent", { level: "silent", write: () => undefined }).root;
 
 function wrap(
   logger: pino.Logger,
-  scope: string,
-  child: (scope: string, fields: LogFields) => Logger,
+  { name, scope }: { readonly name: string; readonly scope: Scope },
+  child: (name: string, fields: LogFields) => Logger,
 ): Logger {
+  const isEnabled = (level: LogLevel): boolean => level !== "silent" && RANK[level] >= RANK[scope.level];
+  const at =
+    (level: Exclude<LogLevel, "silent">) =>
+    (fields: LogFields, message: string): void => {
+      if (isEnabled(level)) logger[level](fields, message);
+    };
   return {
-    scope,
-    trace: (fields, message) => logger.trace(fields, message),
-    debug: (fields, message) => logger.debug(fields, message),
-    info: (fields, message) => logger.info(fields, message),
-    warn: (fields, message) => logger.warn(fields, message),
-    error: (fields, message) => logger.error(fields, message),
-    isEnabled: (level) => logger.isLevelEnabled(level),
-    child: (name, fields = {}) => child(name, fields),
+    scope: name,
+    trace: at("trace"),
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    isEnabled,
+    child: (childName, fields = {}) => child(childName, fields),
   };
 }
 

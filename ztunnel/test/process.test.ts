@@ -100,6 +100,12 @@ test(
     );
     const level = await fetch(url("admin", "/logging?level=access:debug"), { method: "POST" });
     assert.match(await level.text(), /access=debug/);
+    const post = (path: string): Promise<Response> => fetch(url("admin", path), { method: "POST" });
+    assert.equal((await fetch(url("admin", "/logging?level=debug"))).status, 405, "reading changes nothing");
+    const unknown = await post("/logging?level=access:loud");
+    assert.deepEqual([unknown.status, await unknown.text()], [400, 'unknown level "access:loud"\n']);
+    assert.match(await (await post("/logging")).text(), /access=debug/, "a refused change changed nothing");
+    assert.match(await (await post("/logging?reset")).text(), /access=info/);
     assert.equal((await fetch(url("admin", "/quitquitquit"))).status, 405);
     const crossSite = await fetch(url("admin", "/quitquitquit"), {
       method: "POST",
