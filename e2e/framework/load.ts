@@ -1,8 +1,12 @@
 /** The sample's steady load, judged between two moments: how many were tried, how many failed. */
 import assert from "node:assert/strict";
+import { eventually } from "./eventually.ts";
 import type { PodHands } from "./hands.ts";
 import { get } from "./moves.ts";
 import { say } from "./say.ts";
+
+/** Requests that are under way at any time while all is well: a few milliseconds each. */
+const UNDER_WAY = 20;
 
 interface Count {
   readonly tried: number;
@@ -32,16 +36,23 @@ export class LoadWatch {
     return JSON.parse(body) as LoadStats;
   }
 
-  /** Counting begins here. */
+  /** Counting begins here, once what was sent before has its answer. */
   async begin(): Promise<void> {
-    this.#before = await this.stats();
+    this.#before = await this.#answered();
+  }
+
+  /** Waits until no request hangs: those under way at a time are few. */
+  #answered(): Promise<LoadStats> {
+    return eventually("the load's requests are answered", async () => {
+      const now = await this.stats();
+      const waiting = [now.fresh, now.kept].reduce((sum, c) => sum + c.tried - c.ok - c.failed, 0);
+      return waiting <= UNDER_WAY ? now : undefined;
+    });
   }
 
   /** Fails unless nothing failed since `begin` and at least 95 % of the nominal load was tried. */
   async expectNoFailure(during: string): Promise<void> {
-    // What was sent a moment ago may still be under way: its failure must count.
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    const after = await this.stats();
+    const after = await this.#answered(); // a request that hangs must count when it fails
     const before = this.#before;
     assert.ok(before !== undefined, "counting has not begun");
     const tried = after.fresh.tried + after.kept.tried - before.fresh.tried - before.kept.tried;

@@ -128,13 +128,14 @@ export function expectedRights(): ReadonlyMap<string, readonly string[]> {
     [
       "ambit-controller",
       [
-        ...everywhere("get list watch", "namespaces", "pods", "services", "nodes", "serviceaccounts"),
-        ...everywhere("get list watch", "endpointslices", ...policies),
+        ...everywhere("list watch", "namespaces", "pods", "services", "nodes", "serviceaccounts"),
+        ...everywhere("list watch", "endpointslices", ...policies),
         ...everywhere("patch", ...policies.map((name) => `${name}/status`)),
         ...everywhere("create", "tokenreviews", "configmaps"),
-        ...everywhere("get patch", "configmaps istio-ca-root-cert"),
-        ...own(system, "get list watch update", "secrets istio-ca-secret", "secrets cacerts"),
-        ...own(system, "get list watch", "configmaps istio"),
+        ...everywhere("patch", "configmaps istio-ca-root-cert"),
+        ...own(system, "list watch", "secrets istio-ca-secret", "secrets cacerts"),
+        ...own(system, "update", "secrets istio-ca-secret"),
+        ...own(system, "list watch", "configmaps istio"),
         ...own(system, "create", "leases"),
         ...own(system, "get update", "leases ambit-controller-leader"),
       ].toSorted(),
@@ -142,7 +143,8 @@ export function expectedRights(): ReadonlyMap<string, readonly string[]> {
     [
       "istio-cni",
       [
-        ...everywhere("get list watch", "pods", "namespaces", ...policies),
+        ...everywhere("get list watch", "pods", "namespaces"),
+        ...everywhere("list watch", ...policies),
         ...everywhere("patch", "pods/status"),
         ...everywhere("create", "events"),
         ...own(system, "get", "daemonsets istio-cni-node"),

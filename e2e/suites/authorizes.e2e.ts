@@ -194,19 +194,14 @@ describe("who gets through", { concurrency: false }, () => {
     );
   });
 
-  test("a dry run refuses nobody, and says what it would do", async () => {
+  test("a dry run refuses nobody, and its condition says that it is not in force", async () => {
     const annotations = "{ istio.io/dry-run: 'true' }";
-    await whilePolicy(
-      mesh,
-      yamlOf({ name: "dry", annotations, spec: "action: DENY, rules: [{}]" }),
-      async () => {
-        assert.deepEqual(await passing(), EVERYONE);
-        const line = await eventually("a dry-run line", async () =>
-          (await inboundLines()).find((l) => l["dry_run"]),
-        );
-        assert.equal(line["dry_run"], "shop/dry:deny");
-      },
-    );
+    const yaml = yamlOf({ name: "dry", annotations, spec: "action: DENY, rules: [{}]" });
+    await whilePolicy(mesh, yaml, async () => {
+      assert.deepEqual(await passing(), EVERYONE);
+      const condition = await conditionOf(mesh, AUTHORIZATION_POLICY, "shop", "dry");
+      assert.match(condition.message, /dry runs are switched off/);
+    });
   });
 
   test("without a policy everyone does", async () => assert.deepEqual(await passing(), EVERYONE));
@@ -240,7 +235,10 @@ test("a refusal by no ALLOW names the nearest miss", async () => {
     assert.equal((await shop.frontend.hands.run(call, shop.catalog.ipv4, 9_000, "x")).kind, "failed");
     const line = await eventually("denial line", async () =>
       (await inboundLines()).find(
-        (l) => l["reason"] === "no-allow-matched" && String(l["dst.hbone_addr"]).endsWith(":9000"),
+        (l) =>
+          l["reason"] === "no-allow-matched" &&
+          String(l["nearest"]).startsWith("shop/near") &&
+          String(l["dst.hbone_addr"]).endsWith(":9000"),
       ),
     );
     assert.equal(line["reason"], "no-allow-matched");

@@ -14,11 +14,18 @@ import {
   pinnedPods,
   podNetnsPath,
 } from "../framework/node-inside.ts";
-import { applyYaml, runPod } from "../framework/pods.ts";
+import { applyYaml, listPods, runPod } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
 import { enrol, type HandledPod, openShop, type Shop, unEnrol, withHands } from "../framework/shop.ts";
 import { TLS_1_3 } from "../framework/tls-hello.ts";
-import { agentOn, podsInMesh, policyKnown, ztunnelOn } from "../framework/ztunnel-state.ts";
+import {
+  agentOn,
+  everyZtunnel,
+  podsInMesh,
+  policyKnown,
+  SYSTEM,
+  ztunnelOn,
+} from "../framework/ztunnel-state.ts";
 
 interface Variant {
   readonly capture: "tcx" | "clsact";
@@ -216,6 +223,14 @@ function suite(variant: Variant): void {
     assert.ok(mesh.wire.countText("at last") > 0, "the watcher still sees clear text");
   });
 
+  test("the capture's own test connections are gone from ztunnel", async () => {
+    await everyZtunnel(
+      mesh,
+      "no test connections",
+      (dump) => !/192\.0\.2\.1:9|2001:db8::1\]:9/.test(JSON.stringify(dump["workloadState"])),
+    );
+  });
+
   test("enrolled again, it is encrypted again", async () => {
     await enrol(mesh, "shop");
     await podsInMesh(mesh, [shop.frontend, shop.catalog]);
@@ -225,6 +240,27 @@ function suite(variant: Variant): void {
     );
     await mesh.wire.settle();
     assert.equal(mesh.wire.countText("SECRET-AGAIN"), 0);
+  });
+
+  test("no part of the mesh logged an error in all this", async () => {
+    const containers = [
+      ["app=ztunnel", "istio-proxy"],
+      ["k8s-app=istio-cni-node", "install-cni"],
+      ["app=ambit-controller", "controller"],
+    ] as const;
+    for (const [labels, container] of containers) {
+      for (const pod of await listPods(mesh.client, SYSTEM, labels)) {
+        const lines = containerLog(mesh.node(pod.node), pod, container).filter(
+          (line) => line.scope !== "access",
+        );
+        assert.deepEqual(
+          lines.filter((line) => line.level === "error" || line.level === "fatal"),
+          [],
+        );
+        for (const line of lines.filter((l) => l.level === "warn").slice(0, 5))
+          say(`${pod.name} warned: ${JSON.stringify(line)}`);
+      }
+    }
   });
 }
 

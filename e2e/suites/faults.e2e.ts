@@ -121,20 +121,30 @@ test("no ztunnel at all: connections wait for the bound, are refused, and never 
       path,
       body: { spec: { template: { spec: { nodeSelector: { "e2e.example/none": value } } } } },
     });
-  await kept();
   await select("yes");
   await eventually(
     "no ztunnel pod",
-    async () => ((await ztunnelPods(mesh)).length === 0 ? true : undefined),
+    async () => {
+      await kept(); // so that the old proxies have nothing to wait for
+      return (await ztunnelPods(mesh)).length === 0 ? true : undefined;
+    },
     60_000,
   );
-  const began = performance.now();
-  const outcomes = await shop.frontend.hands.run(callMany, shop.catalog.ipv4, PORT, "NO-ZTUNNEL", 5, 10);
-  say(`without ztunnel: ${[...new Set(outcomes)].join(", ")} after ${seconds(began)} s`);
-  assert.ok(!outcomes.includes("ok"), outcomes.join());
-  assert.notEqual((await shop.intruder.hands.run(call, shop.catalog.ipv4, PORT, "FROM-OUTSIDE")).kind, "ok");
-  await nothingInClear("NO-ZTUNNEL");
-  await select(null);
+  try {
+    const began = performance.now();
+    const outcomes = await shop.frontend.hands.run(callMany, shop.catalog.ipv4, PORT, "NO-ZTUNNEL", 5, 10);
+    say(`without ztunnel: ${[...new Set(outcomes)].join(", ")} after ${seconds(began)} s`);
+    assert.ok(!outcomes.includes("ok"), outcomes.join());
+    assert.notEqual(
+      (await shop.intruder.hands.run(call, shop.catalog.ipv4, PORT, "FROM-OUTSIDE")).kind,
+      "ok",
+    );
+    await nothingInClear("NO-ZTUNNEL");
+    for (const pod of [shop.frontend, shop.catalog])
+      assert.equal((await findPod(mesh.client, "shop", pod.name))?.ready, true, `probes of ${pod.name} pass`);
+  } finally {
+    await select(null);
+  }
   await eventually("ztunnels Ready", async () => {
     const pods = await ztunnelPods(mesh);
     return pods.length === 2 && pods.every((pod) => pod.ready) ? true : undefined;
@@ -199,35 +209,42 @@ test("the controller away: traffic goes on, new connections too, and the log say
   const controllers = (): Promise<readonly PodFacts[]> =>
     listPods(mesh.client, SYSTEM, "app=ambit-controller");
   await shop.load.begin();
+  let pod: HandledPod;
   await scale(0);
-  await eventually(
-    "no controller",
-    async () => ((await controllers()).length === 0 ? true : undefined),
-    60_000,
-  );
-  await shop.load.expectNoFailure("controller stopped");
-  await shop.load.begin();
-  assert.equal((await shop.frontend.hands.run(call, shop.catalog.ipv6, PORT, "NO-CONTROLLER")).kind, "ok");
-  const ztunnel = await ztunnelOn(mesh, "n1");
-  const log = (): ReturnType<typeof containerLog> => containerLog(mesh.node("n1"), ztunnel, "istio-proxy");
-  const line = await untilLogged(
-    "configuration stream ended",
-    log,
-    (l) => l.msg === "configuration stream ended",
-  );
-  assert.ok(typeof line["reason"] === "string" && typeof line["retry_ms"] === "number", JSON.stringify(line));
-  // A pod that nobody knows yet starts captured; its connections wait, and are then refused with a reason.
-  const pod = await withHands(
-    mesh,
-    await runPod(mesh.client, { namespace: "shop", name: "unknown", node: "n1" }),
-  );
-  assert.equal(pinnedPods(mesh.node("n1")).includes(pod.uid), true);
-  const outcome = await pod.hands.run(call, shop.catalog.ipv4, PORT, "UNKNOWN-POD");
-  assert.equal(outcome.kind, "failed");
-  const refusal = await untilLogged("its refusal", log, (l) => String(l["src.addr"]).startsWith(pod.ipv4));
-  assert.equal(refusal["reason"], "source-unknown", JSON.stringify(refusal));
-  await shop.load.expectNoFailure("controller away");
-  await scale(1);
+  try {
+    await eventually(
+      "no controller",
+      async () => ((await controllers()).length === 0 ? true : undefined),
+      60_000,
+    );
+    await shop.load.expectNoFailure("controller stopped");
+    await shop.load.begin();
+    assert.equal((await shop.frontend.hands.run(call, shop.catalog.ipv6, PORT, "NO-CONTROLLER")).kind, "ok");
+    const ztunnel = await ztunnelOn(mesh, "n1");
+    const log = (): ReturnType<typeof containerLog> => containerLog(mesh.node("n1"), ztunnel, "istio-proxy");
+    const line = await untilLogged(
+      "configuration stream ended",
+      log,
+      (l) => l.msg === "configuration stream ended",
+    );
+    assert.ok(
+      typeof line["reason"] === "string" && typeof line["retry_ms"] === "number",
+      JSON.stringify(line),
+    );
+    // A pod that nobody knows yet starts captured; its connections wait, and are then refused with a reason.
+    pod = await withHands(
+      mesh,
+      await runPod(mesh.client, { namespace: "shop", name: "unknown", node: "n1" }),
+    );
+    assert.equal(pinnedPods(mesh.node("n1")).includes(pod.uid), true);
+    const outcome = await pod.hands.run(call, shop.catalog.ipv4, PORT, "UNKNOWN-POD");
+    assert.equal(outcome.kind, "failed");
+    const refusal = await untilLogged("its refusal", log, (l) => String(l["src.addr"]).startsWith(pod.ipv4));
+    assert.equal(refusal["reason"], "source-unknown", JSON.stringify(refusal));
+    await shop.load.expectNoFailure("controller away");
+  } finally {
+    await scale(1);
+  }
   await onlyPod(mesh.client, SYSTEM, "app=ambit-controller");
   await eventually("the new pod is known", async () =>
     (await pod.hands.run(call, shop.catalog.ipv4, PORT, "KNOWN-AT-LAST")).kind === "ok" ? true : undefined,
@@ -262,6 +279,7 @@ test("the API away from every node: traffic goes on, the log says what waits, an
       (l) => l.msg === "watch interrupted",
     );
     assert.ok(typeof line["kind"] === "string" && typeof line["error"] === "string", JSON.stringify(line));
+    await new Promise((resolve) => setTimeout(resolve, 1_500)); // some more load without an API
     say(`the agent noticed after ${seconds(began)} s`);
   } finally {
     for (const netns of nodes) await inNetnsOf(netns, ["nft", "delete table inet e2e_no_api"]);
