@@ -227,6 +227,7 @@ class Agent {
       dataplane: this.#dataplane,
       findPod: (namespace, name, uid) => this.#view.findPod(namespace, name, uid),
       findNamespace: (name) => this.#view.findNamespace(name),
+      findNetns: this.#findNetns,
       notReady: () => (this.#zds.connected === 0 ? "no ztunnel is connected on this node" : undefined),
       refusals: this.#refusals,
       log: this.#log.child("cni"),

@@ -19,6 +19,8 @@ interface World {
   readonly pod?: PodObject | undefined;
   readonly namespace?: NamespaceObject;
   readonly notReady?: string;
+  /** Where processes of the pod run already. */
+  readonly running?: Netns;
 }
 
 interface Scene {
@@ -40,6 +42,10 @@ function handlerFor(world: World): Scene {
     findPod: (_namespace, _name, uid) =>
       Promise.resolve(world.pod?.metadata.uid === uid ? world.pod : undefined),
     findNamespace: () => Promise.resolve(world.namespace ?? aNamespace("ambient")),
+    findNetns: () =>
+      world.running === undefined
+        ? { kind: "none", reason: "the pod has no running process" }
+        : { kind: "found", netns: world.running, pid: 4_711 },
     notReady: () => world.notReady,
     refusals,
     log: createLog("cni", { level: "debug", write: (line) => lines.push(line) }).root,
@@ -191,6 +197,24 @@ test(
       assert.ok(calls.includes("watch.close"));
     } finally {
       netns.close();
+    }
+  },
+);
+
+test(
+  "ADD fails: another namespace than that of the pod's running processes",
+  { skip: root ? false : "needs root" },
+  async () => {
+    const [given, running] = [createAnonymousNetns(), createAnonymousNetns()];
+    try {
+      const at = { "cni-netns": `/proc/${process.pid}/fd/${given.fd}` };
+      const { handler, calls } = handlerFor({ pod: aPod(), running });
+      const reply = await handler.handle(headers("ADD", at), body);
+      assert.equal(reply.status, 500);
+      assert.match(errorOf(reply.body).msg, /not the network namespace in which process 4711/);
+      assert.deepEqual(calls, []);
+    } finally {
+      given.close();
     }
   },
 );

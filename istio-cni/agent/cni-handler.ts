@@ -12,7 +12,7 @@ import type { Logger } from "#core/runtime/log.ts";
 import { CNI_ERROR } from "../plugin/protocol.ts";
 import { attachmentKey, type CniRequest, type Headers, parseCniRequest } from "./cni-request.ts";
 import type { MeshDataplane } from "./mesh-dataplane.ts";
-import { reservedNetnsInodes } from "./netns-finder.ts";
+import { type FoundNetns, reservedNetnsInodes } from "./netns-finder.ts";
 import { foreignProbesText } from "./pod-action.ts";
 import { enrolmentNamespace, enrolmentPod, podRef, podText } from "./pod-ref.ts";
 import type { RefusalCounts } from "./refusals.ts";
@@ -29,6 +29,8 @@ export interface CniHandlerDeps {
   /** Asks the API directly when the cache does not have the pod yet; undefined when there is none. */
   readonly findPod: (namespace: string, name: string, uid: string) => Promise<PodObject | undefined>;
   readonly findNamespace: (name: string) => Promise<NamespaceObject | undefined>;
+  /** The namespace of the pod's processes, if any run already. */
+  readonly findNetns: (uid: string) => FoundNetns;
   /** Why the agent cannot serve now; undefined when it can. */
   readonly notReady: () => string | undefined;
   readonly refusals: RefusalCounts;
@@ -148,15 +150,27 @@ export class CniHandler {
     return pod;
   }
 
-  /** A namespace that another pod holds would give this pod's identity to that pod's processes. */
+  /** A namespace that is not this pod's would give its identity to a stranger's processes. */
   #refuseForeignNetns(pod: PodObject, netns: Netns): void {
-    const holder = this.#deps.dataplane.pods.all().find((entry) => entry.target.netns.inode === netns.inode);
-    if (holder === undefined || holder.pod.uid === pod.metadata.uid) return;
+    const wrong = this.#heldByAnother(pod, netns) ?? this.#unlikeItsProcesses(pod, netns);
+    if (wrong === undefined) return;
     netns.close();
-    throw new Refusal(
-      CNI_ERROR.enrolmentFailed,
-      `CNI_NETNS is the network namespace of pod ${podText(holder.pod)}`,
-    );
+    throw new Refusal(CNI_ERROR.enrolmentFailed, wrong);
+  }
+
+  #heldByAnother(pod: PodObject, netns: Netns): string | undefined {
+    const holder = this.#deps.dataplane.pods.all().find((entry) => entry.target.netns.inode === netns.inode);
+    if (holder === undefined || holder.pod.uid === pod.metadata.uid) return undefined;
+    return `CNI_NETNS is the network namespace of pod ${podText(holder.pod)}`;
+  }
+
+  #unlikeItsProcesses(pod: PodObject, netns: Netns): string | undefined {
+    const found = this.#deps.findNetns(pod.metadata.uid);
+    if (found.kind !== "found") return undefined;
+    found.netns.close();
+    return found.netns.inode === netns.inode
+      ? undefined
+      : `CNI_NETNS is not the network namespace in which process ${found.pid} of the pod runs`;
   }
 
   async #del(request: CniRequest): Promise<CniReply> {
