@@ -24,7 +24,7 @@ const TASKS = {
   "gen-bpf": { program: "tools/gen-bpf.ts", cluster: false },
   "gen-shim": { program: "tools/gen-shim.ts", cluster: false },
   "gen-launcher": { program: "tools/gen-launcher.ts", cluster: false },
-  test: { program: "tools/test.ts", cluster: true },
+  test: { program: "tools/test.ts", cluster: true, tests: true },
   demo: { program: "e2e/tour/main.ts", cluster: true, bundles: true },
   start: { program: "local/start.ts", cluster: true, bundles: true },
   bench: { program: "bench/main.ts", cluster: true, bundles: true },

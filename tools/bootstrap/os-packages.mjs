@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fail, onPath, reason, runQuietly, say } from "./talk.mjs";
 
-// A file that proves presence, the package, why it is needed, and whether only a cluster needs it.
+// A file that proves presence, the package, why it is needed, and what needs it.
 const OS_PACKAGES = [
   {
     file: [
@@ -14,36 +14,37 @@ const OS_PACKAGES = [
     ],
     name: "libatomic1",
     why: "a library that Node 26 loads",
-    cluster: false,
+    needs: "node",
   },
   {
     file: ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip", "/bin/ip"],
     name: "iproute2",
     why: "network namespaces and links",
-    cluster: true,
+    needs: "cluster",
   },
   {
     file: ["/usr/lib/cni/bridge"],
     name: "containernetworking-plugins",
     why: "the reference CNI plugins",
-    cluster: true,
+    needs: "cluster",
   },
   {
     file: ["/usr/sbin/nft", "/sbin/nft"],
     name: "nftables",
     why: "service addresses of un-enrolled pods",
-    cluster: true,
+    needs: "cluster",
   },
+  { file: ["/usr/bin/curl"], name: "curl", why: "tests ask services from inside pods", needs: "tests" },
 ];
 const KUBECTL = "kubernetes-client";
 const APT_TIMEOUT_MS = 900_000;
 // A fresh machine often updates itself in the background.
 const APT_OPTIONS = ["-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=2"];
 
-/** Installs what is missing for a cluster, or else only what Node 26 needs. Ends the process when that cannot be done. */
-export async function installOsPackages({ cluster }) {
-  const missing = OS_PACKAGES.filter((p) => (cluster || !p.cluster) && !p.file.some((f) => existsSync(f)));
-  const wantsKubectl = cluster && onPath("kubectl") === undefined;
+/** Installs what is missing of what a task needs. Ends the process when that cannot be done. */
+export async function installOsPackages(task) {
+  const missing = missingFor(task);
+  const wantsKubectl = task.cluster && onPath("kubectl") === undefined;
   if (missing.length === 0 && !wantsKubectl) return;
   const names = missing.map((p) => p.name);
   if (onPath("apt-get") === undefined || process.getuid() !== 0) return missingForGood(names);
@@ -52,6 +53,11 @@ export async function installOsPackages({ cluster }) {
   const kubectl = wantsKubectl && isOnOffer(KUBECTL) ? [KUBECTL] : [];
   if (kubectl.length > 0) say(`would like the OS package ${KUBECTL}: kubectl, which is not installed`);
   if (names.length + kubectl.length > 0) await install(names, kubectl);
+}
+
+function missingFor({ cluster, tests }) {
+  const needed = { node: true, cluster, tests };
+  return OS_PACKAGES.filter((p) => needed[p.needs] && !p.file.some((f) => existsSync(f)));
 }
 
 function missingForGood(names) {

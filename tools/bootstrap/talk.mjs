@@ -1,6 +1,6 @@
 /** What every part of the bootstrap shares: messages, and programs that run quietly with signs of life. Node >= 18, no packages. */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 
 const SIGN_OF_LIFE_MS = 10_000;
@@ -22,7 +22,16 @@ export function onPath(program) {
     .split(":")
     .filter((dir) => dir !== "")
     .map((dir) => join(dir, program))
-    .find((file) => existsSync(file));
+    .find((file) => isProgram(file));
+}
+
+function isProgram(file) {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
