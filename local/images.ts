@@ -14,8 +14,10 @@ export type ImageLookup =
   | { readonly kind: "unknown"; readonly message: string };
 
 export const NODE_BINARY = "/opt/ambit/node/bin/node";
-/** No inspector by signal; stack traces that name sources. */
-const NODE_FLAGS = ["--disable-sigusr1", "--enable-source-maps"];
+/** No inspector by signal. No source maps: reading them costs every daemon some 40 MB. */
+const NODE_FLAGS = ["--disable-sigusr1"];
+/** A small young generation: a third of the memory per idle connection, for little time; what a connection drops is little. */
+export const ZTUNNEL_NODE_FLAGS: readonly string[] = [...NODE_FLAGS, "--max-semi-space-size=1"];
 /** A crash must not write keys to disk. */
 const WITHOUT_CORE_DUMPS = ["/bin/sh", "-c", 'ulimit -c 0; exec "$@"', "ambit"];
 const PATH = "/opt/ambit/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -23,8 +25,9 @@ const ROOT = { uid: 0, gid: 0 };
 const APPLICATION = { uid: 1000, gid: 1000 };
 
 function bundle(name: string, user: { readonly uid: number; readonly gid: number }): Image {
+  const flags = name === "ztunnel" ? ZTUNNEL_NODE_FLAGS : NODE_FLAGS;
   return {
-    command: [...WITHOUT_CORE_DUMPS, NODE_BINARY, ...NODE_FLAGS, `/opt/ambit/lib/${name}.mjs`],
+    command: [...WITHOUT_CORE_DUMPS, NODE_BINARY, ...flags, `/opt/ambit/lib/${name}.mjs`],
     env: { PATH, NODE_ENV: "production" },
     ...user,
   };

@@ -34,12 +34,7 @@ export interface NodeStart {
 const INIT_START_MS = 15_000;
 const KUBELET_RESTART_MS = 1_000;
 /** Inside the node. */
-const KUBELET_COMMAND = [
-  "/opt/ambit/node/bin/node",
-  "--disable-sigusr1",
-  "--enable-source-maps",
-  "/opt/ambit/lib/kubelet.mjs",
-];
+const KUBELET_COMMAND = ["/opt/ambit/node/bin/node", "--disable-sigusr1", "/opt/ambit/lib/kubelet.mjs"];
 
 export async function startNode(start: NodeStart, signal: AbortSignal): Promise<ClusterNode> {
   const name = `n${start.addresses.index}`;

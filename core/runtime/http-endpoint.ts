@@ -3,9 +3,12 @@
  * A change needs POST, and a request with an `Origin` header is refused,
  * so that a web page in an operator's browser can do nothing.
  */
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describeError } from "./errors.ts";
+
+/** Not by `import`, which reads every export of the module and so loads a whole web client: 5 to 15 MB per daemon. */
+const { createServer } = process.getBuiltinModule("node:http");
 
 export interface EndpointReply {
   readonly status: number;
