@@ -12,7 +12,7 @@ const BOUNDS: readonly (readonly [file: string, code: string, document: string])
   ["ztunnel/app.ts", "perPod: 512, perSource: 64", "512 per pod, 64 per source"],
   ["ztunnel/app.ts", "tunnelTimeoutMs: 2 * connectTimeoutMs", "20 s"],
   ["ztunnel/proxy/accept-loop.ts", "BACKLOG = 1024", "1,024"],
-  ["ztunnel/proxy/metrics.ts", "MAX_SERIES = 20_000", "20,000"],
+  ["ztunnel/proxy/metrics.ts", "MAX_GROUPS = 10_000", "10,000"],
   ["core/hbone/hbone-server.ts", "HANDSHAKE_TIMEOUT_MS = 10_000", "10 s"],
   ["core/hbone/pool-entry.ts", "STREAMS_PER_TUNNEL = 100", "at 100 streams"],
   ["core/hbone/pool-entry.ts", "MAX_TUNNELS = 256", "256;"],
