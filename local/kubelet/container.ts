@@ -3,7 +3,7 @@
  * further commands beside it.
  */
 import type { ChildProcess } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AmbitError } from "#core/runtime/errors.ts";
 import type { Image } from "../images.ts";
@@ -169,8 +169,17 @@ function pidOf(pidFile: string): number {
 /** The launcher writes the process id right after its fork: a container that is stopped at once may not have it yet. */
 async function untilStarted(context: NodeContext, pidFile: string): Promise<void> {
   for (let waited = 0; waited < START_WAIT_MS; waited += 20) {
-    if (existsSync(pidFile) && readFileSync(pidFile, "utf8") !== "") return;
+    if (hasText(pidFile)) return;
     await context.clock.sleep(20);
+  }
+}
+
+/** False also when the file goes away while it is read: its process has ended. */
+function hasText(path: string): boolean {
+  try {
+    return readFileSync(path, "utf8") !== "";
+  } catch {
+    return false;
   }
 }
 
