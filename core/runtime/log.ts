@@ -33,9 +33,11 @@ export interface LogOptions {
   readonly write?: (line: string) => void;
 }
 
+/** Characters of one write. */
+const MAX_WAITING = 65_536;
+
 export function createLog(scope: string, options: LogOptions): LogControl {
-  const destination =
-    options.write === undefined ? pino.destination({ dest: 2, sync: true }) : { write: options.write };
+  const destination = options.write === undefined ? standardError() : { write: options.write };
   const base = pino(
     { base: null, level: "trace", timestamp: timestamp, formatters: { level: levelName } },
     destination,
@@ -75,6 +77,25 @@ const RANK: Readonly<Record<LogLevel, number>> = {
   error: 4,
   silent: 5,
 };
+
+/** Lines of one turn of the event loop are one write: an access log of thousands of lines a second needs it. */
+function standardError(): { write(line: string): void } {
+  const file = pino.destination({ dest: 2, sync: true });
+  let waiting = "";
+  const flush = (): void => {
+    const text = waiting;
+    waiting = "";
+    if (text !== "") file.write(text);
+  };
+  process.on("exit", flush);
+  return {
+    write: (line) => {
+      if (waiting === "") setImmediate(flush);
+      waiting += line;
+      if (waiting.length > MAX_WAITING) flush();
+    },
+  };
+}
 
 /** Discards everything; for tests and for callers that have no log. */
 export const silentLogger: Logger = createLog("silent", { level: "silent", write: () => undefined }).root;
