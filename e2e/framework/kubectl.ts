@@ -30,6 +30,13 @@ export class Kubectl {
     return this.#binary !== undefined;
   }
 
+  /** 20 of 1.20; 0 when there is none. */
+  async minorVersion(): Promise<number> {
+    if (this.#binary === undefined) return 0;
+    const { stdout } = await run(this.#binary, ["version", "--client", "-o", "json"], { timeout: 30_000 });
+    return Number(/"gitVersion":\s*"v\d+\.(\d+)/.exec(stdout)?.[1] ?? 0);
+  }
+
   async labelNamespace(name: string, key: string, value: string | undefined): Promise<void> {
     const label = value === undefined ? `${key}-` : `${key}=${value}`;
     if (await this.#real(["label", "namespace", name, label, "--overwrite"])) return;
