@@ -1,6 +1,6 @@
 /** Builds the daemons' bundles into .build/, skipped when nothing that goes into them changed. */
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type BuildOptions, type Metafile } from "esbuild";
@@ -31,14 +31,22 @@ async function buildOne(bundle: Bundle): Promise<Metafile> {
   const fresh = freshMetafile(metaFile);
   if (fresh !== undefined) return fresh;
   const started = Date.now();
-  const result = await build({ ...buildOptions(bundle), metafile: true });
+  const result = await build({ ...buildOptions(bundle), metafile: true, write: false });
+  for (const file of result.outputFiles) writeWhole(file.path, file.contents);
   const inputs = Object.fromEntries(Object.keys(result.metafile.inputs).map((file) => [file, hashOf(file)]));
-  writeFileSync(
+  writeWhole(
     metaFile,
     JSON.stringify({ builder: hashOf("tools/build.ts"), inputs, metafile: result.metafile }),
   );
   process.stderr.write(`ambit: built ${bundle.name}.mjs in ${Date.now() - started} ms\n`);
   return result.metafile;
+}
+
+/** By rename: a daemon that starts meanwhile reads the old file or the new one, never half of one. */
+function writeWhole(path: string, content: string | Uint8Array): void {
+  const temporary = `${path}.${process.pid}.tmp`;
+  writeFileSync(temporary, content);
+  renameSync(temporary, path);
 }
 
 /** What would go into a bundle; nothing is written. */
