@@ -16,8 +16,8 @@ export type ImageLookup =
 export const NODE_BINARY = "/opt/ambit/node/bin/node";
 /** No inspector by signal. No source maps: reading them costs every daemon some 40 MB. */
 const NODE_FLAGS = ["--disable-sigusr1"];
-/** A small young generation: a third of the memory per idle connection, for little time; what a connection drops is little. */
-export const ZTUNNEL_NODE_FLAGS: readonly string[] = [...NODE_FLAGS, "--max-semi-space-size=1"];
+/** A small young generation (MiB): half of the memory per idle connection, for little time. */
+export const ZTUNNEL_NODE_FLAGS: readonly string[] = [...NODE_FLAGS, "--max-semi-space-size=2"];
 /** A crash must not write keys to disk. */
 const WITHOUT_CORE_DUMPS = ["/bin/sh", "-c", 'ulimit -c 0; exec "$@"', "ambit"];
 const PATH = "/opt/ambit/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -72,7 +72,7 @@ export async function startZtunnel(options: ZtunnelOptions): Promise<ZtunnelProc
 }
 
 function launch(options: ZtunnelOptions, logPath: string, socketPath: string): ChildProcess {
-  const log = openSync(logPath, "a");
+  const log = openSync(logPath, "w");
   const child = spawnIn({
     command: process.execPath,
     args: [...ZTUNNEL_NODE_FLAGS, ...profileArguments(options), BUNDLE],

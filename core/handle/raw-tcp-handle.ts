@@ -25,9 +25,8 @@ export function takeTcpWrap(handle: Handle): TcpWrap | undefined {
   return handle.tcpWrap;
 }
 
-export function rawTcpHandle(bindings: RawBindings, wrap: TcpWrap): Handle {
-  wrap.setNoDelay(true);
-  wrap.setKeepAlive(true, KEEPALIVE_IDLE_SECONDS);
+/** For a connected wrap with its options set. */
+function rawTcpHandle(bindings: RawBindings, wrap: TcpWrap): Handle {
   const local: AddressOut = {};
   const remote: AddressOut = {};
   wrap.getsockname(local);
@@ -43,6 +42,11 @@ export function rawTcpHandle(bindings: RawBindings, wrap: TcpWrap): Handle {
     },
     wrap,
   );
+}
+
+function setOptions(wrap: TcpWrap): void {
+  wrap.setNoDelay(true);
+  wrap.setKeepAlive(true, KEEPALIVE_IDLE_SECONDS);
 }
 
 /** One for all: a closure less per connection. */
@@ -61,6 +65,7 @@ export function rawListen(
   backlog: number,
   onConnection: (handle: Handle) => void,
 ): Listener {
+  setOptions(server); // Linux: accepted sockets inherit them
   server.onconnection = (status, client) => {
     if (status === 0) onConnection(rawTcpHandle(bindings, client));
   };
@@ -103,6 +108,7 @@ export function rawConnect(
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
       if (error === undefined) {
+        setOptions(wrap);
         resolve(rawTcpHandle(bindings, wrap));
         return;
       }
