@@ -42,7 +42,8 @@ export function compileCapture(): Buffer {
   try {
     const multiarch = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
     const include = `-I/usr/include/${multiarch}`;
-    run("clang", [...FLAGS, include, "-c", join(SOURCES, "capture.bpf.c"), "-o", object]);
+    // Paths end up in the object's strings: relative ones, so that every clone compiles to the same bytes.
+    run("clang", [...FLAGS, "-fdebug-compilation-dir=.", include, "-c", "capture.bpf.c", "-o", object]);
     run(firstOf("llvm-strip", "llvm-strip-14"), ["-g", object]);
     const removed = [".BTF.ext", ".rel.BTF.ext", ".rel.BTF", ".llvm_addrsig"];
     run(firstOf("llvm-objcopy", "llvm-objcopy-14"), [
@@ -88,7 +89,7 @@ function firstOf(...names: readonly [string, ...string[]]): string {
 }
 
 function run(command: string, args: readonly string[]): void {
-  execFileSync(command, args, { stdio: ["ignore", "inherit", "inherit"], timeout: 60_000 });
+  execFileSync(command, args, { stdio: ["ignore", "inherit", "inherit"], timeout: 60_000, cwd: SOURCES });
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
