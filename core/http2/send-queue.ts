@@ -10,8 +10,8 @@ import { MAX_WINDOW_SIZE } from "./settings.ts";
  * What may gather behind the write in flight: readers are paused above, resumed below. Bounds both memory and the delay
  * of everyone else's bytes.
  */
-const OUTPUT_HIGH = 512 * 1024;
-const OUTPUT_LOW = 256 * 1024;
+const OUTPUT_HIGH = 256 * 1024;
+const OUTPUT_LOW = 128 * 1024;
 /** No write goes beyond this, however large. Room for one read of each of several streams: what does not fit is copied. */
 const OUTPUT_MAX = 2 * 1024 * 1024 - 64 * 1024;
 /** Room that a stream without fresh credit leaves to others, see `#cap`. */
