@@ -30,6 +30,7 @@ export class PodWorker {
   #finished = false;
   #reported = "";
   #reportPending = false;
+  #sending: Promise<void> = Promise.resolve();
 
   constructor(context: NodeContext, pod: PodObject) {
     this.#context = context;
@@ -303,7 +304,13 @@ export class PodWorker {
     });
   }
 
-  async #send(): Promise<void> {
+  /** One write after the other: two at once could arrive in the wrong order, and the older would stand for good. */
+  #send(): Promise<void> {
+    this.#sending = this.#sending.then(() => this.#sendNow());
+    return this.#sending;
+  }
+
+  async #sendNow(): Promise<void> {
     const status = this.#status();
     const text = JSON.stringify(status);
     if (text === this.#reported) return;
