@@ -8,7 +8,7 @@ export interface Wire {
   countText(text: string): number;
   /** TCP segments from or to the port, of either family (extension headers are not followed). */
   countPort(port: number): number;
-  /** IPv6 packets whose first next header is neither TCP nor ICMPv6. */
+  /** Unicast IPv6 packets whose first next header is neither TCP nor ICMPv6. */
   countExtensionHeaders(): number;
   /** Waits until frames in flight have been seen. */
   settle(): Promise<void>;
@@ -22,8 +22,7 @@ export function watchWire(netns: Netns, device: string): Wire {
   return {
     countText: (text) => frames.filter((frame) => frame.includes(text)).length,
     countPort: (port) => frames.filter((frame) => tcpPorts(frame).includes(port)).length,
-    countExtensionHeaders: () =>
-      frames.filter((f) => f.readUInt16BE(12) === 0x86dd && ![6, 58].includes(f.readUInt8(20))).length,
+    countExtensionHeaders: () => frames.filter(hasExtensionHeader).length,
     settle: async () => {
       await sleep(150);
       if (capture.dropped() > 0) throw new Error("the capture lost frames: it proves nothing");
@@ -33,6 +32,12 @@ export function watchWire(netns: Netns, device: string): Wire {
     },
     close: () => capture.close(),
   };
+}
+
+/** Sent to one address: the neighbourhood's own multicast reports carry a hop-by-hop header at any time (RFC 3810). */
+function hasExtensionHeader(frame: Buffer): boolean {
+  const isUnicastIpv6 = frame.readUInt16BE(12) === 0x86dd && frame.readUInt8(38) !== 0xff;
+  return isUnicastIpv6 && ![6, 58].includes(frame.readUInt8(20));
 }
 
 function tcpPorts(frame: Buffer): readonly number[] {
