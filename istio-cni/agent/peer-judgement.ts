@@ -34,11 +34,23 @@ export function judgeCniCaller(socket: Socket): string | undefined {
   const fd = (socket as unknown as { readonly _handle?: { readonly fd?: number } })._handle?.fd;
   if (fd === undefined || fd < 0) return "its credentials cannot be read";
   const { uid, pid } = peerCredentials(fd);
+  return cniCallerRefusal(uid, cgroupsOf(pid));
+}
+
+/**
+ * Pure. `cgroups` is /proc/PID/cgroup of the process that connected; undefined when it cannot be read. That is a refusal
+ * too: a process in a pod could connect, hand the socket to a child and end before it is looked at.
+ */
+export function cniCallerRefusal(uid: number, cgroups: string | undefined): string | undefined {
   if (uid !== 0) return `it runs as uid ${uid}, not as root`;
+  if (cgroups === undefined) return "its process has ended or cannot be looked up";
+  return /\/kubepods(?:\.slice)?\//.test(cgroups) ? "it runs inside a pod" : undefined;
+}
+
+function cgroupsOf(pid: number): string | undefined {
   try {
-    const cgroups = readFileSync(`/proc/${pid}/cgroup`, "utf8");
-    return /\/kubepods(?:\.slice)?\//.test(cgroups) ? "it runs inside a pod" : undefined;
+    return readFileSync(`/proc/${pid}/cgroup`, "utf8");
   } catch {
-    return undefined; // already gone: the answer reaches nobody
+    return undefined;
   }
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { eventually } from "../../framework/eventually.ts";
 import { inNetworkOf, podProcesses } from "../../framework/pod-process.ts";
 import { annotated } from "../annotated.ts";
-import type { Tour, TourPod } from "../tour.ts";
+import { StepFailed, type Tour, type TourPod } from "../tour.ts";
 import { CATALOG_POLICY } from "./authorize.ts";
 
 export async function unEnrolNamespace(tour: Tour): Promise<void> {
@@ -47,7 +47,7 @@ export async function unEnrolNamespace(tour: Tour): Promise<void> {
 async function rulesOf(tour: Tour, pod: TourPod): Promise<readonly string[]> {
   const node = tour.parts.cluster.nodes.find((n) => n.name === pod.node);
   const [pid] = node === undefined ? [] : podProcesses(node, pod.uid, ".mjs");
-  if (pid === undefined) return [];
+  if (pid === undefined) throw new StepFailed(`${pod.name} has no process to look at`);
   const rules = await inNetworkOf(pid, ["ip", "rule"]);
   return rules.split("\n").filter((line) => /^8[01]:/.test(line));
 }
@@ -56,7 +56,8 @@ function pinsOf(tour: Tour, pod: TourPod): readonly string[] {
   const node = tour.parts.cluster.nodes.find((n) => n.name === pod.node);
   try {
     return readdirSync(join(`/proc/${node?.initPid}/root/sys/fs/bpf/ambit/pods`, pod.uid));
-  } catch {
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     return [];
   }
 }
