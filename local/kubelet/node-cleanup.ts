@@ -1,8 +1,11 @@
 /**
  * What a kubelet does with what an earlier one left on its node: nothing is adopted. Processes of pods are killed, their namespaces,
- * address leases and volumes removed, so that no address stays taken; the pods are then started anew.
+ * address leases and volumes removed, so that no address stays taken; the pods are then started anew. Where host-local stood in its
+ * range is kept: a pod that got the address of one just killed would be sent to the old link-layer address for as long as the
+ * node's neighbour entry counts as reachable (45 s).
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { runPlan } from "../launcher/launcher.ts";
 import { killCgroup, removeCgroup } from "./cgroups.ts";
@@ -20,7 +23,17 @@ export async function removeLeftovers(context: NodeContext, cniState: string): P
     const path = join(context.netnsDirectory, name);
     runPlan(context.launcher, [], ["/bin/sh", "-c", 'umount -l "$0" 2>/dev/null; exec rm -f "$0"', path]);
   }
-  for (const part of ["networks", "results"]) rmSync(join(cniState, part), { recursive: true, force: true });
+  releaseAddresses(join(cniState, "networks"));
+  rmSync(join(cniState, "results"), { recursive: true, force: true });
   rmSync(context.podRoot, { recursive: true, force: true });
   return names.length;
+}
+
+/** One file an address, beside `last_reserved_ip.<range>` and `lock`. */
+function releaseAddresses(networks: string): void {
+  if (!existsSync(networks)) return;
+  for (const network of readdirSync(networks)) {
+    for (const file of readdirSync(join(networks, network)))
+      if (isIP(file) !== 0) rmSync(join(networks, network, file), { force: true });
+  }
 }
