@@ -5,6 +5,7 @@ import type { Logger } from "#core/runtime/log.ts";
 import { CaService } from "./ca/ca-service.ts";
 import { Authenticator } from "./ca/caller-identity.ts";
 import { clusterView } from "./ca/cluster-view.ts";
+import { EarlyRequests } from "./ca/early-requests.ts";
 import { RateLimit } from "./ca/rate-limit.ts";
 import type { RootStore } from "./ca/root-store.ts";
 import { TokenReviews } from "./ca/token-review.ts";
@@ -46,6 +47,7 @@ export function makeCallerChecks(
     material: () => store.material.get(),
     nodeCheck: () => ({ ...config.nodeCheck, trustDomain: graph.index.mesh().trustDomain }),
     facts: cluster,
+    early: new EarlyRequests(nowMs),
     issue: config.issue,
     clock,
     log,

@@ -8,14 +8,21 @@ import type { Logger } from "#core/runtime/log.ts";
 import { decodeCertificateRequest, encodeCertificateResponse } from "#core/wire/ca-codec.ts";
 import type { Authentication, Authenticator, Caller, Credentials } from "./caller-identity.ts";
 import type { CaMaterial } from "./ca-material.ts";
+import type { EarlyRequests } from "./early-requests.ts";
 import { issueCertificate, type IssuePolicy } from "./issue.ts";
-import { checkIdentity, type NodeCheckFacts, type NodeCheckPolicy } from "./node-check.ts";
+import {
+  checkIdentity,
+  type IdentityVerdict,
+  type NodeCheckFacts,
+  type NodeCheckPolicy,
+} from "./node-check.ts";
 
 export interface CaServiceDeps {
-  readonly authenticator: Authenticator;
+  readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly material: () => CaMaterial | undefined;
   readonly nodeCheck: () => NodeCheckPolicy;
   readonly facts: NodeCheckFacts;
+  readonly early: EarlyRequests;
   readonly issue: IssuePolicy;
   readonly clock: Clock;
   readonly log: Logger;
@@ -50,7 +57,7 @@ export class CaService {
   }
 
   #issue(bytes: Uint8Array, caller: Caller): CaAnswer {
-    const { clock, material, nodeCheck, facts, issue, log, count } = this.#deps;
+    const { clock, material, issue, log, count } = this.#deps;
     const fields = { caller: `${caller.namespace}/${caller.podName}`, node: caller.nodeName };
     const request = decodeCertificateRequest(bytes);
     if (!request.ok) {
@@ -66,14 +73,12 @@ export class CaService {
     const nowMs = clock.nowMs();
     // Anything but text is taken for a malformed identity, never for "my own".
     const requested = asked === undefined || typeof asked === "string" ? asked : "";
-    const verdict = checkIdentity(caller, requested, nodeCheck(), {
-      nowMs,
-      podsOn: (node, account) => facts.podsOn(node, account),
-      namespace: (name) => facts.namespace(name),
-    });
-    if (verdict.kind === "refused") {
-      const identity = requested?.slice(0, 256);
-      return this.#refuse(status.UNAUTHENTICATED, "identity", { ...fields, identity, why: verdict.why });
+    const verdict = this.#checkIdentity(caller, requested, nowMs);
+    if (verdict.kind !== "granted") {
+      const told = { ...fields, identity: requested?.slice(0, 256), why: verdict.why };
+      return verdict.kind === "early"
+        ? this.#refuse(status.UNAVAILABLE, "early", told)
+        : this.#refuse(status.UNAUTHENTICATED, "identity", told);
     }
     const { identity } = verdict;
     const outcome = issueCertificate({ ...request.value, identity, nowMs }, ca, issue);
@@ -87,6 +92,19 @@ export class CaService {
     );
     count("issued");
     return { kind: "issued", response: encodeCertificateResponse({ certChain: outcome.chain }) };
+  }
+
+  /** As `checkIdentity`, with an end to patience. */
+  #checkIdentity(caller: Caller, requested: string | undefined, nowMs: number): IdentityVerdict {
+    const { nodeCheck, facts, early } = this.#deps;
+    const verdict = checkIdentity(caller, requested, nodeCheck(), {
+      nowMs,
+      podsOn: (node, account) => facts.podsOn(node, account),
+      namespace: (name) => facts.namespace(name),
+    });
+    if (verdict.kind === "granted") early.settle(caller.nodeName, verdict.account);
+    if (verdict.kind !== "early" || early.mayBeEarly(caller.nodeName, verdict.account)) return verdict;
+    return { kind: "refused", why: verdict.why };
   }
 
   #refuse(code: number, counted: string, fields: Readonly<Record<string, unknown>>): CaAnswer {

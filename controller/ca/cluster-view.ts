@@ -2,13 +2,12 @@
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
 import type { KeyIndex } from "../collections/key-index.ts";
 import type { Sources } from "../sources.ts";
-import { isLivePod } from "../translate/pod.ts";
 import type { ClusterView } from "./caller-identity.ts";
 import type { NodeCheckFacts } from "./node-check.ts";
 
 export function clusterView(sources: Sources): ClusterView & NodeCheckFacts {
   const byNodeAndAccount: KeyIndex<PodObject> = sources.pods.index("pods by node and account", (pod) =>
-    pod.node === "" || pod.serviceAccount === "" || !isLivePod(pod)
+    pod.node === "" || pod.serviceAccount === ""
       ? []
       : [`${pod.node}|${pod.metadata.namespace}/${pod.serviceAccount}`],
   );

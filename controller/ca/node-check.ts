@@ -21,7 +21,9 @@ export interface NodeCheckFacts {
 }
 
 export type IdentityVerdict =
-  | { readonly kind: "granted"; readonly identity: SpiffeId }
+  | { readonly kind: "granted"; readonly identity: SpiffeId; readonly account: string }
+  /** Nothing known speaks for it, and nothing that time could not change speaks against it. */
+  | { readonly kind: "early"; readonly account: string; readonly why: string }
   | { readonly kind: "refused"; readonly why: string };
 
 const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -50,21 +52,32 @@ export function checkIdentity(
   const account = `${namespace}/${serviceAccount}`;
   if (policy.reservedAccounts.includes(account))
     return refused(`${account} is an account of the mesh itself`);
+  const on = `on ${caller.nodeName}`;
   const pods = facts.podsOn(caller.nodeName, account);
-  const eligible = pods.some((pod) => mayBeServed(pod, policy, facts));
-  return eligible
-    ? { kind: "granted", identity: identity.value }
-    : refused(`no eligible pod on ${caller.nodeName} runs as ${account}`);
+  if (pods.length === 0)
+    return { kind: "early", account, why: `no pod has been seen ${on} that runs as ${account}` };
+  const standings = pods.map((pod) => standingOf(pod, policy, facts));
+  if (standings.includes("eligible")) return { kind: "granted", identity: identity.value, account };
+  return standings.includes("not-labelled")
+    ? {
+        kind: "early",
+        account,
+        why: `no pod ${on} that runs as ${account} has been seen with a label for the mesh`,
+      }
+    : refused(`no eligible pod ${on} runs as ${account}`);
 }
 
-function mayBeServed(
+/** Labels come and go while a pod lives; what else keeps it out does not. */
+type PodStanding = "eligible" | "not-labelled" | "ineligible";
+
+function standingOf(
   pod: PodObject,
   policy: NodeCheckPolicy,
   facts: NodeCheckFacts & { readonly nowMs: number },
-): boolean {
+): PodStanding {
   const { namespace, labels, annotations, deletionMs } = pod.metadata;
-  if (Object.hasOwn(annotations, ANNOTATION_MIRROR_POD) || pod.hostNetwork) return false;
-  if (deletionMs !== undefined && facts.nowMs > deletionMs + TERMINATION_GRACE_MS) return false;
+  if (Object.hasOwn(annotations, ANNOTATION_MIRROR_POD) || pod.hostNetwork) return "ineligible";
+  if (deletionMs !== undefined && facts.nowMs > deletionMs + TERMINATION_GRACE_MS) return "ineligible";
   const its = facts.namespace(namespace);
   const decision = decideEnrolment(
     {
@@ -78,7 +91,10 @@ function mayBeServed(
     its === undefined ? undefined : { name: its.metadata.name, labels: its.metadata.labels },
     policy.enrolment,
   );
-  return decision.kind === "enrol";
+  if (decision.kind === "enrol") return "eligible";
+  return decision.reason === "not-selected" || decision.reason === "opted-out"
+    ? "not-labelled"
+    : "ineligible";
 }
 
 function refused(why: string): IdentityVerdict {

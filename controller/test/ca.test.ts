@@ -216,14 +216,14 @@ const refusals: readonly Refusal[] = [
   {
     name: "for an identity of another node",
     ask: () => as("spiffe://cluster.local/ns/shop/sa/catalog"),
-    code: status.UNAUTHENTICATED,
-    why: /no eligible pod/,
+    code: status.UNAVAILABLE,
+    why: /no pod has been seen/,
   },
   {
     name: "for an account without a pod",
     ask: () => as("spiffe://cluster.local/ns/shop/sa/nobody"),
-    code: status.UNAUTHENTICATED,
-    why: /no eligible pod/,
+    code: status.UNAVAILABLE,
+    why: /no pod has been seen/,
   },
   {
     name: "for another trust domain",
@@ -279,8 +279,8 @@ const refusals: readonly Refusal[] = [
       h.api.put(ROOTS.pods, pod("shop", "static", { node: "node-1", ip: "10.244.1.78", account: "" }));
       return as("spiffe://cluster.local/ns/shop/sa/default");
     },
-    code: status.UNAUTHENTICATED,
-    why: /no eligible pod/,
+    code: status.UNAVAILABLE,
+    why: /no pod has been seen/,
   },
   {
     name: "for a hostNetwork pod's account",
@@ -303,8 +303,8 @@ const refusals: readonly Refusal[] = [
   {
     name: "for a pod that has opted out",
     ask: () => withPod(1, "optout", { labels: { "istio.io/dataplane-mode": "none" } }),
-    code: status.UNAUTHENTICATED,
-    why: /no eligible pod/,
+    code: status.UNAVAILABLE,
+    why: /with a label for the mesh/,
   },
   {
     name: "for a pod outside the mesh",
@@ -316,8 +316,8 @@ const refusals: readonly Refusal[] = [
       );
       return as("spiffe://cluster.local/ns/other/sa/stranger");
     },
-    code: status.UNAUTHENTICATED,
-    why: /no eligible pod/,
+    code: status.UNAVAILABLE,
+    why: /with a label for the mesh/,
   },
   {
     name: "with a longer life than allowed",
@@ -411,6 +411,17 @@ test("a pod of the ztunnel's node gets a certificate: our identity alone, the CS
   assert.ok(Date.parse(leaf.validFrom) < Date.now() - 100_000, "behind by two minutes");
   assert.ok(h.log.some((line) => line.includes("certificate issued") && line.includes(FRONTEND)));
   assert.ok(!h.log.some((line) => line.includes("PRIVATE KEY") || line.includes("Bearer")));
+});
+
+test("who asks before the label has arrived is told to come back, and is served when it has", async () => {
+  h.api.put(ROOTS.namespaces, namespace("late"));
+  h.api.put(ROOTS.pods, pod("late", "early", { node: "node-1", ip: "10.244.1.81", account: "early" }));
+  await settled();
+  const ofLate = as("spiffe://cluster.local/ns/late/sa/early");
+  await assert.rejects(ask(ofLate), { code: status.UNAVAILABLE });
+  h.api.put(ROOTS.namespaces, namespace("late", { "istio.io/dataplane-mode": "ambient" }));
+  await settled();
+  assert.equal((await ask(ofLate)).length, 2);
 });
 
 test("a terminating pod is served for a minute more", async () => {
