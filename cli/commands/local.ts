@@ -2,18 +2,12 @@
 import { defineCommand, defineGroup } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { OUTPUT_FLAG, type OutputFormat, renderStructured } from "../render/structured.ts";
 import type * as ClusterModuleType from "#local/cluster.ts";
 import type { ClusterStatus } from "#local/cluster-types.ts";
+import { ID_FLAG } from "./local-id.ts";
+import { statusCommand } from "./local-status.ts";
 
 type ClusterModule = typeof ClusterModuleType;
-
-const ID_FLAG = {
-  kind: "text",
-  placeholder: "ID",
-  default: "default",
-  help: "which local cluster, when there are several",
-} as const;
 
 /** Loaded when used: other commands need neither system calls nor the bundler. */
 const cluster = (): Promise<ClusterModule> => import("#local/cluster.ts");
@@ -115,29 +109,6 @@ const downCommand = defineCommand({
     return ExitCode.ok;
   },
 });
-
-const statusCommand = defineCommand({
-  name: "status",
-  summary: "Which local clusters there are",
-  flags: { output: OUTPUT_FLAG },
-  examples: [{ command: "ambit local status", meaning: "Is one running, and where is its kubeconfig?" }],
-  run: async ({ flags }, context) => {
-    const { clusterIds } = await import("#local/state-file.ts");
-    const { clusterStatus } = await cluster();
-    const all = clusterIds().map(clusterStatus);
-    const format = flags.output as OutputFormat;
-    if (format !== "short") context.out(renderStructured(all, format));
-    else if (all.length === 0) context.out("no local cluster\n");
-    else context.out(all.map(statusText).join(""));
-    return ExitCode.ok;
-  },
-});
-
-function statusText(status: ClusterStatus): string {
-  const where = status.kubeconfigPath === undefined ? "" : `  KUBECONFIG=${status.kubeconfigPath}`;
-  const stale = status.state === "stale" ? `  (its owner is gone: ambit local down --id ${status.id})` : "";
-  return `${status.id}: ${status.state}, nodes ${status.nodes?.join(", ") ?? "none"}${where}${stale}\n`;
-}
 
 function hints(status: ClusterStatus): string {
   return `export KUBECONFIG=${status.kubeconfigPath ?? ""}\nkubectl get nodes\n`;
