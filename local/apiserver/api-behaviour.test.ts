@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { CoreV1Api, KubeConfig, makeInformer, type V1ConfigMap } from "@kubernetes/client-node";
 import { WebSocket, WebSocketServer } from "ws";
-import { dig, type JsonMap } from "./object.ts";
+import { dig, digList, type JsonMap } from "./object.ts";
 import { credentialsOf, eventually, nameOf, startTestApi, type TestApi } from "./testing/test-api.ts";
 
 let api: TestApi;
@@ -220,4 +220,27 @@ test("two hundred idle watches leave the server answering", async () => {
   assert.equal((await api.request("GET", MAPS)).code, 200);
   for (const request of requests) request.destroy();
   agent.destroy();
+});
+
+test("the API publishes itself in one family, as a real one does, though it listens in both and services are dual stack", async () => {
+  const dual = await startTestApi({
+    serviceCidrV6: "fd96::/112",
+    endpoints: ["172.30.0.11", "fd30::b"].map((host) => ({ host, port: 6443 })),
+  });
+  try {
+    const { body: service } = await dual.request("GET", "/api/v1/namespaces/default/services/kubernetes");
+    assert.deepEqual(dig(service, "spec", "clusterIPs"), ["10.96.0.1"]);
+    assert.equal(dig(service, "spec", "ipFamilyPolicy"), "SingleStack");
+    const slices = await dual.request("GET", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices");
+    const items = slices.body["items"] as readonly JsonMap[];
+    assert.deepEqual(
+      items.map((slice) => [
+        nameOf(slice),
+        digList(slice, "endpoints").map((endpoint) => dig(endpoint, "addresses")),
+      ]),
+      [["kubernetes", [["172.30.0.11"]]]],
+    );
+  } finally {
+    await dual.close();
+  }
 });

@@ -66,52 +66,41 @@ export function firstServiceAddress(serviceCidr: string): string {
   return formatIp(bytes);
 }
 
-/** The blocks that Services take their addresses from. */
-export interface ServiceBlocks {
-  readonly serviceCidr: string;
-  readonly serviceCidrV6?: string | undefined;
-}
-
-/** The Service `kubernetes` with the addresses that really serve it, a slice per family. */
+/**
+ * The Service `kubernetes` with the addresses that really serve it. Like a real API server's it has one family, that of
+ * the first service block: a second slice would be nobody's whose name the mesh could trust with nodes' addresses.
+ */
 export async function publishApi(
   deps: RestDeps,
-  blocks: ServiceBlocks,
+  serviceCidr: string,
   endpoints: readonly ListenAddress[],
 ): Promise<void> {
   const port = endpoints[0]?.port ?? 6443;
+  const clusterIP = firstServiceAddress(serviceCidr);
+  const isV6 = clusterIP.includes(":");
   await ensure(deps, target(deps, "services", "default", "kubernetes"), {
     metadata: { name: "kubernetes", labels: { component: "apiserver", provider: "kubernetes" } },
-    spec: serviceSpec(blocks, port),
+    spec: {
+      type: "ClusterIP",
+      sessionAffinity: "None",
+      internalTrafficPolicy: "Cluster",
+      clusterIP,
+      clusterIPs: [clusterIP],
+      ipFamilies: [isV6 ? "IPv6" : "IPv4"],
+      ipFamilyPolicy: "SingleStack",
+      ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port }],
+    },
   });
-  for (const addressType of ["IPv4", "IPv6"]) {
-    const own = endpoints.filter(({ host }) => host.includes(":") === (addressType === "IPv6"));
-    const name = addressType === "IPv4" ? "kubernetes" : "kubernetes-ipv6";
-    if (own.length === 0 && addressType === "IPv6") continue;
-    await ensure(deps, target(deps, "endpointslices.discovery.k8s.io", "default", name), {
-      metadata: { name, labels: { "kubernetes.io/service-name": "kubernetes" } },
-      addressType,
-      endpoints: own.map(({ host }) => ({
-        addresses: [host],
-        conditions: { ready: true, serving: true, terminating: false },
-      })),
-      ports: [{ name: "https", port, protocol: "TCP" }],
-    });
-  }
-}
-
-function serviceSpec({ serviceCidr, serviceCidrV6 }: ServiceBlocks, port: number): JsonMap {
-  const clusterIP = firstServiceAddress(serviceCidr);
-  const second = serviceCidrV6 === undefined ? [] : [firstServiceAddress(serviceCidrV6)];
-  return {
-    type: "ClusterIP",
-    sessionAffinity: "None",
-    internalTrafficPolicy: "Cluster",
-    clusterIP,
-    clusterIPs: [clusterIP, ...second],
-    ipFamilies: second.length === 0 ? ["IPv4"] : ["IPv4", "IPv6"],
-    ipFamilyPolicy: second.length === 0 ? "SingleStack" : "PreferDualStack",
-    ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port }],
-  };
+  const own = endpoints.filter(({ host }) => host.includes(":") === isV6);
+  await ensure(deps, target(deps, "endpointslices.discovery.k8s.io", "default", "kubernetes"), {
+    metadata: { name: "kubernetes", labels: { "kubernetes.io/service-name": "kubernetes" } },
+    addressType: isV6 ? "IPv6" : "IPv4",
+    endpoints: own.map(({ host }) => ({
+      addresses: [host],
+      conditions: { ready: true, serving: true, terminating: false },
+    })),
+    ports: [{ name: "https", port, protocol: "TCP" }],
+  });
 }
 
 const FIRST_RUN_MS = 5000;

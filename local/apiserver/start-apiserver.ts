@@ -60,7 +60,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<Running
   for (const fd of options.listenFds ?? []) await front.listenFd(fd);
   const stopControllers = startControllers(deps, pki.authority.certificatePem, options.controllers ?? "all");
   const publish = (endpoints: ApiServerOptions["endpoints"]): Promise<void> =>
-    publishApi(deps, options, endpoints ?? []);
+    publishApi(deps, options.serviceCidr, endpoints ?? []);
   await publish(options.endpoints);
   await untilFurnished(deps);
   options.log.info({ port, objects: deps.store.resources().length }, "api server is listening");
