@@ -99,7 +99,7 @@ export class HeadersInput {
 
   #refuse(streamId: number, code: ErrorCode): void {
     if (!this.#countReset()) return;
-    this.#core.recentlyReset.add(streamId);
+    this.#core.rememberReset(streamId);
     this.#core.writer.number(FrameType.RST_STREAM, streamId, code);
   }
 

@@ -157,7 +157,12 @@ export class SessionCore implements StreamHost {
   forget(stream: Http2Stream): void {
     if (stream.closed) return;
     this.#remove(stream);
-    this.recentlyReset.add(stream.id);
+    this.rememberReset(stream.id);
+  }
+
+  /** Bounded: a peer may be refused without end. */
+  rememberReset(streamId: number): void {
+    this.recentlyReset.add(streamId);
     if (this.recentlyReset.size <= REMEMBERED_RESETS) return;
     for (const oldest of this.recentlyReset) {
       this.recentlyReset.delete(oldest);
