@@ -7,14 +7,12 @@ import { systemClock } from "#core/base/clock.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
 import { loadKubeClient } from "#core/k8s/load-config.ts";
 import type { PodObject } from "#core/k8s/object-types.ts";
-import { AmbitError } from "#core/runtime/errors.ts";
 import { StopStack } from "#core/runtime/lifecycle.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { createReadiness } from "#core/runtime/readiness.ts";
 import type { Daemon } from "#core/runtime/run-main.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import type { DeviceEvent, NodeCapture } from "../capture/capture.ts";
-import { prepareNode } from "../capture/prepare-node.ts";
 import { keepInstalled, uninstallPlugin } from "../install/install-plugin.ts";
 import { CaptureEvents } from "./capture-events.ts";
 import { CniHandler } from "./cni-handler.ts";
@@ -22,7 +20,6 @@ import { serveCni } from "./cni-server.ts";
 import { ClusterView } from "./cluster-view.ts";
 import type { AgentConfig } from "./config.ts";
 import { openEndpoints } from "./endpoints.ts";
-import { findKubeletCgroup } from "./kubelet-cgroup.ts";
 import { addRequest, MeshDataplane } from "./mesh-dataplane.ts";
 import { type FoundNetns, findPodNetns } from "./netns-finder.ts";
 import { OlderConnections } from "./older-connections.ts";
@@ -33,12 +30,16 @@ import { type PodRef, podRef, podText } from "./pod-ref.ts";
 import { recoverPods } from "./recovery.ts";
 import { RedirectionAnnotator } from "./redirection-annotation.ts";
 import { RefusalCounts } from "./refusals.ts";
+import { prepareCapture } from "./prepare-capture.ts";
+import { removeFromNode } from "./removal.ts";
 import { whyStopping } from "./uninstall-check.ts";
 import { Watchdog } from "./watchdog.ts";
 import { ZdsServer } from "./zds-server.ts";
 
 const ZTUNNEL_LABEL = ["app", "ztunnel"] as const;
 const STOP_DEADLINE_MS = 5_000;
+const STAYS_CAPTURED =
+  "the API does not say whether the mesh is being removed: its pods stay captured and the plugin installed";
 
 /** Resolves once the ports are open; readiness follows when the cluster is known and the plugin installed. */
 export async function startAgent(config: AgentConfig, log: Logger): Promise<Daemon> {
@@ -72,6 +73,8 @@ class Agent {
   readonly #reconciler: PodReconciler;
   /** Pods are not touched before those of an earlier agent have been taken over. */
   #recovered = false;
+  #isBeingRemoved = false;
+  #stopInstalling = (): void => undefined;
 
   constructor(config: AgentConfig, log: Logger) {
     this.#config = config;
@@ -164,7 +167,8 @@ class Agent {
     });
     watchdog.start();
     stops.push("watchdog", () => watchdog.stop());
-    stops.push("plugin", keepInstalled(installOptions(config), log.child("install"), this.#gates.plugin));
+    this.#stopInstalling = keepInstalled(installOptions(config), log.child("install"), this.#gates.plugin);
+    stops.push("plugin", this.#stopInstalling);
     const { attachment, probeExemption } = this.#capture;
     log.info({ attachment, probes: probeExemption, recovered: recovered.length }, "agent running");
   }
@@ -172,16 +176,25 @@ class Agent {
   /** Leaves capture in place for the next agent, unless the mesh has been removed from the cluster. */
   async stop(): Promise<void> {
     const reason = await whyStopping(this.#client, this.#config.podNamespace);
-    this.#log.info({ reason }, "agent stopping");
-    if (reason === "removed") {
-      uninstallPlugin(installOptions(this.#config));
-      await Promise.all(this.#dataplane.pods.all().map((entry) => this.#dataplane.leave(entry.pod.uid)));
-    }
+    this.#log.info({ reason: reason.kind }, "agent stopping");
+    if (reason.kind === "unknown") this.#log.warn({ why: reason.why }, STAYS_CAPTURED);
+    if (reason.kind === "removed") await this.#removeFromNode();
     this.#reconciler.close();
     this.#stopping.abort(new DOMException("agent stopping", "AbortError"));
     await this.#stops.stopAll(STOP_DEADLINE_MS);
     this.#dataplane.close();
     this.#capture.close();
+  }
+
+  #removeFromNode(): Promise<void> {
+    return removeFromNode({
+      refuseNewPods: () => (this.#isBeingRemoved = true),
+      stopReconciling: () => this.#reconciler.close(),
+      stopInstalling: () => this.#stopInstalling(),
+      uninstall: () => uninstallPlugin(installOptions(this.#config)),
+      dataplane: this.#dataplane,
+      log: this.#log,
+    });
   }
 
   #makeZds(): ZdsServer {
@@ -228,10 +241,15 @@ class Agent {
       findPod: (namespace, name, uid) => this.#view.findPod(namespace, name, uid),
       findNamespace: (name) => this.#view.findNamespace(name),
       findNetns: this.#findNetns,
-      notReady: () => (this.#zds.connected === 0 ? "no ztunnel is connected on this node" : undefined),
+      notReady: () => this.#notReady(),
       refusals: this.#refusals,
       log: this.#log.child("cni"),
     });
+  }
+
+  #notReady(): string | undefined {
+    if (this.#isBeingRemoved) return "the mesh is being removed from this node";
+    return this.#zds.connected === 0 ? "no ztunnel is connected on this node" : undefined;
   }
 
   #deviceChanged(pod: PodRef, event: DeviceEvent): void {
@@ -248,23 +266,6 @@ class Agent {
     if (!this.#recovered) return;
     for (const uid of uids) this.#reconciler.touch(uid);
   }
-}
-
-function prepareCapture(config: AgentConfig, log: Logger): NodeCapture {
-  const found =
-    config.kubeletCgroup === ""
-      ? findKubeletCgroup()
-      : { kind: "found" as const, directory: config.kubeletCgroup };
-  if (found.kind === "none")
-    log.warn({ reason: found.reason }, "kubelet not found: its probes are captured like other traffic");
-  const outcome = prepareNode({
-    bpffsDir: config.bpffsDir,
-    attachment: config.attachment,
-    ...(found.kind === "found" && { kubeletCgroup: found.directory }),
-  });
-  if (outcome.kind === "unsupported") throw new AmbitError("CAPTURE_UNSUPPORTED", outcome.message);
-  for (const warning of outcome.warnings) log.warn({ reason: warning }, "capture is limited");
-  return outcome.capture;
 }
 
 /** ztunnel pods of this node, which alone may learn of pods. */
