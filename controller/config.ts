@@ -140,6 +140,7 @@ function readNodeCheck(env: EnvReader, namespace: string): ControllerConfig["nod
       help: "namespace/account of the mesh itself: no certificate is issued for them",
     }),
     enrolment: {
+      systemNamespace: namespace,
       excludedNamespaces: env.list("EXCLUDE_NAMESPACES", {
         default: ["kube-system"],
         help: "namespaces whose pods are never enrolled; the same as the node agent's",

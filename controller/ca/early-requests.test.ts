@@ -76,7 +76,7 @@ function caThatSees(seen: Seen): () => Promise<number | "issued"> {
       trustDomain: "cluster.local",
       trustedNodeAccounts: ["istio-system/ztunnel"],
       reservedAccounts: [],
-      enrolment: { excludedNamespaces: ["kube-system"] },
+      enrolment: { systemNamespace: "istio-system", excludedNamespaces: ["kube-system"] },
     }),
     facts: {
       podsOn: () => seen.pods,
@@ -106,6 +106,10 @@ const DEFINITE: readonly (readonly [string, PodObject])[] = [
     aPod({ metadata: { ...meta("web", {}), annotations: { "sidecar.istio.io/status": "{}" } } }),
   ],
   ["a pod that should have ended", aPod({ metadata: { ...meta("web", {}), deletionMs: 1 } })],
+  [
+    "a pod of the mesh's own namespace",
+    aPod({ metadata: { ...meta("web", AMBIENT), namespace: "istio-system" } }),
+  ],
   ["a pod of an excluded namespace", aPod({ metadata: { ...meta("web", {}), namespace: "kube-system" } })],
 ];
 for (const [what, pod] of DEFINITE) {

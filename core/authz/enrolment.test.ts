@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decideEnrolment, type EnrolmentPod } from "./enrolment.ts";
 
-const OPTIONS = { excludedNamespaces: ["kube-system"] };
+const OPTIONS = { systemNamespace: "istio-system", excludedNamespaces: ["kube-system"] };
 const LABELLED = { name: "shop", labels: { "istio.io/dataplane-mode": "ambient" } };
 const PLAIN = { name: "shop", labels: {} };
 const pod: EnrolmentPod = {
@@ -50,6 +50,16 @@ const CASES: readonly EnrolmentCase[] = [
   { name: "no service account", pod: { serviceAccount: "" }, expect: "no-service-account" },
   { name: "a finished pod", pod: { phase: "Succeeded" }, expect: "terminal" },
   { name: "a failed pod", pod: { phase: "Failed" }, expect: "terminal" },
+  {
+    name: "the mesh's own namespace, labelled",
+    pod: { namespace: "istio-system" },
+    expect: "system-namespace",
+  },
+  {
+    name: "a pod of the mesh's own namespace that asks for it",
+    pod: { namespace: "istio-system", labels: mode("ambient") },
+    expect: "system-namespace",
+  },
   {
     name: "an excluded namespace",
     pod: { namespace: "kube-system", labels: mode("ambient") },

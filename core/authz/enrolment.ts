@@ -27,11 +27,17 @@ export interface EnrolmentNamespace {
 }
 
 export interface EnrolmentOptions {
+  /**
+   * Where the mesh itself runs. Its pods are never enrolled: a ztunnel, agent or controller that is captured waits for
+   * itself, and whoever may label this namespace would cut the mesh off from its own control plane.
+   */
+  readonly systemNamespace: string;
   /** Namespaces whose pods are never enrolled, whatever their labels say. */
   readonly excludedNamespaces: readonly string[];
 }
 
 export type EnrolmentSkipReason =
+  | "system-namespace"
   | "excluded-namespace"
   | "host-network"
   | "mirror-pod"
@@ -57,6 +63,7 @@ export function decideEnrolment(
 
 /** What no label can overrule. */
 function ineligible(pod: EnrolmentPod, options: EnrolmentOptions): EnrolmentSkipReason | undefined {
+  if (pod.namespace === options.systemNamespace) return "system-namespace";
   if (options.excludedNamespaces.includes(pod.namespace)) return "excluded-namespace";
   if (pod.hostNetwork) return "host-network";
   if (Object.hasOwn(pod.annotations, ANNOTATION_MIRROR_POD)) return "mirror-pod";
@@ -70,10 +77,18 @@ function unselected(
   pod: EnrolmentPod,
   namespace: EnrolmentNamespace | undefined,
 ): EnrolmentSkipReason | undefined {
+  if (asksForMesh(pod, namespace)) return undefined;
+  return label(pod.labels) === "none" ? "opted-out" : "not-selected";
+}
+
+/** Whether labels ask for the mesh: then a refusal is worth a word. */
+export function asksForMesh(
+  pod: Pick<EnrolmentPod, "labels">,
+  namespace: EnrolmentNamespace | undefined,
+): boolean {
   const own = label(pod.labels);
-  if (own === "ambient") return undefined;
-  if (own === "none") return "opted-out";
-  return namespace !== undefined && label(namespace.labels) === "ambient" ? undefined : "not-selected";
+  if (own === "ambient") return true;
+  return own !== "none" && namespace !== undefined && label(namespace.labels) === "ambient";
 }
 
 function label(labels: StringMap): string | undefined {

@@ -32,6 +32,7 @@ import { RedirectionAnnotator } from "./redirection-annotation.ts";
 import { RefusalCounts } from "./refusals.ts";
 import { prepareCapture } from "./prepare-capture.ts";
 import { removeFromNode } from "./removal.ts";
+import { SkippedPods } from "./skipped-pods.ts";
 import { whyStopping } from "./uninstall-check.ts";
 import { Watchdog } from "./watchdog.ts";
 import { ZdsServer } from "./zds-server.ts";
@@ -66,6 +67,7 @@ class Agent {
   readonly #annotate: (pod: PodRef, captured: boolean) => Promise<void>;
   readonly #events: CaptureEvents;
   readonly #refusals = new RefusalCounts();
+  readonly #skipped: SkippedPods;
   readonly #view: ClusterView;
   readonly #zds: ZdsServer;
   readonly #dataplane: MeshDataplane;
@@ -79,6 +81,7 @@ class Agent {
   constructor(config: AgentConfig, log: Logger) {
     this.#config = config;
     this.#log = log;
+    this.#skipped = new SkippedPods(log.child("skipped"));
     this.#stops = new StopStack(log);
     this.#client = loadKubeClient(config.kubeconfig);
     this.#capture = prepareCapture(config, log);
@@ -114,7 +117,9 @@ class Agent {
       log: log.child("older-connections"),
     });
     this.#reconciler = new PodReconciler({
+      systemNamespace: config.podNamespace,
       excludedNamespaces: config.excludedNamespaces,
+      skipped: this.#skipped,
       dataplane: this.#dataplane,
       podByUid: (uid) => this.#view.podByUid(uid),
       namespaceByName: (name) => this.#view.namespaceByName(name),
@@ -130,6 +135,7 @@ class Agent {
       config: this.#config,
       readiness: this.#readiness,
       older: this.#older,
+      skipped: this.#skipped,
       pods: this.#dataplane.pods,
       ztunnelsConnected: () => this.#zds.connected,
       refusals: this.#refusals,
@@ -236,6 +242,7 @@ class Agent {
   #cniHandler(): CniHandler {
     return new CniHandler({
       nodeName: this.#config.nodeName,
+      systemNamespace: this.#config.podNamespace,
       excludedNamespaces: this.#config.excludedNamespaces,
       dataplane: this.#dataplane,
       findPod: (namespace, name, uid) => this.#view.findPod(namespace, name, uid),

@@ -37,6 +37,7 @@ function handlerFor(world: World): Scene {
   const dataplane = aDataplane(fakeCapture(calls));
   const handler = new CniHandler({
     nodeName: "n1",
+    systemNamespace: "istio-system",
     excludedNamespaces: ["kube-system"],
     dataplane,
     findPod: (_namespace, _name, uid) =>

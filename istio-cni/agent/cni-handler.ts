@@ -24,6 +24,7 @@ export interface CniReply {
 
 export interface CniHandlerDeps {
   readonly nodeName: string;
+  readonly systemNamespace: string;
   readonly excludedNamespaces: readonly string[];
   readonly dataplane: MeshDataplane;
   /** Asks the API directly when the cache does not have the pod yet; undefined when there is none. */

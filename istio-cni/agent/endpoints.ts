@@ -1,4 +1,4 @@
-/** The agent's HTTP ports: health for the kubelet, metrics, and on loopback the connections older than enrolment. */
+/** The agent's HTTP ports: health for the kubelet, metrics, and on loopback what is outside the mesh: connections and pods. */
 import { Counter, Gauge, Registry } from "prom-client";
 import { type Endpoint, listenEndpoint } from "#core/runtime/http-endpoint.ts";
 import type { Readiness } from "#core/runtime/readiness.ts";
@@ -6,11 +6,13 @@ import type { AgentConfig } from "./config.ts";
 import type { OlderConnections } from "./older-connections.ts";
 import type { PodRegistry } from "./pod-registry.ts";
 import type { RefusalCounts } from "./refusals.ts";
+import type { SkippedPods } from "./skipped-pods.ts";
 
 export interface EndpointDeps {
   readonly config: AgentConfig;
   readonly readiness: Readiness;
   readonly older: OlderConnections;
+  readonly skipped: SkippedPods;
   readonly pods: PodRegistry;
   readonly ztunnelsConnected: () => number;
   readonly refusals: RefusalCounts;
@@ -55,7 +57,10 @@ export async function openEndpoints(deps: EndpointDeps): Promise<() => Promise<v
     await listenEndpoint({
       host: "127.0.0.1",
       port: config.adminPort,
-      routes: { "GET /connections": () => json({ connections: older.list() }) },
+      routes: {
+        "GET /connections": () => json({ connections: older.list() }),
+        "GET /skipped": () => json({ pods: deps.skipped.list() }),
+      },
     }),
   );
   return closeAll;

@@ -12,6 +12,7 @@ interface Case {
   readonly expect: string;
 }
 
+const OPTIONS = { systemNamespace: "istio-system", excludedNamespaces: ["kube-system"] };
 const ambient = aNamespace("ambient");
 const plain = aNamespace(undefined);
 const labelled = (mode: string): Partial<PodObject> => ({
@@ -61,14 +62,14 @@ const CASES: readonly Case[] = [
     pod: aPod({ serviceAccount: "" }),
     namespace: ambient,
     captured: false,
-    expect: "nothing",
+    expect: "skip",
   },
   {
     name: "a mirror annotation keeps it out",
     pod: aPod({ metadata: { annotations: { "kubernetes.io/config.mirror": "x" } } }),
     namespace: ambient,
     captured: false,
-    expect: "nothing",
+    expect: "skip",
   },
   {
     name: "a foreign redirection annotation does not count as captured",
@@ -82,7 +83,7 @@ const CASES: readonly Case[] = [
     pod: aPod({ hostNetwork: true }),
     namespace: ambient,
     captured: false,
-    expect: "nothing",
+    expect: "skip",
   },
   {
     name: "a foreign probe host keeps it out",
@@ -123,10 +124,7 @@ const CASES: readonly Case[] = [
 
 for (const c of CASES) {
   test(c.name, () => {
-    const action = decidePodAction(
-      { pod: c.pod, namespace: c.namespace, captured: c.captured },
-      { excludedNamespaces: ["kube-system"] },
-    );
+    const action = decidePodAction({ pod: c.pod, namespace: c.namespace, captured: c.captured }, OPTIONS);
     assert.equal(action.kind, c.expect);
   });
 }
@@ -134,5 +132,14 @@ for (const c of CASES) {
 test("an excluded namespace joins nobody, whatever its label", () => {
   const pod = aPod({ metadata: { namespace: "kube-system" } });
   const situation = { pod, namespace: aNamespace("ambient", "kube-system"), captured: false };
-  assert.equal(decidePodAction(situation, { excludedNamespaces: ["kube-system"] }).kind, "nothing");
+  assert.deepEqual(decidePodAction(situation, OPTIONS), { kind: "skip", reason: "excluded-namespace" });
+});
+
+test("the mesh's own namespace joins nobody, whatever its label, and what was captured there leaves", () => {
+  const pod = aPod({
+    metadata: { namespace: "istio-system", labels: { "istio.io/dataplane-mode": "ambient" } },
+  });
+  const namespace = aNamespace("ambient", "istio-system");
+  const kinds = [false, true].map((captured) => decidePodAction({ pod, namespace, captured }, OPTIONS).kind);
+  assert.deepEqual(kinds, ["skip", "leave"]);
 });

@@ -1,10 +1,17 @@
 /** Pure. What a change of a pod, or of its namespace, means for its capture. */
-import { decideEnrolment, type EnrolmentOptions } from "#core/authz/enrolment.ts";
+import {
+  asksForMesh,
+  decideEnrolment,
+  type EnrolmentOptions,
+  type EnrolmentSkipReason,
+} from "#core/authz/enrolment.ts";
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
 import { enrolmentNamespace, enrolmentPod } from "./pod-ref.ts";
 
 export type PodAction =
   | { readonly kind: "nothing" }
+  /** Labels ask for it, and it can never be captured. */
+  | { readonly kind: "skip"; readonly reason: EnrolmentSkipReason }
   | { readonly kind: "join" }
   /** It should be captured and must not be; the sentence says what to do. */
   | { readonly kind: "refuse"; readonly message: string }
@@ -26,9 +33,14 @@ export function decidePodAction(situation: PodSituation, options: EnrolmentOptio
   }
   // A pod that is going keeps what it has until its processes are gone.
   if (pod.metadata.deletionMs !== undefined) return { kind: "nothing" };
-  const wanted = decideEnrolment(enrolmentPod(pod), enrolmentNamespace(namespace), options).kind === "enrol";
-  if (wanted === captured) return { kind: "nothing" };
-  if (!wanted) return { kind: "leave" };
+  const its = enrolmentNamespace(namespace);
+  const decision = decideEnrolment(enrolmentPod(pod), its, options);
+  if (decision.kind === "skip") {
+    if (captured) return { kind: "leave" };
+    const { reason } = decision;
+    return asksForMesh(pod.metadata, its) ? { kind: "skip", reason } : { kind: "nothing" };
+  }
+  if (captured) return { kind: "nothing" };
   if (pod.foreignProbeHosts.length === 0) return { kind: "join" };
   return { kind: "refuse", message: foreignProbesText(pod) };
 }

@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
-import { silentLogger } from "#core/runtime/log.ts";
+import { createLog, silentLogger } from "#core/runtime/log.ts";
 import { createManualClock, type ManualClock } from "#core/testing/manual-clock.ts";
 import type { FoundNetns } from "./netns-finder.ts";
 import { PodReconciler } from "./pod-reconciler.ts";
+import { SkippedPods } from "./skipped-pods.ts";
 import { type FakeCapture, fakeCapture } from "./test/fake-capture.ts";
 import { aDataplane } from "./test/a-dataplane.ts";
 import { aNamespace, aNetns, aPod } from "./test/objects.ts";
@@ -19,6 +20,8 @@ interface Scene {
   readonly capture: FakeCapture;
   readonly clock: ManualClock;
   readonly said: string[];
+  readonly skipped: SkippedPods;
+  readonly lines: readonly string[];
   readonly reconciler: PodReconciler;
   settle(): Promise<void>;
 }
@@ -27,6 +30,10 @@ function scene(): Scene {
   const said: string[] = [];
   const capture = fakeCapture();
   const clock = createManualClock();
+  const lines: string[] = [];
+  const skipped = new SkippedPods(
+    createLog("skipped", { level: "info", write: (line) => lines.push(line) }).root,
+  );
   const world: Pick<Scene, "pod" | "namespace" | "found"> = {
     pod: aPod(),
     namespace: aNamespace("ambient"),
@@ -34,7 +41,9 @@ function scene(): Scene {
   };
   const dataplane = aDataplane(capture);
   const reconciler = new PodReconciler({
+    systemNamespace: "istio-system",
     excludedNamespaces: ["kube-system"],
+    skipped,
     dataplane,
     podByUid: () => result.pod,
     namespaceByName: () => result.namespace,
@@ -52,7 +61,7 @@ function scene(): Scene {
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   };
-  const result: Scene = Object.assign(world, { capture, clock, said, reconciler, settle });
+  const result: Scene = Object.assign(world, { capture, clock, said, reconciler, settle, skipped, lines });
   return result;
 }
 
@@ -107,4 +116,28 @@ test("changes during a pass lead to one more pass, and the last word counts", as
   await s.settle();
   assert.equal(s.capture.calls.filter((call) => call === "capture.enrol").length, 1);
   assert.equal(s.capture.calls.at(-1) === "capture.enrol", false, "it has left again");
+});
+
+test("a pod of the mesh itself is never captured, though labelled; that is said once and listed until the label is gone", async () => {
+  const s = scene();
+  s.pod = aPod({ metadata: { namespace: "istio-system" } });
+  s.namespace = aNamespace("ambient", "istio-system");
+  for (let time = 0; time < 3; time++) {
+    s.reconciler.touch(UID);
+    await s.settle();
+  }
+  assert.deepEqual(s.capture.calls, []);
+  assert.equal(s.clock.pending, 0, "it is not tried again");
+  assert.deepEqual(s.skipped.list(), [
+    { namespace: "istio-system", name: "web-1", reason: "system-namespace" },
+  ]);
+  assert.equal(s.lines.length, 1);
+  assert.match(
+    s.lines[0] ?? "",
+    /istio-system\/web-1.*system-namespace|system-namespace.*istio-system\/web-1/,
+  );
+  s.namespace = aNamespace(undefined, "istio-system");
+  s.reconciler.touch(UID);
+  await s.settle();
+  assert.deepEqual(s.skipped.list(), []);
 });

@@ -3,6 +3,7 @@
  * New pods come through the CNI plugin; this finds what it did not see. Failures are tried again with growing delays.
  */
 import { type Backoff, createBackoff } from "#core/base/backoff.ts";
+import type { EnrolmentSkipReason } from "#core/authz/enrolment.ts";
 import type { Clock } from "#core/base/clock.ts";
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
 import { describeError } from "#core/runtime/errors.ts";
@@ -12,8 +13,10 @@ import type { MeshDataplane } from "./mesh-dataplane.ts";
 import type { FoundNetns } from "./netns-finder.ts";
 import { decidePodAction, type PodAction } from "./pod-action.ts";
 import { podRef } from "./pod-ref.ts";
+import type { SkippedPods } from "./skipped-pods.ts";
 
 export interface PodReconcilerDeps {
+  readonly systemNamespace: string;
   readonly excludedNamespaces: readonly string[];
   readonly dataplane: MeshDataplane;
   readonly podByUid: (uid: string) => PodObject | undefined;
@@ -21,6 +24,7 @@ export interface PodReconcilerDeps {
   readonly findNetns: (uid: string) => FoundNetns;
   /** Says on the pod why it is not captured, or that it is. */
   readonly events: Pick<CaptureEvents, "refused" | "captured">;
+  readonly skipped: SkippedPods;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -89,10 +93,14 @@ export class PodReconciler {
   }
 
   async #perform(uid: string, action: PodAction): Promise<boolean> {
-    const { dataplane } = this.#deps;
+    const { dataplane, skipped } = this.#deps;
+    if (action.kind !== "skip") skipped.forget(uid);
     switch (action.kind) {
       case "nothing":
         return true;
+      case "skip":
+        this.#skip(uid, action.reason);
+        return true; // until the pod or its namespace changes
       case "leave":
         await dataplane.leave(uid);
         return true;
@@ -105,6 +113,11 @@ export class PodReconciler {
         await this.#refuse(uid, action.message);
         return true; // until the pod changes
     }
+  }
+
+  #skip(uid: string, reason: EnrolmentSkipReason): void {
+    const pod = this.#deps.podByUid(uid);
+    if (pod !== undefined) this.#deps.skipped.say(podRef(pod), reason);
   }
 
   async #join(uid: string): Promise<boolean> {
