@@ -49,7 +49,6 @@ export interface StreamParts {
   readonly host: StreamHost;
   readonly receive: ReceiveWindow;
   readonly sendWindow: number;
-  readonly nowMs: number;
 }
 
 export class Http2Stream {
@@ -74,9 +73,9 @@ export class Http2Stream {
   pending: Uint8Array | undefined;
   endWanted = false;
   blocked: Blocked = "no";
-  /** Sent since the peer's last credit for this stream, and when that was. */
+  /** Sent since the peer's last credit for this stream, and when that was; -Infinity: it has given none yet. */
   sentSinceCredit = 0;
-  creditedMs: number;
+  creditedMs: number = Number.NEGATIVE_INFINITY;
 
   /** Read memory that a "held" delivery references. */
   pinned: PinnableBuffer | undefined;
@@ -86,7 +85,6 @@ export class Http2Stream {
     this.#host = parts.host;
     this.receive = parts.receive;
     this.sendWindow = parts.sendWindow;
-    this.creditedMs = parts.nowMs;
   }
 
   sendHeaders(fields: readonly HeaderField[], endStream = false): void {

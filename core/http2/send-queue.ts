@@ -17,6 +17,8 @@ const OUTPUT_MAX = 2 * 1024 * 1024 - 64 * 1024;
 /** Room that a stream without fresh credit leaves to others, see `#cap`. */
 const CAP_SLACK = 64 * 1024;
 const STALE_CREDIT_MS = 1_000;
+/** Of the connection's window: while more than this is left nobody is capped. */
+const UNCAPPED_SHARE = 0.75;
 const CONGESTED_BELOW = 1024 * 1024;
 
 export interface SendQueueOptions {
@@ -163,11 +165,11 @@ export class SendQueue {
 
   /**
    * A peer may credit the connection only when its application consumes: stalled streams would use up the window of
-   * all. Once that window is scarce, a stream without credit for a second keeps to half of its own window and a bit
-   * (peers credit at half).
+   * all. Once a quarter of that window is gone, a stream without credit, ever or for a second, keeps to half of its own
+   * window and a bit (peers credit at half). So six streams that stand still leave room for a seventh.
    */
   #cap(stream: Http2Stream): number {
-    if (this.#connectionWindow > this.#largestConnectionWindow / 2) return MAX_WINDOW_SIZE;
+    if (this.#connectionWindow > this.#largestConnectionWindow * UNCAPPED_SHARE) return MAX_WINDOW_SIZE;
     const cap = this.peerInitialWindow / 2 + CAP_SLACK - stream.sentSinceCredit;
     if (cap > CAP_SLACK || this.#nowMs() - stream.creditedMs < STALE_CREDIT_MS) return MAX_WINDOW_SIZE;
     return Math.max(0, cap);

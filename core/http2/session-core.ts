@@ -78,7 +78,6 @@ export class SessionCore implements StreamHost {
       host: this,
       receive: new ReceiveWindow(this.#budget, this.floor, nowMs),
       sendWindow: this.queue.peerInitialWindow,
-      nowMs,
     });
     this.streams.set(id, stream);
     return stream;
