@@ -22,6 +22,8 @@ export interface LoopDeps {
   readonly container: ContainerSpec;
   /** Always, OnFailure or Never. */
   readonly restartPolicy: string;
+  /** Of the container of the same name in the pod's sandbox before this one. */
+  readonly earlier: ContainerStatus | undefined;
   /** The status changed. */
   readonly onChange: () => void;
 }
@@ -44,6 +46,10 @@ export class ContainerLoop {
 
   constructor(deps: LoopDeps) {
     this.#deps = deps;
+    const { earlier } = deps;
+    if (earlier === undefined) return;
+    this.#lastState = earlier.state.terminated === undefined ? earlier.lastState : earlier.state;
+    this.#restarts = earlier.restartCount + (this.#lastState.terminated === undefined ? 0 : 1);
   }
 
   get running(): RunningContainer | undefined {

@@ -1,42 +1,49 @@
 /**
- * The life of one pod on its node, from the first look to the confirmed end: sandbox, volumes, init containers, containers, end.
- * One worker per pod uid; whatever fails is retried or reported, the worker never throws.
+ * The life of one pod on its node, from the first look to the confirmed end: sandbox, volumes, containers, a new sandbox when the
+ * sandbox is lost, end. One worker per pod uid; whatever fails is retried or reported, the worker never throws.
  */
 import { describeError } from "#core/runtime/errors.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { killCgroup, removeCgroup } from "./cgroups.ts";
-import { ContainerLoop } from "./container-loop.ts";
+import type { ContainerLoop } from "./container-loop.ts";
 import { userPlan } from "./container-plan.ts";
 import type { PodFacts } from "./environment.ts";
 import { lookUpImage } from "../images.ts";
 import type { NodeContext } from "./node-context.ts";
+import { aborted, needsNewSandbox, PodContainers, sidecarNames } from "./pod-containers.ts";
 import { podStatus, waitingStatus } from "./pod-status.ts";
 import type { ContainerSpec, ContainerStatus, PodObject, PodStatus } from "./pod-types.ts";
 import { podCgroup } from "./resources.ts";
+import { type RetriedStep, retryWithEvent } from "./retry-with-event.ts";
 import { createSandbox, removeNetwork, removeSandboxDirectory, type Sandbox } from "./sandbox.ts";
+import { StatusReporter } from "./status-reporter.ts";
 import { mountVolumes, type PodVolumes } from "./volumes.ts";
 
 const RETRY_MS = 1_000;
 const CONFIRM_ATTEMPTS = 600;
-const STATUS_DELAY_MS = 20;
 
 export class PodWorker {
   readonly #context: NodeContext;
   readonly #ending = new AbortController();
   readonly #startTime: string;
-  readonly #loops = new Map<string, ContainerLoop>();
+  readonly #reporter: StatusReporter;
   #pod: PodObject;
   #sandbox: Sandbox | undefined;
+  #volumes: PodVolumes | undefined;
+  #containers: PodContainers | undefined;
   #finished = false;
-  #reported = "";
-  #reportPending = false;
-  #sending: Promise<void> = Promise.resolve();
 
   constructor(context: NodeContext, pod: PodObject) {
     this.#context = context;
     this.#pod = pod;
-    this.#startTime =
-      pod.status?.startTime ?? new Date(context.clock.nowMs()).toISOString().replace(/\.\d+Z/, "Z");
+    this.#startTime = pod.status?.startTime ?? this.#now();
+    this.#reporter = new StatusReporter({
+      context,
+      pod: () => this.#pod,
+      status: () => this.#status(),
+      isFinal: () => this.#finished,
+      onSent: (status) => void (this.#pod = { ...this.#pod, status }),
+    });
   }
 
   get pod(): PodObject {
@@ -44,7 +51,7 @@ export class PodWorker {
   }
 
   loop(container: string): ContainerLoop | undefined {
-    return this.#loops.get(container);
+    return this.#containers?.loop(container);
   }
 
   get sandbox(): Sandbox | undefined {
@@ -64,99 +71,107 @@ export class PodWorker {
 
   /** Resolves when nothing of the pod is left on the node. */
   async run(): Promise<void> {
-    this.#report();
+    this.#reporter.report();
     try {
-      const sandbox = await this.#makeSandbox();
-      // The end does not wait for containers: it is the end that stops them.
-      await Promise.race([this.#live(sandbox), aborted(this.#ending.signal)]);
+      while ((await this.#liveInSandbox()) === "lost");
     } catch (error) {
       if (!this.#ending.signal.aborted)
         this.#context.log.error({ pod: this.#pod.metadata.name, error: describeError(error) }, "pod failed");
     }
     if (!this.#ending.signal.aborted) {
       this.#finished = true;
-      this.#report();
+      this.#reporter.report();
       await aborted(this.#ending.signal);
     }
     await this.#die();
   }
 
+  /** One sandbox from its making to its loss; `over` when the containers are done, the pod ends, or none of them may run again. */
+  async #liveInSandbox(): Promise<"over" | "lost"> {
+    const began = this.#context.clock.monotonicMs();
+    const sandbox = await this.#makeSandbox();
+    const lost = new AbortController();
+    sandbox.pause.once("exit", () => lost.abort(new DOMException("sandbox lost", "AbortError")));
+    const living = this.#live(sandbox, AbortSignal.any([this.#ending.signal, lost.signal]));
+    // The end does not wait for containers: it is the end that stops them.
+    await Promise.race([living, aborted(this.#ending.signal), aborted(lost.signal)]);
+    if (this.#ending.signal.aborted || !lost.signal.aborted) return "over";
+    const again = await this.#loseSandbox(sandbox, living);
+    if (!again) return "over";
+    // One that is lost at once is not made anew faster than one that cannot be made.
+    const left = this.#context.sandboxRetryMs - (this.#context.clock.monotonicMs() - began);
+    if (left > 0) await this.#context.clock.sleep(left, this.#ending.signal);
+    return "lost";
+  }
+
   async #makeSandbox(): Promise<Sandbox> {
-    const sandbox = await this.#untilDone(
-      "FailedCreatePodSandBox",
-      this.#context.sandboxRetryMs,
-      (error) => `Failed to create pod sandbox: ${error}`,
-      () => createSandbox(this.#context, this.#pod),
-    );
+    const sandbox = await this.#retry({
+      reason: "FailedCreatePodSandBox",
+      retryMs: this.#context.sandboxRetryMs,
+      sentence: (error) => `Failed to create pod sandbox: ${error}`,
+      attempt: () => createSandbox(this.#context, this.#pod),
+    });
     this.#sandbox = sandbox;
-    this.#watchSandbox(sandbox);
-    this.#report();
+    this.#reporter.report();
     return sandbox;
   }
 
-  async #live(sandbox: Sandbox): Promise<void> {
+  async #live(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
     const facts: PodFacts = {
       pod: this.#pod,
       nodeName: this.#context.nodeName,
       nodeIp: this.#context.nodeIp,
       podIps: sandbox.ips,
     };
-    const volumes = await this.#untilDone(
-      "FailedMount",
-      RETRY_MS,
-      (error) => `MountVolume.SetUp failed: ${error}`,
-      () => this.#mount(facts),
-    );
-    spawn(this.#context.log, "volume refresh", () => this.#refresh(volumes));
-    await this.#runInit(facts, sandbox, volumes);
-    await Promise.all(
-      this.#pod.spec.containers.map((container) => this.#loop(container, { facts, sandbox, volumes }).run()),
-    );
-  }
-
-  async #runInit(facts: PodFacts, sandbox: Sandbox, volumes: PodVolumes): Promise<void> {
-    for (const container of this.#pod.spec.initContainers ?? []) {
-      if (this.#ending.signal.aborted) return;
-      const sidecar = container.restartPolicy === "Always";
-      const restartPolicy = sidecar ? "Always" : this.#restartPolicy() === "Never" ? "Never" : "OnFailure";
-      const loop = this.#loop(container, { facts, sandbox, volumes, restartPolicy });
-      const done = loop.run();
-      if (sidecar) {
-        await Promise.race([loop.startedUp, aborted(this.#ending.signal)]);
-        continue;
-      }
-      const exit = await done;
-      if (exit !== undefined && exit.code !== 0 && !this.#ending.signal.aborted) {
-        throw new Error(`init container ${container.name} failed with ${exit.code}`);
-      }
-    }
-  }
-
-  #loop(
-    container: ContainerSpec,
-    given: {
-      readonly facts: PodFacts;
-      readonly sandbox: Sandbox;
-      readonly volumes: PodVolumes;
-      readonly restartPolicy?: string;
-    },
-  ): ContainerLoop {
-    const loop = new ContainerLoop({
+    const volumes = await this.#mountOnce(facts);
+    if (signal.aborted) return;
+    this.#containers = new PodContainers({
       context: this.#context,
-      facts: given.facts,
-      sandbox: given.sandbox,
-      volumes: given.volumes.paths,
-      container,
-      restartPolicy: given.restartPolicy ?? this.#restartPolicy(),
-      onChange: () => this.#report(),
+      facts,
+      sandbox,
+      volumes: volumes.paths,
+      earlier: new Map(this.#containerStatuses().map((status) => [status.name, status])),
+      signal,
+      onChange: () => this.#reporter.report(),
     });
-    this.#loops.set(container.name, loop);
-    if (this.#ending.signal.aborted) void loop.stop(0);
-    return loop;
+    await this.#containers.run();
   }
 
-  #restartPolicy(): string {
-    return this.#pod.spec.restartPolicy ?? "Always";
+  /** As a kubelet: what still runs in the lost sandbox is stopped. True: the pod gets a new one. */
+  async #loseSandbox(sandbox: Sandbox, living: Promise<void>): Promise<boolean> {
+    const states = this.#containerStatuses().map((status) => status.state);
+    const again = needsNewSandbox(this.#pod, states);
+    this.#context.log.warn({ pod: this.#pod.metadata.name, again }, "sandbox lost: its first process ended");
+    this.#context.access.recordEvent(this.#pod, {
+      type: "Normal",
+      reason: "SandboxChanged",
+      message: again
+        ? "Pod sandbox changed, it will be killed and re-created."
+        : "Pod sandbox changed, it will be killed.",
+    });
+    await this.#containers?.stop(this.#graceMs());
+    await living.catch((error: unknown) =>
+      this.#context.log.debug({ error: describeError(error) }, "start in the lost sandbox given up"),
+    );
+    await this.#removeNetwork(sandbox);
+    removeCgroup(this.#context.host.cgroups, `${this.#cgroup()}/${sandbox.id}`);
+    this.#sandbox = undefined;
+    this.#reporter.report();
+    return again;
+  }
+
+  /** Volumes outlive a sandbox: an emptyDir keeps what is in it. */
+  async #mountOnce(facts: PodFacts): Promise<PodVolumes> {
+    if (this.#volumes !== undefined) return this.#volumes;
+    const volumes = await this.#retry({
+      reason: "FailedMount",
+      retryMs: RETRY_MS,
+      sentence: (error) => `MountVolume.SetUp failed: ${error}`,
+      attempt: () => this.#mount(facts),
+    });
+    this.#volumes = volumes;
+    spawn(this.#context.log, "volume refresh", () => this.#refresh(volumes));
+    return volumes;
   }
 
   #mount(facts: PodFacts): Promise<PodVolumes> {
@@ -186,55 +201,17 @@ export class PodWorker {
     }
   }
 
-  /** Tries until it works or the pod ends; each failure is an event. */
-  async #untilDone<T>(
-    reason: string,
-    retryMs: number,
-    sentence: (error: string) => string,
-    attempt: () => Promise<T>,
-  ): Promise<T> {
-    let lastMessage = "";
-    for (;;) {
-      this.#ending.signal.throwIfAborted();
-      try {
-        return await attempt();
-      } catch (error) {
-        const message = sentence(describeError(error).replace(/^(CNI_FAILED|VOLUME_FAILED): /, ""));
-        this.#context.access.recordEvent(this.#pod, { type: "Warning", reason, message });
-        // The event counts repetitions; the log need not.
-        const level = message === lastMessage ? "debug" : "warn";
-        lastMessage = message;
-        this.#context.log[level](
-          { pod: this.#pod.metadata.name, reason, error: message },
-          "pod start attempt failed",
-        );
-        await this.#context.clock.sleep(retryMs, this.#ending.signal);
-      }
-    }
-  }
-
-  /** Nothing but the end of the pod may end `pause`. */
-  #watchSandbox(sandbox: Sandbox): void {
-    sandbox.pause.once("exit", () => {
-      if (!this.#ending.signal.aborted)
-        this.#context.log.error({ pod: this.#pod.metadata.name }, "pause process ended");
-    });
+  #retry<T>(step: RetriedStep<T>): Promise<T> {
+    return retryWithEvent(this.#context, this.#pod, step, this.#ending.signal);
   }
 
   async #die(): Promise<void> {
-    const { deletionGracePeriodSeconds } = this.#pod.metadata;
-    const graceMs = (deletionGracePeriodSeconds ?? this.#pod.spec.terminationGracePeriodSeconds ?? 30) * 1000;
-    const sidecars = this.#sidecars();
-    const byRole = (sidecar: boolean): readonly ContainerLoop[] =>
-      [...this.#loops].filter(([name]) => sidecars.has(name) === sidecar).map(([, loop]) => loop);
-    await Promise.all(byRole(false).map((loop) => loop.stop(graceMs)));
-    await Promise.all(byRole(true).map((loop) => loop.stop(Math.min(graceMs, 2_000))));
+    await this.#containers?.stop(this.#graceMs());
     this.#finished = true;
-    await this.#send();
-    const group = podCgroup(this.#pod.spec, this.#pod.metadata.uid);
-    await killCgroup(this.#context.host.cgroups, group, this.#context.clock);
-    await this.#removeNetwork();
-    removeCgroup(this.#context.host.cgroups, group);
+    await this.#reporter.send();
+    await killCgroup(this.#context.host.cgroups, this.#cgroup(), this.#context.clock);
+    if (this.#sandbox !== undefined) await this.#removeNetwork(this.#sandbox);
+    removeCgroup(this.#context.host.cgroups, this.#cgroup());
     removeSandboxDirectory(this.#context, this.#pod);
     await this.#confirm();
   }
@@ -255,9 +232,7 @@ export class PodWorker {
     }
   }
 
-  async #removeNetwork(): Promise<void> {
-    const sandbox = this.#sandbox;
-    if (sandbox === undefined) return;
+  async #removeNetwork(sandbox: Sandbox): Promise<void> {
     for (;;) {
       try {
         await removeNetwork(this.#context, this.#pod, sandbox);
@@ -270,66 +245,42 @@ export class PodWorker {
     }
   }
 
-  #sidecars(): ReadonlySet<string> {
-    return new Set(
-      (this.#pod.spec.initContainers ?? []).filter((c) => c.restartPolicy === "Always").map((c) => c.name),
-    );
+  #cgroup(): string {
+    return podCgroup(this.#pod.spec, this.#pod.metadata.uid);
+  }
+
+  #graceMs(): number {
+    const { deletionGracePeriodSeconds } = this.#pod.metadata;
+    return (deletionGracePeriodSeconds ?? this.#pod.spec.terminationGracePeriodSeconds ?? 30) * 1000;
+  }
+
+  /** Init containers first. */
+  #containerStatuses(): readonly ContainerStatus[] {
+    const { initContainers = [], containers } = this.#pod.spec;
+    return [...initContainers, ...containers].map((container) => this.#containerStatus(container));
+  }
+
+  #containerStatus(container: ContainerSpec): ContainerStatus {
+    const reason = this.#sandbox === undefined ? "ContainerCreating" : "PodInitializing";
+    return this.#containers?.status(container.name) ?? waitingStatus(container, reason);
   }
 
   #status(): PodStatus {
-    const statusOf = (container: ContainerSpec): ContainerStatus =>
-      this.#loops.get(container.name)?.status() ??
-      waitingStatus(container, this.#sandbox === undefined ? "ContainerCreating" : "PodInitializing");
     const facts = {
       pod: this.#pod,
       nodeIps: [this.#context.nodeIp, this.#context.nodeIp6],
       podIps: this.#sandbox?.ips ?? [],
       startTime: this.#startTime,
       sandboxReady: this.#sandbox !== undefined,
-      initStatuses: (this.#pod.spec.initContainers ?? []).map(statusOf),
-      sidecars: this.#sidecars(),
-      statuses: this.#pod.spec.containers.map(statusOf),
+      initStatuses: (this.#pod.spec.initContainers ?? []).map((c) => this.#containerStatus(c)),
+      sidecars: sidecarNames(this.#pod.spec),
+      statuses: this.#pod.spec.containers.map((c) => this.#containerStatus(c)),
       finished: this.#finished,
     };
-    return podStatus(facts, new Date(this.#context.clock.nowMs()).toISOString().replace(/\.\d+Z/, "Z"));
+    return podStatus(facts, this.#now());
   }
 
-  /** Changes of one moment become one write. */
-  #report(): void {
-    if (this.#reportPending) return;
-    this.#reportPending = true;
-    this.#context.clock.after(STATUS_DELAY_MS, () => {
-      this.#reportPending = false;
-      void this.#send();
-    });
+  #now(): string {
+    return new Date(this.#context.clock.nowMs()).toISOString().replace(/\.\d+Z/, "Z");
   }
-
-  /** One write after the other: two at once could arrive in the wrong order, and the older would stand for good. */
-  #send(): Promise<void> {
-    this.#sending = this.#sending.then(() => this.#sendNow());
-    return this.#sending;
-  }
-
-  async #sendNow(): Promise<void> {
-    const status = this.#status();
-    const text = JSON.stringify(status);
-    if (text === this.#reported) return;
-    this.#reported = text;
-    try {
-      await this.#context.access.updateStatus(this.#pod, status);
-      this.#pod = { ...this.#pod, status };
-    } catch (error) {
-      this.#reported = "";
-      this.#context.log.warn(
-        { pod: this.#pod.metadata.name, error: describeError(error) },
-        "status update failed",
-      );
-      if (!this.#finished) this.#context.clock.after(RETRY_MS, () => this.#report());
-    }
-  }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
