@@ -8,6 +8,12 @@ import { say } from "./say.ts";
 /** Requests that are under way at any time while all is well: a few milliseconds each. */
 const UNDER_WAY = 20;
 
+/** Whether no request hangs; one that hangs has not failed yet. */
+export function allAnswered(stats: LoadStats): boolean {
+  const waiting = [stats.fresh, stats.kept].reduce((sum, c) => sum + c.tried - c.ok - c.failed, 0);
+  return waiting <= UNDER_WAY;
+}
+
 interface Count {
   readonly tried: number;
   readonly ok: number;
@@ -45,8 +51,7 @@ export class LoadWatch {
   #answered(): Promise<LoadStats> {
     return eventually("the load's requests are answered", async () => {
       const now = await this.stats();
-      const waiting = [now.fresh, now.kept].reduce((sum, c) => sum + c.tried - c.ok - c.failed, 0);
-      return waiting <= UNDER_WAY ? now : undefined;
+      return allAnswered(now) ? now : undefined;
     });
   }
 

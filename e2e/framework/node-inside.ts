@@ -93,16 +93,18 @@ export async function inNetnsOf(path: string, command: readonly string[]): Promi
   return stdout;
 }
 
-/** Everything that capture leaves in a pod's namespace: rules, filters, programs on its devices; empty when nothing. */
+/** Everything that capture leaves in a pod's namespace: rules, routes, filters, programs on its devices; empty when nothing. */
 export async function captureTraces(netnsPath: string): Promise<readonly string[]> {
-  const rules = await Promise.all([
-    inNetnsOf(netnsPath, ["ip", "rule"]),
-    inNetnsOf(netnsPath, ["ip", "-6", "rule"]),
-  ]);
-  const marked = rules
+  const routing = await Promise.all(
+    ["-4", "-6"].flatMap((family) => [
+      inNetnsOf(netnsPath, ["ip", family, "rule"]),
+      inNetnsOf(netnsPath, ["ip", family, "route", "show", "table", "all"]),
+    ]),
+  );
+  const marked = routing
     .join("")
     .split("\n")
-    .filter((line) => line.includes("fwmark"));
+    .filter((line) => /fwmark|table 100\b/.test(line));
   const devices = ["lo", "eth0"];
   const filters = await Promise.all(
     devices.flatMap((device) =>

@@ -42,6 +42,7 @@ export class Wire {
   readonly #capture: PacketCapture;
   readonly #connections = new Map<string, Tracked>();
   #payloads: Sighting[] = [];
+  #overflowed = false;
 
   /** `netnsPath` and `device`: where the link is. */
   constructor(netnsPath: string, device: string) {
@@ -73,15 +74,18 @@ export class Wire {
     }));
   }
 
-  /** Waits until frames in flight have been seen; throws when the capture lost any. */
+  /** Waits until frames in flight have been seen; throws when any was lost, here or in the kernel. */
   async settle(): Promise<void> {
     await sleep(200);
     if (this.#capture.dropped() > 0) throw new Error("the capture lost frames, so it proves nothing");
+    if (this.#overflowed)
+      throw new Error(`more than ${KEPT_SIGHTINGS} frames were not forgotten: later ones were not looked at`);
   }
 
   /** Forgets payloads (connections stay known). */
   forget(): void {
     this.#payloads = [];
+    this.#overflowed = false;
   }
 
   close(): void {
@@ -95,6 +99,7 @@ export class Wire {
     if (segment.payload.length === 0) return;
     if (this.#payloads.length < KEPT_SIGHTINGS)
       this.#payloads.push({ atMs: performance.now(), payload: segment.payload });
+    else this.#overflowed = true;
     const fromServer = segment.source === connection.serverIp && segment.sourcePort === connection.serverPort;
     if (fromServer && connection.serverBytes.length < HELLO_BYTES) {
       connection.serverBytes = Buffer.concat([

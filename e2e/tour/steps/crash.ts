@@ -7,11 +7,14 @@ import { inNetns, openNetns } from "#core/linux/netns.ts";
 import { jsonList, jsonObject } from "#core/k8s/json-read.ts";
 import { kindPath, POD } from "#core/k8s/kinds.ts";
 import { eventually } from "../../framework/eventually.ts";
-import { podProcesses } from "../../framework/pod-process.ts";
-import { type LoadStats, StepFailed, type Tour, type TourPod } from "../tour.ts";
+import type { LoadStats } from "../../framework/load.ts";
+import { inNetworkOf, podProcesses } from "../../framework/pod-process.ts";
+import { StepFailed, type Tour, type TourPod } from "../tour.ts";
 
 const SECRET = "idle-words-in-clear";
 const FIN_TIMEOUT_SECONDS = 3;
+/** Below the range of source ports, so that nobody else in the pod has it. */
+const IDLE_PORT = 31_999;
 const IDLE_WRITE_AFTER_MS = 9_000;
 
 export async function crashWithoutLeak(tour: Tour): Promise<void> {
@@ -21,7 +24,7 @@ export async function crashWithoutLeak(tour: Tour): Promise<void> {
   if (ztunnel === undefined) throw new StepFailed("no ztunnel on the frontend's node");
   shortenFinTimeout(tour, frontend);
   const idle = idleWriter(tour, frontend);
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  await untilIdleIsOpen(tour, frontend);
   const before = await tour.loadStats();
   const since = performance.now();
   kill(tour, ztunnel);
@@ -49,6 +52,7 @@ export async function crashWithoutLeak(tour: Tour): Promise<void> {
   tour.show(
     `idle connection that wrote ${IDLE_WRITE_AFTER_MS / 1000} s after the first kill (tcp_fin_timeout ${FIN_TIMEOUT_SECONDS} s): ${answer}`,
   );
+  tour.check(answer !== "answered" && answer !== "not connected", "it reached nobody");
   await wire.settle();
   tour.check(wire.countText(SECRET, since) === 0, "nothing of it crossed the link");
   tour.check(
@@ -98,15 +102,28 @@ function shortenFinTimeout(tour: Tour, pod: TourPod): void {
 async function idleWriter(tour: Tour, pod: TourPod): Promise<string> {
   const script = `
     import { connect } from "node:net";
-    const socket = connect({ host: "catalog", port: 8080, allowHalfOpen: true });
+    const socket = connect({ host: "catalog", port: 8080, localPort: ${IDLE_PORT}, allowHalfOpen: true });
     let end = "";
+    socket.on("connect", begin);
+    setTimeout(() => { if (socket.connecting || socket.destroyed) { console.log("not connected"); process.exit(0); } }, 10_000).unref();
     const note = (text) => { if (end === "") end = text; };
     socket.on("error", (e) => note(e.code));
     socket.on("data", () => note("answered"));
     socket.on("end", () => note("ended by the peer"));
-    setTimeout(() => { socket.write("GET /${SECRET} HTTP/1.1\\r\\nhost: catalog\\r\\n\\r\\n"); }, ${IDLE_WRITE_AFTER_MS + 1_500});
-    setTimeout(() => { console.log(end === "" ? "no answer" : end); process.exit(0); }, ${IDLE_WRITE_AFTER_MS + 4_500});`;
+    function begin() {
+      setTimeout(() => { socket.write("GET /${SECRET} HTTP/1.1\\r\\nhost: catalog\\r\\n\\r\\n"); }, ${IDLE_WRITE_AFTER_MS + 500});
+      setTimeout(() => { console.log(end === "" ? "no answer" : end); process.exit(0); }, ${IDLE_WRITE_AFTER_MS + 3_500});
+    }`;
   return (await tour.run(pod, script, 40_000)).trim();
+}
+
+async function untilIdleIsOpen(tour: Tour, pod: TourPod): Promise<void> {
+  const [pid] = processes(tour, pod);
+  if (pid === undefined) throw new StepFailed(`${pod.name} has no process to look at`);
+  const look = ["ss", "-Htn", "state", "established", `( sport = :${IDLE_PORT} )`];
+  await eventually("the idle connection is open", async () =>
+    (await inNetworkOf(pid, look)).trim() === "" ? undefined : true,
+  );
 }
 
 async function restarts(tour: Tour, pod: TourPod): Promise<number> {

@@ -22,10 +22,10 @@ export async function enrolNamespace(tour: Tour): Promise<void> {
   const since = { ms: performance.now(), stats: await tour.loadStats() };
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   await wire.settle();
-  const again = await tour.pod("shop", "app=catalog");
-  tour.check(again.uid === catalog.uid, "no pod was restarted");
-  const after = await tour.loadStats();
-  tour.checkLoad(before, after);
+  const again = [await tour.pod("shop", "app=frontend"), await tour.pod("shop", "app=catalog")];
+  const lives = (pods: readonly TourPod[]): string => pods.map((pod) => `${pod.uid} ${pod.restarts}`).join();
+  tour.check(lives(again) === lives([frontend, catalog]), "no pod and no container was restarted");
+  const after = await tour.checkLoad(before);
   showConnections(tour, [frontend, catalog], {
     ms: since.ms,
     opened: after.fresh.tried - since.stats.fresh.tried,
@@ -113,17 +113,30 @@ async function showIdentity(tour: Tour, catalog: TourPod): Promise<void> {
     peer.uri.join() === "spiffe://cluster.local/ns/shop/sa/catalog",
     "the certificate on 15008 is the catalog's own",
   );
-  const certificates = await ambit(tour, ["ztunnel-config", "certificate", "--node", catalog.node]);
-  tour.check(certificates.includes(peer.serial), "its serial is the one in the ztunnel's config_dump");
-  const lines = (await tour.logLines(far)).filter(
-    (line) => line["scope"] === "access" && line["dst.cert_serial"] === peer.serial,
+  await showSerials(tour, { near, far, serial: peer.serial });
+}
+
+/** The serial on the wire is the one in the dump and in the log; the caller's in the log is that of its own ztunnel's dump. */
+async function showSerials(
+  tour: Tour,
+  seen: { readonly near: TourPod; readonly far: TourPod; readonly serial: string },
+): Promise<void> {
+  const dumped = await serialsOf(tour, seen.far.node, "catalog");
+  tour.check(dumped.includes(seen.serial), "its serial is the one in the ztunnel's config_dump");
+  const lines = (await tour.logLines(seen.far)).filter(
+    (line) => line["scope"] === "access" && line["dst.cert_serial"] === seen.serial,
   );
-  const line = lines.at(-1);
-  tour.show(
-    `access log: src.identity ${jsonText(line?.["src.identity"])} src.cert_serial ${jsonText(line?.["src.cert_serial"])}`,
-  );
-  tour.check(
-    line !== undefined && jsonText(line["src.cert_serial"]) !== "",
-    `and in ${lines.length} lines of the access log (dst.cert_serial, beside src.cert_serial)`,
-  );
+  const line = lines.findLast((l) => l["src.identity"] === "spiffe://cluster.local/ns/shop/sa/frontend");
+  const source = jsonText(line?.["src.cert_serial"]);
+  tour.show(`access log: src.identity ${jsonText(line?.["src.identity"])} src.cert_serial ${source}`);
+  tour.check(line !== undefined, `and in ${lines.length} lines of the access log (dst.cert_serial)`);
+  const callers = await serialsOf(tour, seen.near.node, "frontend");
+  tour.check(callers.includes(source), "src.cert_serial there is the frontend's, as its own ztunnel has it");
+}
+
+/** Serial numbers of an account's own certificates, as the ztunnel of the node has them. */
+async function serialsOf(tour: Tour, node: string, account: string): Promise<readonly string[]> {
+  const table = await ambit(tour, ["ztunnel-config", "certificate", "--node", node]);
+  const leaf = new RegExp(`/sa/${account} +Leaf +\\S+ +\\S+ +([0-9a-f]+) `);
+  return table.split("\n").flatMap((row) => leaf.exec(row)?.[1] ?? []);
 }

@@ -3,30 +3,54 @@ import { ambit } from "../ambit-cli.ts";
 import type { Tour } from "../tour.ts";
 import { CATALOG_POLICY } from "./authorize.ts";
 
-const VIEWS: readonly { readonly args: readonly string[]; readonly expect: RegExp }[] = [
+interface View {
+  readonly args: readonly string[];
+  /** Istioctl's, in its order. */
+  readonly columns: string;
+  readonly expect: RegExp;
+}
+
+const VIEWS: readonly View[] = [
   {
     args: ["ztunnel-config", "workload", "--workload-namespace", "shop"],
+    columns: "NAMESPACE POD NAME ADDRESS NODE WAYPOINT PROTOCOL",
     expect: /frontend\S* +\S+ +n1 +None +HBONE/,
   },
   {
     args: ["ztunnel-config", "service", "--service-namespace", "shop"],
+    columns: "NAMESPACE SERVICE NAME SERVICE VIP WAYPOINT ENDPOINTS",
     expect: /shop +catalog +\S+ +None +1\/1/,
   },
-  { args: ["ztunnel-config", "policy"], expect: /shop +catalog +Allow +WorkloadSelector/ },
+  {
+    args: ["ztunnel-config", "policy"],
+    columns: "NAMESPACE POLICY NAME ACTION SCOPE",
+    expect: /shop +catalog +Allow +WorkloadSelector/,
+  },
   {
     args: ["ztunnel-config", "certificate", "--node", "n1"],
+    columns: "CERTIFICATE NAME TYPE STATUS VALID CERT SERIAL NUMBER NOT AFTER NOT BEFORE",
     expect: /spiffe:\/\/cluster\.local\/ns\/shop\/sa\/frontend +Leaf +Available +true/,
   },
-  { args: ["ztunnel-config", "connections", "--workload-namespace", "shop"], expect: /HBONE/ },
-  { args: ["proxy-status"], expect: /ztunnel-\S+\.istio-system/ },
+  {
+    args: ["ztunnel-config", "connections", "--workload-namespace", "shop"],
+    columns: "WORKLOAD DIRECTION LOCAL REMOTE REMOTE TARGET PROTOCOL",
+    expect: /frontend\S+\.shop +Outbound .* HBONE/,
+  },
+  {
+    args: ["proxy-status"],
+    columns: "NAME CLUSTER ISTIOD VERSION SUBSCRIBED TYPES",
+    expect: /ztunnel-\S+\.istio-system[^]*ztunnel-\S+\.istio-system/,
+  },
 ];
 
 export async function inspect(tour: Tour): Promise<void> {
   await tour.parts.kubectl.apply(CATALOG_POLICY);
   await new Promise((resolve) => setTimeout(resolve, 1_000));
-  for (const { args, expect } of VIEWS) {
+  for (const { args, columns, expect } of VIEWS) {
     const table = await ambit(tour, args);
     tour.show(table.split("\n").slice(0, 8).join("\n"));
-    tour.check(expect.test(table), `${args.join(" ")} shows it`);
+    const [head = ""] = table.split("\n");
+    const shows = head.trim().replaceAll(/\s+/g, " ") === columns && expect.test(table);
+    tour.check(shows, `${args.join(" ")} shows it, in istioctl's columns`);
   }
 }

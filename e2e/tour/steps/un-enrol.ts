@@ -1,8 +1,6 @@
 /** Step 8: the namespace leaves the mesh under load. Captured connections end by themselves; then nothing is left in the pods. */
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { eventually } from "../../framework/eventually.ts";
-import { inNetworkOf, podProcesses } from "../../framework/pod-process.ts";
+import { captureTraces, pinnedPods, podNetnsPath } from "../../framework/node-inside.ts";
 import { annotated } from "../annotated.ts";
 import { StepFailed, type Tour, type TourPod } from "../tour.ts";
 import { CATALOG_POLICY } from "./authorize.ts";
@@ -11,11 +9,14 @@ export async function unEnrolNamespace(tour: Tour): Promise<void> {
   const { kubectl, wire } = tour.parts;
   await kubectl.delete(CATALOG_POLICY, "authorizationpolicy catalog -n shop");
   const pods = [await tour.pod("shop", "app=frontend"), await tour.pod("shop", "app=catalog")];
-  for (const pod of pods)
+  for (const pod of pods) {
+    const traces = await tracesOf(tour, pod);
+    const kinds = [/fwmark/, /table 100/, /eth0 egress/, /listener/, /pin/];
     tour.check(
-      (await rulesOf(tour, pod)).length > 0 && pinsOf(tour, pod).length > 0,
-      `${pod.name} has capture's rules and programs`,
+      kinds.every((kind) => traces.some((trace) => kind.test(trace))),
+      `${pod.name} has capture's rules, routes, programs, pins and ztunnel's listeners`,
     );
+  }
   const before = await tour.loadStats();
   await kubectl.labelNamespace("shop", "istio.io/dataplane-mode", undefined);
   await eventually("the annotation is withdrawn", () =>
@@ -29,8 +30,7 @@ export async function unEnrolNamespace(tour: Tour): Promise<void> {
   await eventually(
     "capture is gone from both pods",
     async () => {
-      for (const pod of pods)
-        if ((await rulesOf(tour, pod)).length > 0 || pinsOf(tour, pod).length > 0) return undefined;
+      for (const pod of pods) if ((await tracesOf(tour, pod)).length > 0) return undefined;
       return true;
     },
     70_000,
@@ -38,26 +38,15 @@ export async function unEnrolNamespace(tour: Tour): Promise<void> {
   const since = performance.now();
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   await wire.settle();
-  tour.checkLoad(before, await tour.loadStats());
-  tour.check(true, "no rules, programs and pins are left in either pod");
+  await tour.checkLoad(before);
+  tour.check(true, "no rules, routes, programs, pins and listeners are left in either pod");
   tour.check(wire.countText("GET /products", since) > 0, "and the link shows readable HTTP again");
 }
 
-/** Policy routing rules that capture adds. */
-async function rulesOf(tour: Tour, pod: TourPod): Promise<readonly string[]> {
+/** What capture has in the pod's namespace, and whether it is pinned on the node. Throws when it cannot look. */
+async function tracesOf(tour: Tour, pod: TourPod): Promise<readonly string[]> {
   const node = tour.parts.cluster.nodes.find((n) => n.name === pod.node);
-  const [pid] = node === undefined ? [] : podProcesses(node, pod.uid, ".mjs");
-  if (pid === undefined) throw new StepFailed(`${pod.name} has no process to look at`);
-  const rules = await inNetworkOf(pid, ["ip", "rule"]);
-  return rules.split("\n").filter((line) => /^8[01]:/.test(line));
-}
-
-function pinsOf(tour: Tour, pod: TourPod): readonly string[] {
-  const node = tour.parts.cluster.nodes.find((n) => n.name === pod.node);
-  try {
-    return readdirSync(join(`/proc/${node?.initPid}/root/sys/fs/bpf/ambit/pods`, pod.uid));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    return [];
-  }
+  if (node === undefined) throw new StepFailed(`${pod.name} is on no node that can be looked into`);
+  const pins = pinnedPods(node).filter((uid) => uid === pod.uid);
+  return [...(await captureTraces(podNetnsPath(node, pod.uid))), ...pins.map((uid) => `pin ${uid}`)];
 }

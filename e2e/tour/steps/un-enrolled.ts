@@ -34,7 +34,7 @@ export async function unEnrolledShop(tour: Tour): Promise<void> {
   const since = performance.now();
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   await wire.settle();
-  tour.checkLoad(before, await tour.loadStats());
+  await tour.checkLoad(before);
   const readable = wire.countText("GET /products", since);
   tour.show(`on the link: ${wire.sampleText("GET /products") ?? "nothing"}`);
   tour.check(readable > 0, `the capture on the link between the nodes reads ${readable} HTTP requests`);
