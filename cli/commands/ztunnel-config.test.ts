@@ -1,6 +1,6 @@
 /** The tables against golden files, and which pods are asked for them. */
 import assert from "node:assert/strict";
-import test from "node:test";
+import test, { describe } from "node:test";
 import { aPod, golden, runAmbit, testdata, testdataPath, type FakeCluster } from "../testing.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { loggingQuery } from "./ztunnel-config/log.ts";
@@ -178,6 +178,54 @@ test("an agent that is silent is a sentence and a failure, never an empty list",
     (await runAmbit("zc cons", { ...CLUSTER, replies: garbage })).err,
     /connections: is not a list/,
   );
+});
+
+describe("a pod that is labelled for the mesh and not in it", () => {
+  const AGENT = "GET istio-system/istio-cni-node-11111:15030/skipped";
+  const dump = JSON.stringify({
+    workloads: [
+      { name: "tool", namespace: "istio-system", workloadIps: ["10.1.1.9"], node: "n1", protocol: "TCP" },
+    ],
+    services: [],
+    policies: [],
+    certificates: [],
+    workloadState: {},
+  });
+  const tool = aPod({ name: "tool", node: "n1", owner: "" });
+  const world = (answer: FakeCluster["replies"][string] | undefined): FakeCluster => ({
+    pods: [...CLUSTER.pods, tool],
+    replies: {
+      ...CLUSTER.replies,
+      "GET istio-system/ztunnel-aaaaa:15000/config_dump": dump,
+      ...(answer !== undefined && { [AGENT]: answer }),
+    },
+  });
+  const skipped = (name: string): string =>
+    JSON.stringify({ pods: [{ namespace: "istio-system", name, reason: "system-namespace" }] });
+
+  test("is shown with the reason", async () => {
+    const { exit, out, err } = await runAmbit("zc w tool.istio-system", world(skipped("tool")));
+    assert.equal(exit, ExitCode.ok);
+    assert.match(out, /tool .*TCP/);
+    assert.equal(
+      err,
+      "istio-system/tool is labelled for the mesh and not in it: pods of the mesh's own namespace are never captured (system-namespace)\n",
+    );
+  });
+
+  test("has no reason when the agent gives none of it, and an agent that does not say is said", async () => {
+    assert.equal((await runAmbit("zc w tool.istio-system", world(skipped("other")))).err, "");
+    for (const [answer, problem] of [
+      [{ status: 404, body: "" }, /unknown: istio-cni-node-11111 \(node n1\): \/skipped answered 404/],
+      ["{}", /pods: is not a list/],
+      ["nonsense", /is not JSON/],
+      [undefined, /Why it is not in the mesh is unknown: /],
+    ] as const) {
+      const { exit, err } = await runAmbit("zc w tool.istio-system", world(answer));
+      assert.equal(exit, ExitCode.ok);
+      assert.match(err, problem);
+    }
+  });
 });
 
 test("a node, a ztunnel pod, or any pod leads to its ztunnel", async () => {

@@ -5,13 +5,15 @@ import type { DumpedWorkload } from "../../dump/ztunnel-dump.ts";
 import { ExitCode } from "../../exit-codes.ts";
 import { renderStructured, type OutputFormat } from "../../render/structured.ts";
 import { loadDumps, POD_ARGUMENT, SOURCE_FLAGS, type PodFocus } from "./dump-source.ts";
+import { whyNotCaptured } from "./why-not-captured.ts";
 
 export const workloadCommand = defineCommand({
   name: "workload",
   aliases: ["workloads", "w"],
   summary: "Workloads that a ztunnel knows, and how each is reached",
   description:
-    "PROTOCOL is HBONE for pods of the mesh and TCP for all others. WAYPOINT is the service of the waypoint in charge.",
+    "PROTOCOL is HBONE for pods of the mesh and TCP for all others. WAYPOINT is the service of the waypoint in charge.\n" +
+    "For one pod that labels ask into the mesh and that cannot be in it, the reason is added.",
   args: [POD_ARGUMENT],
   flags: {
     ...SOURCE_FLAGS,
@@ -32,7 +34,7 @@ export const workloadCommand = defineCommand({
     { command: "ambit zc workload catalog-0.shop -o yaml", meaning: "All that ztunnel knows of one pod" },
   ],
   run: async ({ flags, args }, context) => {
-    const { dumps, focus } = await loadDumps(flags, args, "one", context);
+    const { dumps, focus, from } = await loadDumps(flags, args, "one", context);
     const workloads = dumps.flatMap((d) => d.workloads).filter((w) => isWanted(w, flags, focus));
     const format = flags.output as OutputFormat;
     context.out(
@@ -46,6 +48,9 @@ export const workloadCommand = defineCommand({
             format,
           ),
     );
+    const plain = focus === undefined ? undefined : workloads.find((w) => w.protocol === "TCP");
+    if (plain !== undefined && from !== undefined)
+      for (const sentence of await whyNotCaptured(plain, from.access, context)) context.note(sentence);
     return ExitCode.ok;
   },
 });
