@@ -182,7 +182,7 @@ test("a restart keeps keys and objects, and every old watch must list again", as
     const list = await second.request("GET", "/api/v1/namespaces/default/configmaps");
     assert.ok((list.body["items"] as unknown[]).map(nameOf).includes("kept"));
     assert.ok(Number(dig(list.body, "metadata", "resourceVersion")) > revision);
-    for (const path of ["/api/v1/configmaps", "/apis/batch/v1/jobs"]) {
+    for (const path of ["/api/v1/configmaps", "/apis/networking.k8s.io/v1/networkpolicies"]) {
       const [event] = await second.watch(`${path}?watch=true&resourceVersion=${revision}`, () => true);
       assert.equal(
         dig(event, "object", "code"),

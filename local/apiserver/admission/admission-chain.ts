@@ -1,6 +1,6 @@
 /**
- * Everything that may change or refuse a write, in order: service account and pod defaults, mutating webhooks; then node
- * restriction, RBAC escalation, ValidatingAdmissionPolicies, validating webhooks.
+ * Everything that may change or refuse a write, in order: service account and pod defaults; then node restriction, RBAC
+ * escalation, ValidatingAdmissionPolicies, validating webhooks.
  */
 import type { Admission, AdmissionRequest } from "../rest/context.ts";
 import type { AdmissionDeps } from "./admission-deps.ts";
@@ -8,14 +8,11 @@ import { checkNodeRestriction } from "./node-restriction.ts";
 import { admitPod } from "./pod-admission.ts";
 import { checkPolicies } from "./policy-admission.ts";
 import { checkEscalation } from "./rbac-escalation.ts";
-import { callMutatingWebhooks, callValidatingWebhooks } from "./webhook-admission.ts";
+import { callValidatingWebhooks } from "./webhook-admission.ts";
 
 export function makeAdmission(deps: AdmissionDeps): Admission {
   return {
-    mutate: async (request) => {
-      const object = admitPod(deps.store, request) ?? request.object;
-      return isExempt(request) ? object : callMutatingWebhooks(deps, { ...request, object });
-    },
+    mutate: (request) => admitPod(deps.store, request) ?? request.object,
     validate: async (request) => {
       checkNodeRestriction(deps.store, request);
       checkEscalation(deps, request);

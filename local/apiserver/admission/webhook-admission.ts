@@ -1,4 +1,4 @@
-/** Admission webhooks: mutating ones one after the other by configuration name, validating ones together. */
+/** Validating admission webhooks: all that are interested are asked together. */
 import { randomUUID } from "node:crypto";
 import type {
   AdmissionregistrationV1WebhookClientConfig,
@@ -8,8 +8,7 @@ import type {
   V1ValidatingWebhookConfiguration,
 } from "@kubernetes/client-node";
 import { StatusError } from "../http/status-error.ts";
-import { type ApiObject, digNumber, digString, isRecord, type JsonMap } from "../object.ts";
-import { jsonPatch } from "../patch/json-patch.ts";
+import { digNumber, digString, isRecord, type JsonMap } from "../object.ts";
 import type { AdmissionRequest } from "../rest/context.ts";
 import { compileCel, toCel } from "../schema/cel.ts";
 import { type AdmissionDeps, namespaceLabels } from "./admission-deps.ts";
@@ -30,35 +29,15 @@ interface Webhook {
 
 const DEFAULT_SECONDS = 10;
 
-export async function callMutatingWebhooks(
-  deps: AdmissionDeps,
-  request: AdmissionRequest,
-): Promise<ApiObject | undefined> {
-  let { object } = request;
-  for (const webhook of interested(deps, request, "mutating")) {
-    const response = await review(deps, { ...request, object }, webhook);
-    const patch = digString(response, "patch");
-    if (patch !== undefined && object !== undefined) {
-      object = jsonPatch(object, JSON.parse(Buffer.from(patch, "base64").toString())) as ApiObject;
-    }
-  }
-  return object;
-}
-
 export async function callValidatingWebhooks(deps: AdmissionDeps, request: AdmissionRequest): Promise<void> {
-  await Promise.all(interested(deps, request, "validating").map((webhook) => review(deps, request, webhook)));
+  await Promise.all(interested(deps, request).map((webhook) => review(deps, request, webhook)));
 }
 
-function interested(
-  deps: AdmissionDeps,
-  request: AdmissionRequest,
-  kind: "mutating" | "validating",
-): Webhook[] {
-  const configurations = deps.store.list(`${kind}webhookconfigurations.admissionregistration.k8s.io`);
+function interested(deps: AdmissionDeps, request: AdmissionRequest): Webhook[] {
+  const configurations = deps.store.list("validatingwebhookconfigurations.admissionregistration.k8s.io");
   if (configurations.length === 0) return [];
   const labels = namespaceLabels(deps.store, request);
   return configurations
-    .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
     .flatMap((configuration) => (configuration as unknown as V1ValidatingWebhookConfiguration).webhooks ?? [])
     .filter((webhook: Webhook) => {
       const { rules = [], namespaceSelector, objectSelector, matchPolicy } = webhook;
@@ -70,9 +49,9 @@ function interested(
     });
 }
 
-/** The allowed response; throws what the webhook said, or 500 when it could not be asked and may not be skipped. */
-async function review(deps: AdmissionDeps, request: AdmissionRequest, webhook: Webhook): Promise<JsonMap> {
-  if (!conditionsHold(webhook, request)) return {};
+/** Throws what the webhook said, or 500 when it could not be asked and may not be skipped. */
+async function review(deps: AdmissionDeps, request: AdmissionRequest, webhook: Webhook): Promise<void> {
+  if (!conditionsHold(webhook, request)) return;
   const body = reviewRequest(request);
   let response: JsonMap;
   try {
@@ -86,7 +65,7 @@ async function review(deps: AdmissionDeps, request: AdmissionRequest, webhook: W
     if (response["uid"] !== body["uid"])
       throw new Error(`expected response.uid="${String(body["uid"])}", got "${String(response["uid"])}"`);
   } catch (error) {
-    if (webhook.failurePolicy === "Ignore") return {};
+    if (webhook.failurePolicy === "Ignore") return;
     const why = `failed calling webhook "${webhook.name}": failed to call webhook: ${error instanceof Error ? error.message : String(error)}`;
     throw new StatusError(500, `Internal error occurred: ${why}`, {
       details: { causes: [{ message: why }] },
@@ -95,7 +74,6 @@ async function review(deps: AdmissionDeps, request: AdmissionRequest, webhook: W
   for (const warning of Array.isArray(response["warnings"]) ? response["warnings"] : [])
     request.context.warn(String(warning));
   if (response["allowed"] !== true) throw denied(webhook, response);
-  return response;
 }
 
 function denied(webhook: Webhook, response: JsonMap): StatusError {

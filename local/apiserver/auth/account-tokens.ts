@@ -52,12 +52,6 @@ export class AccountTokens {
     this.#clock = clock;
   }
 
-  keySet(): JsonMap {
-    return {
-      keys: [{ ...this.#public.export({ format: "jwk" }), kid: this.#keyId, use: "sig", alg: "ES256" }],
-    };
-  }
-
   /** `seconds` is the life asked for; the caller has checked its bounds. */
   issue(
     subject: TokenSubject,

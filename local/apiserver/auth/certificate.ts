@@ -10,7 +10,9 @@ import {
 } from "node:crypto";
 import { isIP } from "node:net";
 import { ipToBytes, ip } from "#core/net/ip.ts";
-import { bits, boolean, integer, objectId, octets, sequence, set, tagged, time, utf8 } from "./der.ts";
+import { spkiOf } from "#core/identity/build-certificate.ts";
+import { DER, der, derBits, derInteger, derOid, derSequence, derTime, derTrue } from "#core/identity/der.ts";
+import { encodePem } from "#core/identity/pem.ts";
 
 export interface KeyAndCertificate {
   readonly certificatePem: string;
@@ -26,7 +28,7 @@ export interface LeafRequest {
   readonly nowMs: number;
 }
 
-const ECDSA_SHA256 = sequence(objectId("1.2.840.10045.4.3.2"));
+const ECDSA_SHA256 = derSequence(derOid("1.2.840.10045.4.3.2"));
 const DAY_MS = 86_400_000;
 const LEAF_DAYS = 365;
 const CA_DAYS = 3650;
@@ -42,9 +44,9 @@ export function makeAuthority(nowMs: number): KeyAndCertificate {
     signer: privateKey,
     validity: [nowMs - DAY_MS, nowMs + CA_DAYS * DAY_MS],
     extensions: [
-      extension("2.5.29.19", sequence(boolean(true)), true),
-      extension("2.5.29.15", bits(Buffer.from([0b1010_0100]), 2), true), // digitalSignature, keyEncipherment, keyCertSign
-      extension("2.5.29.14", octets(keyId(publicKey))),
+      extension("2.5.29.19", derSequence(derTrue()), true),
+      extension("2.5.29.15", keyUsage(2, 0b1010_0100), true), // digitalSignature, keyEncipherment, keyCertSign
+      extension("2.5.29.14", der(DER.octetString, keyId(publicKey))),
     ],
   });
   return { certificatePem, keyPem: pkcs8(privateKey) };
@@ -62,63 +64,67 @@ export function issueLeaf(authority: KeyAndCertificate, request: LeafRequest): K
     signer,
     validity: [request.nowMs - DAY_MS, request.nowMs + LEAF_DAYS * DAY_MS],
     extensions: [
-      extension("2.5.29.15", bits(Buffer.from([0b1000_0000]), 7), true),
-      extension("2.5.29.37", sequence(objectId(purpose))),
-      extension("2.5.29.19", sequence(), true),
-      extension("2.5.29.35", sequence(tagged(0x80, keyId(createPublicKey(signer))))),
-      ...(names.length === 0 ? [] : [extension("2.5.29.17", sequence(...names))]),
+      extension("2.5.29.15", keyUsage(7, 0b1000_0000), true),
+      extension("2.5.29.37", derSequence(derOid(purpose))),
+      extension("2.5.29.19", derSequence(), true),
+      extension("2.5.29.35", derSequence(der(DER.contextPrimitive(0), keyId(createPublicKey(signer))))),
+      ...(names.length === 0 ? [] : [extension("2.5.29.17", derSequence(...names))]),
     ],
   });
   return { certificatePem, keyPem: pkcs8(privateKey) };
 }
 
 interface Issuance {
-  readonly subject: Buffer;
-  readonly issuer: Buffer;
+  readonly subject: Uint8Array;
+  readonly issuer: Uint8Array;
   readonly publicKey: KeyObject;
   readonly signer: KeyObject;
   readonly validity: readonly [number, number];
-  readonly extensions: readonly Buffer[];
+  readonly extensions: readonly Uint8Array[];
 }
 
 function issue(request: Issuance): string {
   const serial = randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40; // positive and of full length
-  const body = sequence(
-    tagged(0xa0, integer(Buffer.from([2]))),
-    integer(serial),
+  const body = derSequence(
+    der(DER.context(0), derInteger(Uint8Array.of(2))),
+    derInteger(serial),
     ECDSA_SHA256,
     request.issuer,
-    sequence(time(request.validity[0]), time(request.validity[1])),
+    derSequence(derTime(request.validity[0]), derTime(request.validity[1])),
     request.subject,
-    request.publicKey.export({ type: "spki", format: "der" }),
-    tagged(0xa3, sequence(...request.extensions)),
+    spkiOf(request.publicKey),
+    der(DER.context(3), derSequence(...request.extensions)),
   );
   const signature = sign("sha256", body, { key: request.signer, dsaEncoding: "der" });
-  const text = sequence(body, ECDSA_SHA256, bits(signature)).toString("base64");
-  return `-----BEGIN CERTIFICATE-----\n${text.replace(/.{64}(?=.)/g, "$&\n")}\n-----END CERTIFICATE-----\n`;
+  return encodePem("CERTIFICATE", derSequence(body, ECDSA_SHA256, derBits(signature)));
 }
 
-function distinguishedName(commonName: string, organizations: readonly string[]): Buffer {
-  const attribute = (id: string, text: string): Buffer => sequence(objectId(id), utf8(text));
-  return sequence(
-    ...organizations.map((name) => set(attribute("2.5.4.10", name))),
-    set(attribute("2.5.4.3", commonName)),
+function keyUsage(unusedBits: number, bits: number): Uint8Array {
+  return der(DER.bitString, Uint8Array.of(unusedBits, bits));
+}
+
+function distinguishedName(commonName: string, organizations: readonly string[]): Uint8Array {
+  const attribute = (id: string, text: string): Uint8Array =>
+    derSequence(derOid(id), der(DER.utf8String, Buffer.from(text)));
+  return derSequence(
+    ...organizations.map((name) => der(DER.set, attribute("2.5.4.10", name))),
+    der(DER.set, attribute("2.5.4.3", commonName)),
   );
 }
 
-function extension(id: string, value: Buffer, critical = false): Buffer {
-  return sequence(objectId(id), ...(critical ? [boolean(true)] : []), octets(value));
+function extension(id: string, value: Uint8Array, critical = false): Uint8Array {
+  return derSequence(derOid(id), ...(critical ? [derTrue()] : []), der(DER.octetString, value));
 }
 
-function generalName(host: string): Buffer {
-  return isIP(host) === 0 ? tagged(0x82, Buffer.from(host)) : tagged(0x87, Buffer.from(ipToBytes(ip(host))));
+function generalName(host: string): Uint8Array {
+  return isIP(host) === 0
+    ? der(DER.contextPrimitive(2), Buffer.from(host))
+    : der(DER.contextPrimitive(7), Buffer.from(ipToBytes(ip(host))));
 }
 
-function keyId(publicKey: KeyObject): Buffer {
-  return createHash("sha1")
-    .update(publicKey.export({ type: "spki", format: "der" }))
-    .digest();
+function keyId(publicKey: KeyObject): Uint8Array {
+  return createHash("sha1").update(spkiOf(publicKey)).digest();
 }
 
 function pkcs8(key: KeyObject): string {

@@ -109,11 +109,6 @@ const SYSTEM_ROLES: readonly BootstrapRole[] = [
     ],
   },
   {
-    name: "system:service-account-issuer-discovery",
-    rules: [{ nonResourceURLs: ["/.well-known/openid-configuration", "/openid/v1/jwks"], verbs: ["get"] }],
-    groups: ["system:serviceaccounts"],
-  },
-  {
     name: "system:node",
     rules: [
       rule("", "nodes nodes/status", ["create", "get", "list", "watch", "patch", "update"]),

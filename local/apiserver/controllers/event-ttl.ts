@@ -10,15 +10,13 @@ export function startEventTtl(deps: RestDeps): ControllerClient {
   const client = new ControllerClient(deps, "event-ttl");
   const queue = client.queue(async (key) => {
     const oldest = deps.clock.nowMs() - LIFE_MS;
-    for (const id of ["events", "events.events.k8s.io"]) {
-      for (const event of client.list(id)) {
-        const last =
-          digString(event, "lastTimestamp") ??
-          digString(event, "eventTime") ??
-          event.metadata.creationTimestamp ??
-          "";
-        if (Date.parse(last) < oldest) await client.delete(id, event);
-      }
+    for (const event of client.list("events")) {
+      const last =
+        digString(event, "lastTimestamp") ??
+        digString(event, "eventTime") ??
+        event.metadata.creationTimestamp ??
+        "";
+      if (Date.parse(last) < oldest) await client.delete("events", event);
     }
     queue.add(key, SWEEP_MS);
   });

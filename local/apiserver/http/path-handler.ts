@@ -1,7 +1,6 @@
-/** Requests outside the resources: discovery, OpenAPI, health, version, token keys. Documents are cached until a CRD changes. */
+/** Requests outside the resources: discovery, OpenAPI, health, version. Documents are cached until a CRD changes. */
 import { aggregatedDiscovery, AGGREGATED_TYPE, legacyDiscovery } from "../discovery/groups.ts";
 import { openApiDocument, openApiIndex } from "../discovery/openapi.ts";
-import { ISSUER } from "../auth/account-tokens.ts";
 import type { JsonMap } from "../object.ts";
 import type { RestDeps } from "../rest/context.ts";
 import type { AnswerWriter } from "./answer.ts";
@@ -36,9 +35,6 @@ export class PathHandler {
     if (/^\/(healthz|livez|readyz)(\/|$)/.test(path))
       return answer.text(200, "ok", "text/plain; charset=utf-8");
     if (path === "/version") return answer.json(200, VERSION);
-    if (path === "/openid/v1/jwks")
-      return answer.text(200, JSON.stringify(this.#deps.tokens.keySet()), "application/jwk-set+json");
-    if (path === "/.well-known/openid-configuration") return answer.json(200, this.#openIdConfiguration());
     if (path === "/")
       return answer.json(200, {
         paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"],
@@ -72,16 +68,6 @@ export class PathHandler {
       paths: {},
       definitions: {},
     });
-  }
-
-  #openIdConfiguration(): JsonMap {
-    return {
-      issuer: ISSUER,
-      jwks_uri: `${this.#address()}/openid/v1/jwks`,
-      response_types_supported: ["id_token"],
-      subject_types_supported: ["public"],
-      id_token_signing_alg_values_supported: ["ES256"],
-    };
   }
 
   #cached(key: string, make: () => JsonMap | undefined): string | undefined {

@@ -33,7 +33,7 @@ export interface ResourceCall {
   readonly answer: AnswerWriter;
 }
 
-const OBJECT_SUBRESOURCES = new Set(["", "status", "approval", "ephemeralcontainers"]);
+const OBJECT_SUBRESOURCES = new Set(["", "status"]);
 const STREAMS = new Set(["exec", "attach", "portforward"]);
 
 export async function handleResource(

@@ -5,7 +5,7 @@ import { ALL_VERBS } from "./resource.ts";
 /** group version Kind plural scope(+ namespaced, - cluster, ! create-only review) short,names |subresources @categories %generation */
 const TABLE = `
  v1 Namespace namespaces - ns |status,finalize
- v1 Pod pods + po |status,log,exec,attach,portforward,eviction,ephemeralcontainers,binding @all %
+ v1 Pod pods + po |status,log,exec,attach,portforward,eviction,binding @all %
  v1 Service services + svc |status @all
  v1 ConfigMap configmaps + cm
  v1 Secret secrets +
@@ -13,40 +13,21 @@ const TABLE = `
  v1 Endpoints endpoints + ep
  v1 Event events + ev
  v1 Node nodes - no |status
- v1 ReplicationController replicationcontrollers + rc |status,scale @all %
- v1 PersistentVolumeClaim persistentvolumeclaims + pvc |status
- v1 PersistentVolume persistentvolumes - pv |status
- v1 ResourceQuota resourcequotas + quota |status
- v1 LimitRange limitranges + limits
 apps v1 Deployment deployments + deploy |status,scale @all %
 apps v1 ReplicaSet replicasets + rs |status,scale @all %
-apps v1 StatefulSet statefulsets + sts |status,scale @all %
 apps v1 DaemonSet daemonsets + ds |status @all %
-apps v1 ControllerRevision controllerrevisions +
-batch v1 Job jobs + |status @all %
-batch v1 CronJob cronjobs + cj |status @all %
 autoscaling v2 HorizontalPodAutoscaler horizontalpodautoscalers + hpa |status @all
-policy v1 PodDisruptionBudget poddisruptionbudgets + pdb |status %
-networking.k8s.io v1 Ingress ingresses + ing |status %
-networking.k8s.io v1 IngressClass ingressclasses - %
 networking.k8s.io v1 NetworkPolicy networkpolicies + netpol %
 discovery.k8s.io v1 EndpointSlice endpointslices + %
 coordination.k8s.io v1 Lease leases +
-events.k8s.io v1 Event events + ev
 rbac.authorization.k8s.io v1 Role roles +
 rbac.authorization.k8s.io v1 RoleBinding rolebindings +
 rbac.authorization.k8s.io v1 ClusterRole clusterroles -
 rbac.authorization.k8s.io v1 ClusterRoleBinding clusterrolebindings -
 admissionregistration.k8s.io v1 ValidatingWebhookConfiguration validatingwebhookconfigurations - %
-admissionregistration.k8s.io v1 MutatingWebhookConfiguration mutatingwebhookconfigurations - %
 admissionregistration.k8s.io v1 ValidatingAdmissionPolicy validatingadmissionpolicies - |status %
 admissionregistration.k8s.io v1 ValidatingAdmissionPolicyBinding validatingadmissionpolicybindings - %
 apiextensions.k8s.io v1 CustomResourceDefinition customresourcedefinitions - crd,crds |status @api-extensions %
-scheduling.k8s.io v1 PriorityClass priorityclasses - pc
-storage.k8s.io v1 StorageClass storageclasses - sc
-storage.k8s.io v1 CSIDriver csidrivers -
-apiregistration.k8s.io v1 APIService apiservices - |status @api-extensions
-certificates.k8s.io v1 CertificateSigningRequest certificatesigningrequests - csr |status,approval
 authentication.k8s.io v1 TokenReview tokenreviews !
 authentication.k8s.io v1 SelfSubjectReview selfsubjectreviews !
 authorization.k8s.io v1 SubjectAccessReview subjectaccessreviews !

@@ -3,12 +3,7 @@ import type { Strategy } from "./strategy.ts";
 import { podStrategy } from "./strategies/pods.ts";
 import { serviceStrategy } from "./strategies/services.ts";
 import * as small from "./strategies/small-kinds.ts";
-import {
-  daemonSetStrategy,
-  deploymentStrategy,
-  replicaSetStrategy,
-  statefulSetStrategy,
-} from "./strategies/workloads.ts";
+import { daemonSetStrategy, deploymentStrategy, replicaSetStrategy } from "./strategies/workloads.ts";
 
 const NONE: Strategy = {};
 
@@ -22,13 +17,11 @@ const STRATEGIES: Readonly<Record<string, Strategy>> = {
   "deployments.apps": deploymentStrategy,
   "replicasets.apps": replicaSetStrategy,
   "daemonsets.apps": daemonSetStrategy,
-  "statefulsets.apps": statefulSetStrategy,
   "endpointslices.discovery.k8s.io": small.endpointSliceStrategy,
   "leases.coordination.k8s.io": small.leaseStrategy,
   "rolebindings.rbac.authorization.k8s.io": small.bindingStrategy,
   "clusterrolebindings.rbac.authorization.k8s.io": small.bindingStrategy,
   "validatingwebhookconfigurations.admissionregistration.k8s.io": small.webhookStrategy,
-  "mutatingwebhookconfigurations.admissionregistration.k8s.io": small.webhookStrategy,
   "validatingadmissionpolicies.admissionregistration.k8s.io": small.admissionPolicyStrategy,
   "validatingadmissionpolicybindings.admissionregistration.k8s.io": small.admissionPolicyBindingStrategy,
   "customresourcedefinitions.apiextensions.k8s.io": small.crdStrategy,

@@ -25,7 +25,7 @@ export interface AdmissionRequest {
 /** Both throw a StatusError to refuse. */
 export interface Admission {
   /** The object, possibly changed; a copy when it is. */
-  mutate(request: AdmissionRequest): Promise<ApiObject | undefined>;
+  mutate(request: AdmissionRequest): ApiObject | undefined;
   validate(request: AdmissionRequest): Promise<void>;
 }
 

@@ -34,7 +34,7 @@ export async function createObject(
     context,
   };
   checkNamespace(deps, target, decoded);
-  const object = (await deps.admission.mutate({ ...request, object: decoded })) ?? decoded;
+  const object = deps.admission.mutate({ ...request, object: decoded }) ?? decoded;
   strategy.defaults?.(object); // again: what admission added has defaults too
   validateObject(deps, resource, object, undefined);
   await deps.admission.validate({ ...request, object });

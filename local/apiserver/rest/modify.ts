@@ -150,7 +150,7 @@ async function admit(
   if (change.trusted !== true) refuseNewFinalizers(target, live, next);
   const strategy = strategyOf(resource.id);
   const request = { operation: "UPDATE" as const, target, old: live, context };
-  const admitted = (await deps.admission.mutate({ ...request, object: next })) ?? next;
+  const admitted = deps.admission.mutate({ ...request, object: next }) ?? next;
   const scarce = target.subresource === "" ? (strategy.allocate?.(admitted, live, deps.strategy) ?? []) : [];
   if (scarce.length > 0) throw invalid(resource, name, scarce);
   if (change.trusted !== true) validateObject(deps, resource, admitted, live);

@@ -64,18 +64,15 @@ export function selectorMatches(selector: V1LabelSelector | undefined, labels: L
   );
 }
 
-const EVENT_FIELDS =
-  "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid involvedObject.apiVersion involvedObject.resourceVersion involvedObject.fieldPath reason reportingComponent source type";
 const FIELDS: Readonly<Record<string, string>> = {
   pods: "spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName spec.hostNetwork status.phase status.podIP status.podIPs status.nominatedNodeName",
-  events: EVENT_FIELDS,
-  "events.events.k8s.io": `${EVENT_FIELDS} regarding.kind regarding.name regarding.namespace regarding.uid`,
+  events:
+    "involvedObject.kind involvedObject.namespace involvedObject.name involvedObject.uid involvedObject.apiVersion involvedObject.resourceVersion involvedObject.fieldPath reason reportingComponent source type",
   namespaces: "status.phase",
   nodes: "spec.unschedulable",
   secrets: "type",
   services: "spec.clusterIP spec.type",
   "replicasets.apps": "status.replicas",
-  "jobs.batch": "status.successful",
 };
 
 /** `metadata.name=a,status.phase!=Running`. Throws 400 for a field the kind cannot be selected by. */

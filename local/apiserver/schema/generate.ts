@@ -149,15 +149,15 @@ function define(model: string, group: string): void {
   schema["properties"] = properties;
 }
 
-function modelOf(kind: string, group: string, version: string): string {
-  if (kind === "Event") return group === "" ? "CoreV1Event" : "EventsV1Event";
+function modelOf(kind: string, version: string): string {
+  if (kind === "Event") return "CoreV1Event";
   return version.replace("v", "V") + kind;
 }
 
 const kindNames: Record<string, string> = {};
-define("V1ObjectMeta", "");
+for (const model of ["V1ObjectMeta", "V1PodTemplateSpec"]) define(model, ""); // not of the first group that uses them
 for (const r of BUILTIN_RESOURCES) {
-  const model = modelOf(r.kind, r.group, r.version);
+  const model = modelOf(r.kind, r.version);
   define(model, r.group);
   kindNames[`${r.group}/${r.version}/${r.kind}`] = openApiName(model, r.group);
 }

@@ -16,13 +16,12 @@ const KEYED: readonly (readonly [pattern: RegExp, keys: string])[] = [
   [/^V1PodSpec\.hostAliases$|^V1PodStatus\.podIPs$/, "ip"],
   [/^V1PodSpec\.topologySpreadConstraints$/, "topologyKey,whenUnsatisfiable"],
   [/^V1NodeStatus\.addresses$/, "type"],
-  [/^(?!V1Job)\w+Status\.conditions$/, "type"],
+  [/Status\.conditions$/, "type"],
   [/^V1ObjectMeta\.ownerReferences$/, "uid"],
   [/^V1ResourceRequirements\.claims$/, "name"],
 ];
 const RETAIN_KEYS = /^V1PodSpec\.(volumes|resourceClaims)$|^V1PodStatus\.resourceClaimStatuses$/;
-const REPLACED_BY_PATCH =
-  /^V1(CustomResourceDefinition|CertificateSigningRequest)Status\.conditions$|^V1ResourceRequirements\.claims$/;
+const REPLACED_BY_PATCH = /^V1CustomResourceDefinitionStatus\.conditions$|^V1ResourceRequirements\.claims$/;
 const SETS = /^V1ObjectMeta\.finalizers$|^V1NodeSpec\.podCIDRs$|^V1Endpoint\.addresses$/;
 const UNION_BY_PATCH = /^V1ObjectMeta\.finalizers$|^V1NodeSpec\.podCIDRs$/;
 const RETAINED_OBJECTS = /^V1DeploymentSpec\.strategy$/;
@@ -51,11 +50,7 @@ export function listSemantics(id: string, isList: boolean): Record<string, unkno
 }
 
 /** Fields whose map is owned whole. */
-export const WHOLE_MAPS: ReadonlySet<string> = new Set([
-  "V1ServiceSpec.selector",
-  "V1PodSpec.nodeSelector",
-  "V1ReplicationControllerSpec.selector",
-]);
+export const WHOLE_MAPS: ReadonlySet<string> = new Set(["V1ServiceSpec.selector", "V1PodSpec.nodeSelector"]);
 
 /** Types that are owned whole wherever they stand. */
 export const BY_NAME_MAPS: ReadonlySet<string> = new Set([
@@ -73,15 +68,13 @@ export const BY_NAME_MAPS: ReadonlySet<string> = new Set([
   "V1NodeSelector",
   "V1NodeSelectorTerm",
   "V1OwnerReference",
-  "V1ScopeSelector",
   "CoreV1EndpointPort",
   "DiscoveryV1EndpointPort",
   "V1EndpointAddress",
-  "V1ServiceBackendPort",
 ]);
 
 export const QUANTITY_FIELDS: ReadonlySet<string> = new Set(
-  "limits requests capacity allocatable hard used overhead sizeLimit divisor allocatedResources min max default defaultRequest maxLimitRequestRatio".split(
+  "limits requests capacity allocatable overhead sizeLimit divisor allocatedResources min max default".split(
     " ",
   ),
 );
@@ -93,10 +86,9 @@ export const POINTER_FIELDS: ReadonlySet<string> = new Set(
     "fsGroup runAsNonRoot readOnlyRootFilesystem privileged allowPrivilegeEscalation optional immutable controller blockOwnerDeletion " +
     "serving terminating defaultMode mode expirationSeconds deletionGracePeriodSeconds gracePeriodSeconds orphanDependents " +
     "revisionHistoryLimit progressDeadlineSeconds leaseDurationSeconds leaseTransitions setHostnameAsFQDN shareProcessNamespace hostUsers " +
-    "allocateLoadBalancerNodePorts tolerationSeconds priority suspend parallelism completions backoffLimit ttlSecondsAfterFinished " +
-    "minReplicas partition timeoutSeconds averageUtilization started remainingItemCount attachRequired podInfoOnMount " +
-    "successfulJobsHistoryLimit failedJobsHistoryLimit startingDeadlineSeconds allowVolumeExpansion V1EndpointConditions.ready " +
+    "allocateLoadBalancerNodePorts tolerationSeconds priority " +
+    "minReplicas timeoutSeconds averageUtilization started remainingItemCount V1EndpointConditions.ready " +
     "DiscoveryV1EndpointPort.port AdmissionregistrationV1ServiceReference.port ApiextensionsV1ServiceReference.port " +
-    "ApiregistrationV1ServiceReference.port hostnameOverride runAsUserName hostProcess V1PreferredSchedulingTerm.weight"
+    "hostnameOverride runAsUserName hostProcess V1PreferredSchedulingTerm.weight"
   ).split(" "),
 );

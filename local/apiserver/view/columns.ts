@@ -4,7 +4,6 @@ import type {
   V1DaemonSet,
   V1Deployment,
   V1EndpointSlice,
-  V1Ingress,
   V1Node,
   V1ReplicaSet,
   V1Service,
@@ -224,15 +223,6 @@ const OTHERS: Readonly<Record<string, readonly Column[]>> = {
     AGE,
     ...WIDE_WORKLOAD,
   ],
-  "statefulsets.apps": [
-    NAME,
-    column(
-      "Ready",
-      (object) =>
-        `${Number(dig(object.status, "readyReplicas") ?? 0)}/${Number(dig(object.spec, "replicas") ?? 0)}`,
-    ),
-    AGE,
-  ],
   "endpointslices.discovery.k8s.io": [
     NAME,
     column("AddressType", (object) => object["addressType"]),
@@ -243,16 +233,6 @@ const OTHERS: Readonly<Record<string, readonly Column[]>> = {
   "leases.coordination.k8s.io": [
     NAME,
     column("Holder", (object) => digString(object.spec, "holderIdentity") ?? ""),
-    AGE,
-  ],
-  "ingresses.networking.k8s.io": [
-    NAME,
-    column("Class", (object) => digString(object.spec, "ingressClassName") ?? NONE),
-    column(
-      "Hosts",
-      (object) =>
-        ((object as unknown as V1Ingress).spec?.rules ?? []).map((rule) => rule.host ?? "*").join(",") || "*",
-    ),
     AGE,
   ],
   "customresourcedefinitions.apiextensions.k8s.io": [

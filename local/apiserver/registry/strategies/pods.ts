@@ -2,6 +2,8 @@
 import type { V1Pod, V1PodSpec } from "@kubernetes/client-node";
 import { forbiddenField, required } from "../../http/status-error.ts";
 import { type ApiObject, clone, deepEqual, dig, digList, type JsonMap } from "../../object.ts";
+import type { PodSpec } from "../../../kubelet/pod-types.ts";
+import { qosClass } from "../../../kubelet/resources.ts";
 import type { Strategy } from "../strategy.ts";
 import { defaultPodSpec, podSpecProblems } from "./pod-template.ts";
 
@@ -20,7 +22,7 @@ export const podStrategy: Strategy = {
     spec.enableServiceLinks ??= true;
   },
   onCreate: (object) => {
-    object.status = { phase: "Pending", qosClass: qosClass(podOf(object).spec) };
+    object.status = { phase: "Pending", qosClass: qosClass(object.spec as PodSpec) };
   },
   validate: (object, old) => {
     const { spec } = podOf(object);
@@ -36,31 +38,10 @@ export const podStrategy: Strategy = {
 /** The pod spec without what an update may change. `nodeName` is only ever written through `pods/binding`. */
 function fixedPart(spec: V1PodSpec): unknown {
   const copy = clone(spec);
-  for (const container of [
-    ...copy.containers,
-    ...(copy.initContainers ?? []),
-    ...(copy.ephemeralContainers ?? []),
-  ])
-    delete container.image;
+  for (const container of [...copy.containers, ...(copy.initContainers ?? [])]) delete container.image;
   delete copy.tolerations;
   delete copy.activeDeadlineSeconds;
-  delete copy.ephemeralContainers;
   return copy;
-}
-
-function qosClass(spec: V1PodSpec | undefined): string {
-  const all = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map(
-    (container) => container.resources ?? {},
-  );
-  const empty = (map: Record<string, string> | undefined): boolean => Object.keys(map ?? {}).length === 0;
-  if (all.every((resources) => empty(resources.limits) && empty(resources.requests))) return "BestEffort";
-  const guaranteed = all.every(
-    ({ limits, requests }) =>
-      limits?.["cpu"] !== undefined &&
-      limits["memory"] !== undefined &&
-      deepEqual(limits, { ...limits, ...requests }),
-  );
-  return guaranteed ? "Guaranteed" : "Burstable";
 }
 
 /** Binding is the one write that may set the node. */

@@ -1,5 +1,5 @@
-/** Deployments, ReplicaSets, DaemonSets, StatefulSets: defaults, selector checks, immutable selectors. */
-import type { V1DaemonSet, V1Deployment, V1ReplicaSet, V1StatefulSet } from "@kubernetes/client-node";
+/** Deployments, ReplicaSets, DaemonSets: defaults, selector checks, immutable selectors. */
+import type { V1DaemonSet, V1Deployment, V1ReplicaSet } from "@kubernetes/client-node";
 import { type FieldProblem, invalidValue, required } from "../../http/status-error.ts";
 import { type ApiObject, deepEqual, dig } from "../../object.ts";
 import type { Strategy } from "../strategy.ts";
@@ -87,22 +87,6 @@ export const daemonSetStrategy: Strategy = {
       desiredNumberScheduled: 0,
       numberReady: 0,
     };
-  },
-  validate,
-};
-
-export const statefulSetStrategy: Strategy = {
-  defaults: (object) => {
-    const { spec } = object as unknown as V1StatefulSet;
-    if (spec === undefined) return;
-    spec.replicas ??= 1;
-    spec.podManagementPolicy ??= "OrderedReady";
-    spec.revisionHistoryLimit ??= 10;
-    spec.updateStrategy ??= { type: "RollingUpdate", rollingUpdate: { partition: 0 } };
-    defaultTemplate(spec.template);
-  },
-  onCreate: (object) => {
-    object.status = { replicas: 0, availableReplicas: 0 };
   },
   validate,
 };
