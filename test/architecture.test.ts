@@ -55,7 +55,7 @@ function crossesWrongly(file: string, specifier: string): boolean {
   if (alias !== undefined) return alias === own;
   return (
     specifier.startsWith(".") &&
-    specifier !== "../package.json" &&
+    specifier !== "../../package.json" &&
     resolve(file, specifier).split("/")[0] !== own
   );
 }

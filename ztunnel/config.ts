@@ -1,4 +1,5 @@
 /** Configuration of ztunnel: environment variables with Istio's names, read once, every problem reported together. */
+import { AMBIT_VERSION } from "#core/base/ambit-version.ts";
 import type { Parsed } from "#core/base/parse-result.ts";
 import {
   ADMIN_PORT,
@@ -194,7 +195,10 @@ function readOperation(env: EnvReader): Pick<ZtunnelConfig, OperationKeys> {
     adminPort: env.port("ADMIN_PORT", { default: ADMIN_PORT, help: "admin endpoint on localhost" }),
     metricsPort: env.port("STATS_PORT", { default: METRICS_PORT, help: "Prometheus endpoint" }),
     readinessPort: env.port("READINESS_PORT", { default: READINESS_PORT, help: "readiness endpoint" }),
-    version: env.string("ISTIO_META_ISTIO_VERSION", { default: "unknown", help: "version shown in metrics" }),
+    version: env.string("ISTIO_META_ISTIO_VERSION", {
+      default: AMBIT_VERSION,
+      help: "version shown in metrics, in the dump and to the controller",
+    }),
   };
 }
 

@@ -1,11 +1,11 @@
 /** `ambit version` */
+import { AMBIT_VERSION } from "#core/base/ambit-version.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import { controllerStatuses } from "../cluster/controller-status.ts";
 import { defineCommand } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { OUTPUT_FLAG, renderStructured, type OutputFormat } from "../render/structured.ts";
-import { AMBIT_VERSION } from "../ambit-version.ts";
 
 interface Versions {
   readonly client: string;

@@ -36,11 +36,17 @@ export function xdsClient(config: ZtunnelConfig, { state, clock, log }: XdsSourc
 }
 
 /** Four parts separated by `~`: type, address, pod, DNS domain. */
-function xdsNode({ instanceIp, podName, podNamespace, node }: ZtunnelConfig): XdsNode {
+function xdsNode({ instanceIp, podName, podNamespace, node, version }: ZtunnelConfig): XdsNode {
   return {
     id: `ztunnel~${instanceIp}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`,
     cluster: "",
-    metadata: { NAME: podName, NAMESPACE: podNamespace, INSTANCE_IPS: instanceIp, NODE_NAME: node },
+    metadata: {
+      NAME: podName,
+      NAMESPACE: podNamespace,
+      INSTANCE_IPS: instanceIp,
+      NODE_NAME: node,
+      ISTIO_VERSION: version,
+    },
     buildVersion: "",
   };
 }

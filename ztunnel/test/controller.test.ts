@@ -6,6 +6,7 @@ import { mkdtempSync, openSync, closeSync, rmSync, writeFileSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { AMBIT_VERSION } from "#core/base/ambit-version.ts";
 import { createFileCa } from "#core/identity/file-ca.ts";
 import { listenSeqpacket, type SeqpacketConnection } from "#core/linux/unix-seqpacket.ts";
 import { podUid } from "#core/model/ids.ts";
@@ -81,6 +82,7 @@ test(
       "ztunnel~1.1.1.1~ztunnel-abc.istio-system~istio-system.svc.cluster.local",
     );
     assert.equal(requests[0]?.node?.metadata["NODE_NAME"], "n1");
+    assert.equal(requests[0]?.node?.metadata["ISTIO_VERSION"], AMBIT_VERSION, "what `proxy-status` shows");
     assert.equal(xds.header("authorization"), "Bearer the-token");
 
     xds.push({

@@ -96,7 +96,7 @@ test(
     assert.doesNotMatch(text, /PRIVATE KEY/);
     assert.match(
       await (await fetch(url("stats", "/stats/prometheus"))).text(),
-      /istio_build\{component="ztunnel"/,
+      /istio_build\{component="ztunnel",tag="\d+\.\d+\.\d+"/,
     );
     const level = await fetch(url("admin", "/logging?level=access:debug"), { method: "POST" });
     assert.match(await level.text(), /access=debug/);

@@ -39,7 +39,8 @@ const VIEWS: readonly View[] = [
   {
     args: ["proxy-status"],
     columns: "NAME CLUSTER ISTIOD VERSION SUBSCRIBED TYPES",
-    expect: /ztunnel-\S+\.istio-system[^]*ztunnel-\S+\.istio-system/,
+    expect:
+      /(ztunnel-\S+\.istio-system +Kubernetes +ambit-controller-\S+ +\d+\.\d+\.\d+ +2 \(WADS,WDS\)\s+){2}/,
   },
 ];
 

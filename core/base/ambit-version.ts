@@ -1,4 +1,4 @@
 /** The version of this copy of Ambit. */
-import manifest from "../package.json" with { type: "json" };
+import manifest from "../../package.json" with { type: "json" };
 
 export const AMBIT_VERSION: string = manifest.version;
