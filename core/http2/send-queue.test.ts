@@ -22,15 +22,15 @@ interface Sender {
   fill(stream: Http2Stream): Promise<number>;
 }
 
-function sender(): Sender {
+function sender(streamWindow = STREAM_WINDOW, connectionWindow = CONNECTION_WINDOW): Sender {
   const handle = new FakeHandle();
   const clock = createManualClock();
   const session = new Http2Session(handle, { role: "client", clock, events: { onClose: () => undefined } });
   handle.feed(
     Buffer.concat([
-      settings([4, STREAM_WINDOW], [5, MIB]),
+      settings([4, streamWindow], [5, MIB]),
       frame(4, 1, 0),
-      windowUpdate(0, CONNECTION_WINDOW - 65_535),
+      windowUpdate(0, connectionWindow - 65_535),
     ]),
   );
   handle.take();
@@ -91,6 +91,11 @@ describe("a peer that credits on consumption", () => {
       handle.feed(Buffer.concat([windowUpdate(moving.id, sent), windowUpdate(0, sent)]));
       sent = sentOn(handle, moving.id) + (await fill(moving));
     }
+  });
+
+  it("a peer with a small window is not second-guessed: all that it allows is sent", async () => {
+    const { open, fill } = sender(MIB, 1_500_000);
+    assert.equal(await fill(open()), MIB);
   });
 
   it("a connection whose window is nearly used up says so, and no longer when it was credited", async () => {

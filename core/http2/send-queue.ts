@@ -20,6 +20,8 @@ const STALE_CREDIT_MS = 1_000;
 /** Of the connection's window: while more than this is left nobody is capped. */
 const UNCAPPED_SHARE = 0.75;
 const CONGESTED_BELOW = 1024 * 1024;
+/** A connection's window up to this says nothing about congestion, and there is nothing to share out. */
+const SMALL_CONNECTION = 2 * CONGESTED_BELOW;
 
 export interface SendQueueOptions {
   readonly writer: FrameWriter;
@@ -169,7 +171,9 @@ export class SendQueue {
    * window and a bit (peers credit at half). So six streams that stand still leave room for a seventh.
    */
   #cap(stream: Http2Stream): number {
-    if (this.#connectionWindow > this.#largestConnectionWindow * UNCAPPED_SHARE) return MAX_WINDOW_SIZE;
+    const largest = this.#largestConnectionWindow;
+    if (largest <= SMALL_CONNECTION || this.#connectionWindow > largest * UNCAPPED_SHARE)
+      return MAX_WINDOW_SIZE;
     const cap = this.peerInitialWindow / 2 + CAP_SLACK - stream.sentSinceCredit;
     if (cap > CAP_SLACK || this.#nowMs() - stream.creditedMs < STALE_CREDIT_MS) return MAX_WINDOW_SIZE;
     return Math.max(0, cap);
@@ -195,7 +199,7 @@ export class SendQueue {
 
   #noteCongestion(): void {
     const isScarce =
-      this.#connectionWindow < CONGESTED_BELOW && this.#largestConnectionWindow > 2 * CONGESTED_BELOW;
+      this.#connectionWindow < CONGESTED_BELOW && this.#largestConnectionWindow > SMALL_CONNECTION;
     if (!isScarce) this.#congestedSinceMs = undefined;
     else this.#congestedSinceMs ??= this.#nowMs();
   }
