@@ -17,6 +17,7 @@ import { isLoopback } from "#core/net/ip.ts";
 import { formatSocketAddress, type SocketAddress } from "#core/net/socket-address.ts";
 import { ActiveConnection } from "./active-connection.ts";
 import { workloadBaggage } from "./baggage-fields.ts";
+import { DialWatch } from "./dial-watch.ts";
 import { certificateFor, clientCredentials } from "./credentials.ts";
 import { awaitLocalWorkload } from "./local-workload.ts";
 import type { OutboundConnection } from "./outbound-connection.ts";
@@ -88,7 +89,7 @@ async function dispatch(connection: OutboundConnection): Promise<void> {
 
 /** O7, O8, O9, O10: through a tunnel to the next hop. There is no other way when this one fails. */
 async function serveThroughTunnel(connection: OutboundConnection, route: HboneRoute): Promise<void> {
-  const { downstream, active, source } = connection;
+  const { active, source } = connection;
   const { record } = active;
   record.protocol = "hbone";
   record.destination = route.hop;
@@ -98,11 +99,12 @@ async function serveThroughTunnel(connection: OutboundConnection, route: HboneRo
   active.track(); // O7
   const certificate = await ownCertificate(connection); // O8
   if (certificate === undefined) return;
-  const stream = await openTunnel(connection, route, certificate); // O9
-  if (stream === undefined) return;
+  const opened = await openTunnel(connection, route, certificate); // O9
+  if (opened === undefined) return;
+  const { app, stream } = opened;
   record.destinationIdentity = stream.peerIdentity;
   record.destinationSerial = stream.peerCertificateSerial;
-  active.relay(relay(downstream, stream)); // O10
+  active.relay(relay(app, stream)); // O10
 }
 
 /** O8, bounded. */
@@ -122,7 +124,7 @@ async function openTunnel(
   connection: OutboundConnection,
   route: HboneRoute,
   certificate: WorkloadCertificate,
-): Promise<HboneClientStream | undefined> {
+): Promise<{ readonly app: Handle; readonly stream: HboneClientStream } | undefined> {
   const { context, downstream, active, source } = connection;
   const { deps, pool, sockets } = context;
   const { connectTimeoutMs, tunnelTimeoutMs } = deps.options;
@@ -139,19 +141,22 @@ async function openTunnel(
     credentials: () =>
       clientCredentials(deps.certificates.current(source.identity) ?? certificate, expectedIdentities),
   };
-  const cancelDeadline = deps.clock.after(tunnelTimeoutMs, () =>
-    active.abort(
-      "tunnel-failed",
-      `no tunnel to ${formatSocketAddress(route.hop)} within ${tunnelTimeoutMs} ms`,
-    ),
-  );
+  const watch = new DialWatch(downstream, active, deps.clock, {
+    ms: tunnelTimeoutMs,
+    onReached: () =>
+      active.abort(
+        "tunnel-failed",
+        `no tunnel to ${formatSocketAddress(route.hop)} within ${tunnelTimeoutMs} ms`,
+      ),
+  });
   try {
-    return await pool.connect(key, connectRequest(connection, route), dial, active.signal);
+    const stream = await pool.connect(key, connectRequest(connection, route), dial, active.signal);
+    return { app: watch.end(), stream };
   } catch (error) {
     active.failWith(tunnelReason(error), error);
     return undefined;
   } finally {
-    cancelDeadline();
+    watch.end();
   }
 }
 
@@ -167,17 +172,20 @@ function connectRequest({ downstream, source }: OutboundConnection, route: Hbone
 /** To something outside the mesh, or without a tunnel: plain TCP, as the application would have made it. */
 async function servePassthrough(connection: OutboundConnection, route: PassthroughRoute): Promise<void> {
   const { context, downstream, active } = connection;
-  const { connectTimeoutMs: timeoutMs } = context.deps.options;
+  const { clock, options } = context.deps;
   active.record.destination = route.destination;
   active.track();
+  const watch = new DialWatch(downstream, active, clock);
   try {
     const upstream = await context.sockets.connect(
-      { destination: route.destination, timeoutMs },
+      { destination: route.destination, timeoutMs: options.connectTimeoutMs },
       active.signal,
     );
-    active.relay(relayPlain(downstream, upstream));
+    active.relay(relayPlain(watch.end(), upstream));
   } catch (error) {
     active.failWith("connect-failed", error, "O9");
+  } finally {
+    watch.end();
   }
 }
 
