@@ -11,7 +11,7 @@ export interface ListenAddress {
 }
 
 /**
- * How the API reaches the kubelet of a node for `pods/log`, `exec`, `attach` and `portforward`. The kubelet serves HTTP/1.1 on a
+ * How the API reaches the kubelet of a node for `pods/log`, `exec` and `portforward`. The kubelet serves HTTP/1.1 on a
  * unix socket with the paths of a real kubelet:
  * `GET /containerLogs/{namespace}/{pod}/{container}?follow&tailLines&previous&timestamps&sinceSeconds&limitBytes`,
  * `GET /exec/{namespace}/{pod}/{container}?command=..&stdin=true&stdout=true&stderr=true&tty=true` (WebSocket upgrade, sub-protocol

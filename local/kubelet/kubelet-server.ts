@@ -1,5 +1,5 @@
 /**
- * What the API server asks of a kubelet, on a unix socket that only root can open: logs, exec, attach and port-forward with the
+ * What the API server asks of a kubelet, on a unix socket that only root can open: logs, exec and port-forward with the
  * paths and WebSocket sub-protocols of a real kubelet. The API server has authorized the user before.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

@@ -9,7 +9,6 @@ const SUBRESOURCE_VERBS: Readonly<Record<string, readonly string[]>> = {
   finalize: ["update"],
   log: ["get"],
   exec: ["create", "get"],
-  attach: ["create", "get"],
   portforward: ["create", "get"],
 };
 const SUBRESOURCE_KINDS: Readonly<
@@ -20,7 +19,6 @@ const SUBRESOURCE_KINDS: Readonly<
   eviction: { group: "policy", version: "v1", kind: "Eviction" },
   binding: { group: "", version: "v1", kind: "Binding" },
   exec: { group: "", version: "v1", kind: "PodExecOptions" },
-  attach: { group: "", version: "v1", kind: "PodAttachOptions" },
   portforward: { group: "", version: "v1", kind: "PodPortForwardOptions" },
 };
 

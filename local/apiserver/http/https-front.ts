@@ -25,7 +25,7 @@ export interface FrontOptions {
   readonly address: () => string;
 }
 
-const STREAMED = new Set(["exec", "attach", "portforward"]);
+const STREAMED = new Set(["exec", "portforward"]);
 
 export class HttpsFront {
   readonly #options: FrontOptions;

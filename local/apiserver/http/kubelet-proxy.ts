@@ -1,5 +1,5 @@
 /**
- * `pods/log`, `exec`, `attach` and `portforward`: passed to the kubelet of the pod's node. WebSockets are passed through byte for
+ * `pods/log`, `exec` and `portforward`: passed to the kubelet of the pod's node. WebSockets are passed through byte for
  * byte; SPDY, which no client needs any more, is refused with 501.
  */
 import http, { type IncomingMessage, type ServerResponse } from "node:http";

@@ -34,7 +34,7 @@ export interface ResourceCall {
 }
 
 const OBJECT_SUBRESOURCES = new Set(["", "status"]);
-const STREAMS = new Set(["exec", "attach", "portforward"]);
+const STREAMS = new Set(["exec", "portforward"]);
 
 export async function handleResource(
   deps: RestDeps,
