@@ -7,6 +7,7 @@ import { systemClock } from "#core/base/clock.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
 import { loadKubeClient } from "#core/k8s/load-config.ts";
 import type { PodObject } from "#core/k8s/object-types.ts";
+import { ANNOTATION_REDIRECTION } from "#core/model/well-known.ts";
 import { StopStack } from "#core/runtime/lifecycle.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { createReadiness } from "#core/runtime/readiness.ts";
@@ -151,7 +152,10 @@ class Agent {
     this.#gates.cluster(true);
     const podByUid = (uid: string): PodObject | undefined => this.#view.podByUid(uid);
     const recovered = recoverPods({ capture: this.#capture, podByUid, findNetns: this.#findNetns, log });
-    for (const { pod, found } of recovered) this.#dataplane.takeOver(podRef(pod), found.netns);
+    for (const { pod, found, complete } of recovered) {
+      const annotated = pod.metadata.annotations[ANNOTATION_REDIRECTION] === "enabled";
+      this.#dataplane.takeOver(podRef(pod), found.netns, { complete, annotated });
+    }
     const handler = this.#cniHandler();
     const closeCni = await serveCni({
       path: config.agentSocket,

@@ -36,7 +36,7 @@ function scene(): Scene {
   const dataplane = new MeshDataplane({
     capture,
     zds: {
-      newest: () => ({ id: state.ztunnelPid, pid: state.ztunnelPid }),
+      newest: () => (state.ztunnelPid === 0 ? undefined : { id: state.ztunnelPid, pid: state.ztunnelPid }),
       add: () => {
         calls.push("zds.add");
         return Promise.resolve(state.answer);
@@ -94,6 +94,50 @@ test("joining twice with the same namespace does nothing more", async () => {
   assert.deepEqual(await s.dataplane.join(POD, second), { kind: "joined" });
   assert.deepEqual(s.calls, []);
   assert.equal(second.closed, 1);
+});
+
+test("a pod of an earlier agent: programs of an older build are replaced, a lost annotation is written again", () => {
+  const s = scene();
+  s.dataplane.takeOver(POD, aNetns(1n), { complete: true, annotated: true });
+  assert.deepEqual(s.calls, []);
+  s.capture.oldPrograms = true;
+  s.dataplane.takeOver(POD, aNetns(1n), { complete: true, annotated: false });
+  assert.deepEqual(s.calls, ["capture.upgrade", "annotate true"]);
+});
+
+test("programs that cannot be replaced stay: the pod is served as before", () => {
+  const s = scene();
+  s.capture.oldPrograms = true;
+  Object.assign(s.capture, {
+    upgradePrograms: () => {
+      throw new Error("no memory");
+    },
+  });
+  s.dataplane.takeOver(POD, aNetns(1n), { complete: true, annotated: true });
+  assert.equal(s.dataplane.pods.get(POD.uid)?.interrupted, false);
+});
+
+test("an enrolment that an earlier agent did not finish is finished, and only then annotated", async () => {
+  const s = scene();
+  const old = aNetns(1n);
+  s.dataplane.takeOver(POD, old, { complete: false, annotated: false });
+  assert.deepEqual(s.calls, []);
+  assert.deepEqual(await s.dataplane.join(POD, aNetns(1n)), { kind: "joined" });
+  assert.deepEqual(s.calls, ["watch.close", "zds.add", "capture.enrol", "capture.hold 100", "annotate true"]);
+  assert.equal(old.closed, 1);
+  assert.equal(s.dataplane.pods.get(POD.uid)?.interrupted, false);
+});
+
+test("without a ztunnel an interrupted pod stays known, so that it is finished or released later", async () => {
+  const s = scene();
+  s.dataplane.takeOver(POD, aNetns(1n), { complete: false, annotated: false });
+  s.ztunnelPid = 0;
+  const again = aNetns(1n);
+  const outcome = await s.dataplane.join(POD, again);
+  assert.equal(outcome.kind, "refused");
+  assert.deepEqual(s.calls, []);
+  assert.equal(again.closed, 1);
+  assert.equal(s.dataplane.pods.get(POD.uid)?.interrupted, true);
 });
 
 test("leaving: stop capturing new ones, withdraw the annotation, detach, ZDS delete last", async () => {

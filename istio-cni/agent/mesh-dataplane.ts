@@ -8,7 +8,7 @@
 import type { Netns } from "#core/linux/netns.ts";
 import { describeError } from "#core/runtime/errors.ts";
 import type { Logger } from "#core/runtime/log.ts";
-import type { DeviceEvent, EnrolOptions, NodeCapture } from "../capture/capture.ts";
+import type { CaptureTarget, DeviceEvent, EnrolOptions, NodeCapture } from "../capture/capture.ts";
 import { type PodEntry, PodRegistry } from "./pod-registry.ts";
 import { type PodRef, podText } from "./pod-ref.ts";
 import type { RefusalCounts } from "./refusals.ts";
@@ -55,11 +55,21 @@ export class MeshDataplane {
     return this.#turns.run(pod.uid, () => this.#join(pod, netns, options));
   }
 
-  /** A pod that an earlier agent captured: served again as soon as a ztunnel is told of it. Takes over `netns`. */
-  takeOver(pod: PodRef, netns: Netns): void {
+  /**
+   * A pod that an earlier agent captured, or had begun to (`complete` false): served again as soon as a ztunnel is told
+   * of it. Takes over `netns`.
+   */
+  takeOver(
+    pod: PodRef,
+    netns: Netns,
+    found: { readonly complete: boolean; readonly annotated: boolean },
+  ): void {
     const target = { podUid: pod.uid, netns, ips: pod.ips };
+    this.#renewPrograms(pod, target);
     const watch = this.#deps.capture.watchDevices(target, (event) => this.#deps.onDeviceEvent(pod, event));
-    this.pods.put({ pod, target, held: undefined, watch });
+    this.pods.put({ pod, target, held: undefined, watch, interrupted: !found.complete });
+    // The earlier agent may have ended between the two.
+    if (found.complete && !found.annotated) void this.#deps.annotate(pod, true);
   }
 
   /** Lets a running pod leave; its live connections end first, or at the drain deadline. */
@@ -89,9 +99,12 @@ export class MeshDataplane {
   async #join(pod: PodRef, netns: Netns, options: EnrolOptions): Promise<JoinOutcome> {
     const { capture, zds, log } = this.#deps;
     const known = this.pods.get(pod.uid);
-    if (known !== undefined && known.target.netns.inode === netns.inode) {
+    const same = known !== undefined && known.target.netns.inode === netns.inode;
+    if (same && (!known.interrupted || zds.newest() === undefined)) {
       netns.close();
-      return { kind: "joined" };
+      return known.interrupted
+        ? { kind: "refused", message: "an interrupted enrolment waits for a ztunnel" }
+        : { kind: "joined" };
     }
     if (known !== undefined) this.#release(known); // a new sandbox of the same pod
     const entry: PodEntry = {
@@ -99,6 +112,7 @@ export class MeshDataplane {
       target: { podUid: pod.uid, netns, ips: pod.ips },
       held: undefined,
       watch: undefined,
+      interrupted: false,
     };
     this.pods.put(entry);
     const answer = await zds.add(addRequest(pod), netns.fd);
@@ -176,6 +190,22 @@ export class MeshDataplane {
       }
     }
     return Promise.resolve();
+  }
+
+  /** Programs of an older build still capture, so a failure is said and changes nothing. */
+  #renewPrograms(pod: PodRef, target: CaptureTarget): void {
+    const { capture, log } = this.#deps;
+    try {
+      if (!capture.hasOldPrograms(target)) return;
+      capture.upgradePrograms(target);
+      log.info({ pod: podText(pod) }, "kernel programs of an earlier version replaced");
+    } catch (error) {
+      const reason = describeError(error);
+      log.error(
+        { pod: podText(pod), reason },
+        "kernel programs not replaced: those of an earlier version stay",
+      );
+    }
   }
 
   /** For availability alone: capture fails closed without it. */

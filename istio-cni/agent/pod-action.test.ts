@@ -9,6 +9,7 @@ interface Case {
   readonly pod: PodObject | undefined;
   readonly namespace?: NamespaceObject;
   readonly captured: boolean;
+  readonly interrupted?: boolean;
   readonly expect: string;
 }
 
@@ -72,6 +73,22 @@ const CASES: readonly Case[] = [
     expect: "skip",
   },
   {
+    name: "an interrupted enrolment is taken up again",
+    pod: aPod(),
+    namespace: ambient,
+    captured: true,
+    interrupted: true,
+    expect: "join",
+  },
+  {
+    name: "what an interrupted enrolment left in a pod that is not to be captured goes",
+    pod: aPod(),
+    namespace: plain,
+    captured: true,
+    interrupted: true,
+    expect: "leave",
+  },
+  {
     name: "a foreign redirection annotation does not count as captured",
     pod: aPod({ metadata: { annotations: { "ambient.istio.io/redirection": "enabled" } } }),
     namespace: ambient,
@@ -124,7 +141,8 @@ const CASES: readonly Case[] = [
 
 for (const c of CASES) {
   test(c.name, () => {
-    const action = decidePodAction({ pod: c.pod, namespace: c.namespace, captured: c.captured }, OPTIONS);
+    const { pod, namespace, captured, interrupted = false } = c;
+    const action = decidePodAction({ pod, namespace, captured, interrupted }, OPTIONS);
     assert.equal(action.kind, c.expect);
   });
 }

@@ -23,6 +23,8 @@ export interface PodSituation {
   readonly pod: PodObject | undefined;
   readonly namespace: NamespaceObject | undefined;
   readonly captured: boolean;
+  /** An earlier agent began to capture or to release it, and did not finish. */
+  readonly interrupted?: boolean;
 }
 
 /** A foreign annotation changes nothing: what is captured is known from the pins. */
@@ -40,9 +42,13 @@ export function decidePodAction(situation: PodSituation, options: EnrolmentOptio
     const { reason } = decision;
     return asksForMesh(pod.metadata, its) ? { kind: "skip", reason } : { kind: "nothing" };
   }
-  if (captured) return { kind: "nothing" };
+  if (isSettled(situation)) return { kind: "nothing" };
   if (pod.foreignProbeHosts.length === 0) return { kind: "join" };
   return { kind: "refuse", message: foreignProbesText(pod) };
+}
+
+function isSettled({ captured, interrupted = false }: PodSituation): boolean {
+  return captured && !interrupted;
 }
 
 /** Why a pod with such probes is refused: the kubelet's requests pass every policy, so nobody may point them elsewhere. */

@@ -89,7 +89,9 @@ export class PodReconciler {
     const { podByUid, namespaceByName, dataplane } = this.#deps;
     const pod = podByUid(uid);
     const namespace = pod === undefined ? undefined : namespaceByName(pod.metadata.namespace);
-    return decidePodAction({ pod, namespace, captured: dataplane.pods.get(uid) !== undefined }, this.#deps);
+    const entry = dataplane.pods.get(uid);
+    const situation = { captured: entry !== undefined, interrupted: entry?.interrupted === true };
+    return decidePodAction({ pod, namespace, ...situation }, this.#deps);
   }
 
   async #perform(uid: string, action: PodAction): Promise<boolean> {

@@ -7,6 +7,8 @@ export interface PodEntry {
   readonly target: CaptureTarget;
   held: HeldListeners | undefined;
   watch: DeviceWatch | undefined;
+  /** Found half captured or half released after a restart: it joins, or leaves, before it counts as captured. */
+  readonly interrupted: boolean;
 }
 
 export class PodRegistry {

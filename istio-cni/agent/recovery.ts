@@ -6,6 +6,7 @@ import type { PodObject } from "#core/k8s/object-types.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import type { NodeCapture } from "../capture/capture.ts";
 import type { FoundNetns } from "./netns-finder.ts";
+import { podRef, podText } from "./pod-ref.ts";
 
 export interface RecoveryDeps {
   readonly capture: NodeCapture;
@@ -17,6 +18,8 @@ export interface RecoveryDeps {
 export interface RecoveredPod {
   readonly pod: PodObject;
   readonly found: FoundNetns & { readonly kind: "found" };
+  /** False: capture was being made, or taken away, when the agent ended. */
+  readonly complete: boolean;
 }
 
 /** Pods that were captured and still run; the caller takes them over. */
@@ -32,7 +35,13 @@ export function recoverPods(deps: RecoveryDeps): readonly RecoveredPod[] {
       );
       return [];
     }
-    if (found.netns.inode === enrolled.netnsInode) return [{ pod, found }];
+    const { complete } = enrolled;
+    if (!complete)
+      deps.log.warn(
+        { pod: podText(podRef(pod)) },
+        "enrolment or release was interrupted: it is taken up again",
+      );
+    if (found.netns.inode === enrolled.netnsInode) return [{ pod, found, complete }];
     found.netns.close();
     deps.log.error({ uid: enrolled.podUid }, "captured namespace is not the pod's own: left alone");
     return [];

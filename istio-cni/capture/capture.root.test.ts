@@ -4,6 +4,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Attachment, NodeCapture } from "./capture.ts";
+import { PodPins } from "./pins.ts";
 import { ask, call, connect, type EchoServer, type Load, startEcho, startLoad } from "./testing/apps.ts";
 import { type Relay, startRelay } from "./testing/relay.ts";
 import { attachmentsUnderTest, createTopology, skipWithoutRoot, type Topology } from "./testing/topology.ts";
@@ -123,7 +124,11 @@ function suite(attachment: Attachment): void {
   test("programs are replaced under a live captured connection", async () => {
     const socket = await connect(t.a.netns, t.c.ipv4, 8080);
     assert.equal(await ask(socket, "one"), "e:one");
+    assert.equal(capture.hasOldPrograms(t.a.target), false);
+    new PodPins(t.bpffsDir, t.a.target.podUid).setBuild("0123456789abcdef");
+    assert.equal(capture.hasOldPrograms(t.a.target), true, "an agent with another object finds them");
     capture.upgradePrograms(t.a.target);
+    assert.equal(capture.hasOldPrograms(t.a.target), false);
     assert.equal(await ask(socket, "two"), "e:two");
     assert.equal(capture.podCaptureState(t.a.target)?.capturedOutbound, 1);
     assert.deepEqual(capture.verifyAttachment(t.a.target), { kind: "intact" });
@@ -174,6 +179,10 @@ function suite(attachment: Attachment): void {
     const impostors = [15_001, 15_006, 15_008].map((port) => startEcho(t.b.netns, port));
     const outcome = await capture.enrolPod(t.b.target);
     assert.ok(outcome.kind === "refused" && outcome.reason === "foreign-listener", JSON.stringify(outcome));
+    assert.match(
+      outcome.message,
+      /port 15001 of the pod is taken by a program of the pod.*dataplane-mode=none/,
+    );
     expectNothingLeft(t, "b");
     for (const impostor of impostors) impostor.close();
   });

@@ -190,6 +190,8 @@ export interface NodeCapture {
   selfTest(target: CaptureTarget): Promise<SelfTestOutcome>;
   /** Re-attaches when a device appears and follows addresses. One per enrolled pod, for as long as it is enrolled. */
   watchDevices(target: CaptureTarget, onEvent: (event: DeviceEvent) => void): DeviceWatch;
+  /** Whether the pod is captured by programs of another build than this agent's. */
+  hasOldPrograms(target: CaptureTarget): boolean;
   /** New programs into the live links with all maps kept: captured sockets stay captured. */
   upgradePrograms(target: CaptureTarget): void;
   /** Addresses exempt from inbound capture, beside the recognised probes. Empty in normal use. */

@@ -10,6 +10,7 @@ import { inNetns } from "#core/linux/netns.ts";
 import { duplicateSockets } from "#core/linux/pidfd.ts";
 import { listTcpSockets, LISTEN_STATES } from "#core/linux/sock-diag.ts";
 import { setSocketOption } from "#core/linux/socket-options.ts";
+import { takenPortText } from "#core/model/taken-port.ts";
 import type { AdoptOutcome, CaptureTarget, HeldListeners, ListenerRole } from "./capture.ts";
 import {
   ADOPT_RESULT,
@@ -54,8 +55,7 @@ function adoptRole(program: number, role: ListenerRole, fresh: boolean): AdoptOu
 function refusal(role: ListenerRole, seen: ReadonlySet<number>): AdoptOutcome {
   const port = ROLE_PORT[role];
   if (seen.has(ADOPT_RESULT.foreign)) {
-    const message = `port ${port} of the pod belongs to a listener without ztunnel's mark`;
-    return { kind: "refused", reason: "foreign-listener", role, message };
+    return { kind: "refused", reason: "foreign-listener", role, message: takenPortText(port) };
   }
   if (seen.has(ADOPT_RESULT.old)) {
     const message = `no new listener on port ${port}`;

@@ -11,6 +11,7 @@ import { POD_MAPS, POD_PROGRAMS, type PodMap, type PodProgram } from "./kernel-n
 export const CAPTURE_BAD_POD_UID = "CAPTURE_BAD_POD_UID";
 
 const POD_UID = /^[A-Za-z0-9_-]{1,80}$/;
+const BUILD_MARKER = /^build_([0-9a-f]{16})$/;
 const EGRESS_LINK = /^link_egress_(\d{1,9})$/;
 
 /** `enrolled`: the self-test passed. `clsact`: attached by filters, which have no pins of their own. */
@@ -85,6 +86,20 @@ export class PodPins {
 
   isMarked(marker: Marker): boolean {
     return existsSync(this.#path(`is_${marker}`));
+  }
+
+  /** Of which build the programs are; undefined when nothing says so. */
+  build(): string | undefined {
+    for (const name of readdirSync(this.directory)) {
+      const build = BUILD_MARKER.exec(name)?.[1];
+      if (build !== undefined) return build;
+    }
+    return undefined;
+  }
+
+  setBuild(build: string): void {
+    for (let old = this.build(); old !== undefined; old = this.build()) rmdirSync(this.#path(`build_${old}`));
+    mkdirSync(this.#path(`build_${build}`));
   }
 
   /** Interface indexes with an egress link. */

@@ -6,9 +6,12 @@ import { openPinned } from "#core/linux/bpf.ts";
 import { describeProblems } from "#core/base/parse-result.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import { join } from "node:path";
-import { CAPTURE_OBJECT_BASE64 } from "../bpf/objects.gen.ts";
+import { BPF_SOURCE_HASH, CAPTURE_OBJECT_BASE64 } from "../bpf/objects.gen.ts";
 import { POD_MAPS, POD_PROGRAMS } from "./kernel-names.ts";
 import type { PodPins } from "./pins.ts";
+
+/** Tells the programs of this agent from those of another version. */
+export const CAPTURE_BUILD: string = BPF_SOURCE_HASH.slice(0, 16);
 
 let object: BpfObject | undefined;
 
@@ -29,6 +32,7 @@ export function ensureLoaded(pins: PodPins, probes: number): void {
     pins.create();
     for (const name of POD_MAPS) pins.pinMap(name, loaded.maps.get(name) ?? -1);
     for (const name of POD_PROGRAMS) pins.pinProgram(name, loaded.programs.get(name) ?? -1);
+    pins.setBuild(CAPTURE_BUILD);
   } finally {
     loaded.close();
   }

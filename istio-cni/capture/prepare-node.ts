@@ -23,6 +23,7 @@ import { readAddresses, readCounters, readFlags, readListeners, syncAddresses } 
 import { attachToKubelet, openProbeMap } from "./probe-exemption.ts";
 import { destroyPreEnrolment, listPreEnrolment } from "./pre-enrolment.ts";
 import { selfTest } from "./self-test.ts";
+import { CAPTURE_BUILD } from "./pod-programs.ts";
 import { takeCensus } from "./socket-census.ts";
 import { unEnrolPod } from "./un-enrol.ts";
 import { upgradePrograms } from "./upgrade.ts";
@@ -90,6 +91,7 @@ function nodeCapture(deps: VerifyDeps, probeExemption: NodeCapture["probeExempti
     verifyAttachment: (target) => verifyAttachment(depsOf(target), target),
     selfTest: (target) => selfTest(pinsOf(target), target),
     watchDevices: (target, onEvent) => watchDevices(depsOf(target), target, onEvent),
+    hasOldPrograms: (target) => isLoaded(target) && pinsOf(target).build() !== CAPTURE_BUILD,
     upgradePrograms: (target) => upgradePrograms(depsOf(target), target),
     setExemptSources: (target, sources) => void syncAddresses(pinsOf(target), "exempt", sources),
     close: () => closeSync(deps.probes),

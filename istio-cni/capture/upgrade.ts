@@ -5,7 +5,7 @@ import type { CaptureTarget } from "./capture.ts";
 import { readDevices } from "./devices.ts";
 import { POD_PROGRAMS } from "./kernel-names.ts";
 import { PodPins, STEER_LINK } from "./pins.ts";
-import { loadBesidePinned } from "./pod-programs.ts";
+import { CAPTURE_BUILD, loadBesidePinned } from "./pod-programs.ts";
 import type { VerifyDeps } from "./verify.ts";
 
 export function upgradePrograms(deps: VerifyDeps, target: CaptureTarget): void {
@@ -18,6 +18,7 @@ export function upgradePrograms(deps: VerifyDeps, target: CaptureTarget): void {
     for (const hook of hooks) deps.attacher.replaceProgram(pod, hook, program(hook.program));
     pins.withLink(STEER_LINK, (link) => updateLink(link, program("steer")));
     for (const name of POD_PROGRAMS) pins.pinProgram(name, program(name));
+    pins.setBuild(CAPTURE_BUILD);
   } finally {
     fresh.close();
   }

@@ -5,6 +5,7 @@ import type {
   EnrolOutcome,
   HeldListeners,
   NodeCapture,
+  PodCaptureState,
   PreEnrolmentConnection,
   UnEnrolOutcome,
   VerifyOutcome,
@@ -17,6 +18,8 @@ export interface FakeCapture extends NodeCapture {
   adoptFresh: AdoptOutcome;
   verifyOutcome: VerifyOutcome;
   enrolled: readonly EnrolledPod[];
+  oldPrograms: boolean;
+  state: PodCaptureState | undefined;
   older: readonly PreEnrolmentConnection[];
 }
 
@@ -40,6 +43,8 @@ export function fakeCapture(calls: string[] = []): FakeCapture {
     adoptFresh: { kind: "adopted" },
     verifyOutcome: { kind: "intact" },
     enrolled: [],
+    oldPrograms: false,
+    state: undefined,
     older: [],
     enrolPod: () => {
       calls.push("capture.enrol");
@@ -61,7 +66,7 @@ export function fakeCapture(calls: string[] = []): FakeCapture {
       calls.push(`capture.hold ${pid}`);
       return held();
     },
-    podCaptureState: unused,
+    podCaptureState: () => fake.state,
     listPreEnrolment: () => fake.older,
     destroyPreEnrolment: () => {
       calls.push("capture.destroyOlder");
@@ -70,7 +75,8 @@ export function fakeCapture(calls: string[] = []): FakeCapture {
     verifyAttachment: () => fake.verifyOutcome,
     selfTest: unused,
     watchDevices: () => ({ close: () => void calls.push("watch.close") }),
-    upgradePrograms: unused,
+    hasOldPrograms: () => fake.oldPrograms,
+    upgradePrograms: () => void calls.push("capture.upgrade"),
     setExemptSources: unused,
     close: () => undefined,
   };
