@@ -1,4 +1,5 @@
 /** `npm start`: a local cluster with the mesh and the sample shop that stays until Ctrl-C, and what to paste next. */
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadKubeClient } from "#core/k8s/load-config.ts";
@@ -50,21 +51,30 @@ async function stay(cluster: Cluster, progress: (line: string) => void): Promise
   }
 }
 
+/** One block to paste as it is, results apart from it: a line of explanation would be run as a command. */
 function instructions(kubeconfig: string): string {
   return `
 The cluster runs: two nodes, the mesh, and a shop whose frontend asks the catalog 200 times a second.
-Paste this in another terminal:
+Paste this in another terminal, as root${kubectlIsMissing() ? " (kubectl is not on this machine: https://kubernetes.io/docs/tasks/tools/)" : ""}:
 
+  cd ${join(import.meta.dirname, "..")}
   export KUBECONFIG=${kubeconfig}
-
   kubectl label namespace shop istio.io/dataplane-mode=ambient
-      namespace/shop labeled                      (nothing restarts; new connections are mutual TLS from now on)
-
   ./ambit ztunnel-config workload --workload-namespace shop
-      shows frontend and catalog with PROTOCOL HBONE
-
   ./ambit ztunnel-config connections
-      shows what is encrypted (HBONE), and what is older than the label (pre-enrolment)
+  kubectl logs -n istio-system daemonset/ztunnel --tail=1
+
+What it shows:
+  label        nothing restarts; new connections are mutual TLS from now on
+  workload     frontend and catalog have PROTOCOL HBONE
+  connections  HBONE: encrypted (half of the shop's connections last milliseconds: ask again if you see none).
+               pre-enrolment: older than the label, left alone until a policy covers the pod.
+               TCP: in the clear, began while the other pod was still being taken in
+  logs         one finished connection, with the identities of both ends
 
 Ctrl-C removes everything.`;
+}
+
+function kubectlIsMissing(): boolean {
+  return spawnSync("kubectl", ["version", "--client"], { stdio: "ignore" }).error !== undefined;
 }
