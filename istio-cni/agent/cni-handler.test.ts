@@ -8,7 +8,8 @@ import { createLog } from "#core/runtime/log.ts";
 import { CNI_ERROR, type CniError } from "../plugin/protocol.ts";
 import { CniHandler } from "./cni-handler.ts";
 import { RefusalCounts } from "./refusals.ts";
-import { fakeCapture } from "./test/fake-capture.ts";
+import type { PodCaptureState, VerifyOutcome } from "../capture/capture.ts";
+import { type FakeCapture, fakeCapture } from "./test/fake-capture.ts";
 import { aDataplane } from "./test/a-dataplane.ts";
 import { aNamespace, aPod } from "./test/objects.ts";
 
@@ -23,7 +24,18 @@ interface World {
   readonly running?: Netns;
 }
 
+const WHOLE: PodCaptureState = {
+  attachment: "tcx",
+  draining: false,
+  listeners: { inbound: true, outbound: true, hbone: true },
+  counters: {} as PodCaptureState["counters"],
+  capturedOutbound: 0,
+  capturedInbound: 0,
+  podIps: [],
+};
+
 interface Scene {
+  readonly capture: FakeCapture;
   readonly handler: CniHandler;
   readonly calls: string[];
   readonly lines: string[];
@@ -34,7 +46,9 @@ function handlerFor(world: World): Scene {
   const calls: string[] = [];
   const lines: string[] = [];
   const refusals = new RefusalCounts();
-  const dataplane = aDataplane(fakeCapture(calls));
+  const capture = fakeCapture(calls);
+  capture.state = WHOLE;
+  const dataplane = aDataplane(capture);
   const handler = new CniHandler({
     nodeName: "n1",
     systemNamespace: "istio-system",
@@ -51,7 +65,7 @@ function handlerFor(world: World): Scene {
     refusals,
     log: createLog("cni", { level: "debug", write: (line) => lines.push(line) }).root,
   });
-  return { handler, calls, lines, refusals };
+  return { handler, capture, calls, lines, refusals };
 }
 
 function headers(
@@ -216,6 +230,41 @@ test(
       assert.deepEqual(calls, []);
     } finally {
       given.close();
+    }
+  },
+);
+
+test(
+  "CHECK fails when programs or listeners of the pod are gone, and says which",
+  { skip: root ? false : "needs root" },
+  async () => {
+    const netns = createAnonymousNetns();
+    try {
+      const { handler, capture } = handlerFor({ pod: aPod() });
+      const at = { "cni-netns": `/proc/${process.pid}/fd/${netns.fd}` };
+      assert.equal((await handler.handle(headers("ADD", at), body)).status, 200);
+      const check = async (container = "c1"): Promise<string> =>
+        (await handler.handle(headers("CHECK", { ...at, "cni-containerid": container }), body)).body;
+      const problem = { kind: "missing", message: "egress was not attached to eth0" } as const;
+      const outcomes: readonly (readonly [VerifyOutcome, RegExp])[] = [
+        [{ kind: "broken", problems: [problem] }, /egress was not attached to eth0/],
+        [{ kind: "not-enrolled" }, /no longer captured/],
+        [{ kind: "repaired", problems: [problem] }, /^$/],
+        [{ kind: "intact" }, /^$/],
+      ];
+      for (const [outcome, said] of outcomes) {
+        capture.verifyOutcome = outcome;
+        assert.match(await check(), said);
+        assert.match(
+          await check("unknown-to-this-agent"),
+          said,
+          "after a restart the pod is known by its uid",
+        );
+      }
+      capture.state = { ...WHOLE, listeners: { ...WHOLE.listeners, hbone: false } };
+      assert.match(await check(), /listener \(hbone\)/);
+    } finally {
+      netns.close();
     }
   },
 );

@@ -182,11 +182,15 @@ export class CniHandler {
     return EMPTY;
   }
 
+  /** An agent that was restarted knows the pod, not the attachment. Pods that were never captured have nothing to check. */
   #check(request: CniRequest): CniReply {
+    const { pods } = this.#deps.dataplane;
     const uid = this.#attachments.get(attachmentKey(request.containerId, request.ifName));
-    const entry = uid === undefined ? undefined : this.#deps.dataplane.pods.get(uid);
-    if (uid !== undefined && entry === undefined)
-      throw new Refusal(CNI_ERROR.unknownContainer, "the pod is no longer captured");
+    const entry = pods.get(uid ?? request.pod?.uid ?? "");
+    if (uid === undefined && entry === undefined) return EMPTY;
+    if (entry === undefined) throw new Refusal(CNI_ERROR.unknownContainer, "the pod is no longer captured");
+    const fault = this.#deps.dataplane.faultOf(entry);
+    if (fault !== undefined) throw new Refusal(CNI_ERROR.enrolmentFailed, fault);
     return EMPTY;
   }
 

@@ -92,6 +92,18 @@ export class MeshDataplane {
     for (const entry of this.pods.all()) entry.held?.releaseAfter(this.#deps.holdMs);
   }
 
+  /** What is wrong with the pod's capture now, after repair; undefined when nothing is. */
+  faultOf(entry: PodEntry): string | undefined {
+    const { capture } = this.#deps;
+    const verified = capture.verifyAttachment(entry.target);
+    if (verified.kind === "broken")
+      return `capture is broken: ${verified.problems.map((p) => p.message).join("; ")}`;
+    const state = capture.podCaptureState(entry.target);
+    if (verified.kind === "not-enrolled" || state === undefined) return "the pod is no longer captured";
+    const gone = Object.entries(state.listeners).flatMap(([role, there]) => (there ? [] : role));
+    return gone.length === 0 ? undefined : `ztunnel has no listener (${gone.join(", ")}) in the pod`;
+  }
+
   close(): void {
     for (const entry of this.pods.all()) this.#release(entry);
   }
