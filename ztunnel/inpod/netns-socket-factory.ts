@@ -9,7 +9,9 @@ import type { HandleBackend } from "#core/handle/choose-handle.ts";
 import type { Handle } from "#core/handle/handle.ts";
 import type { ConnectOptions, Listener, ListenOptions } from "#core/handle/socket-factory.ts";
 import { inNetns, type Netns } from "#core/linux/netns.ts";
+import { isErrno } from "#core/linux/system-call-error.ts";
 import { netnsCookie, tcpListenerFd, tcpSocketFd } from "#core/linux/tcp-socket.ts";
+import { takenPortText } from "#core/model/taken-port.ts";
 import { ZTUNNEL_MARK } from "#core/model/well-known.ts";
 import { type IpAddress, ipFamily, parseIp } from "#core/net/ip.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
@@ -49,7 +51,12 @@ function connect(
 }
 
 function listenerFd(netns: Netns, { port, backlog }: ListenOptions): number {
-  return tcpListenerFd({ netns, port, backlog, mark: ZTUNNEL_MARK, transparent: true });
+  try {
+    return tcpListenerFd({ netns, port, backlog, mark: ZTUNNEL_MARK, transparent: true });
+  } catch (error) {
+    if (!isErrno(error, "EADDRINUSE")) throw error;
+    throw new AmbitError("POD_PORT_TAKEN", takenPortText(port), { cause: error });
+  }
 }
 
 function dialFd(netns: Netns, { destination, sourceIp }: ConnectOptions): number {

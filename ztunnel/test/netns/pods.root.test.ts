@@ -3,8 +3,10 @@
  * ports themselves. Real marks, transparent sources and namespaces.
  */
 import assert from "node:assert/strict";
+import { createServer } from "node:net";
 import { test } from "node:test";
-import { type Netns, openNetns } from "#core/linux/netns.ts";
+import type { Listener } from "#core/handle/socket-factory.ts";
+import { inNetns, type Netns, openNetns } from "#core/linux/netns.ts";
 import { serviceKey } from "#core/model/ids.ts";
 import { aService, aWorkload } from "#core/testing/builders.ts";
 import { netnsPodSockets } from "../../inpod/netns-socket-factory.ts";
@@ -82,6 +84,30 @@ test("addresses are those of the pod's devices", { skip }, () => {
     removeNetwork();
   }
 });
+
+test(
+  "a program of the pod on a port of ztunnel's: the refusal names the port and what to do",
+  { skip },
+  async () => {
+    const [netnsA] = makeNetwork();
+    const squatter = inNetns(netnsA, () => createServer().listen(15_008));
+    try {
+      const sockets = netnsPodSockets(backend, netnsA);
+      const listen = (port: number): Promise<Listener> =>
+        Promise.resolve().then(() => sockets.listen({ port, backlog: 1 }, (handle) => handle.reset()));
+      (await listen(15_006)).close();
+      await assert.rejects(listen(15_008), {
+        code: "POD_PORT_TAKEN",
+        message:
+          /^port 15008 of the pod is taken by a program of the pod.*another port.*dataplane-mode=none$/,
+      });
+      sockets.close();
+    } finally {
+      squatter.close();
+      removeNetwork();
+    }
+  },
+);
 
 test("from pod to pod through the tunnel, with the client's address", { skip, timeout: 30_000 }, () =>
   withPods(async ({ here, there, netnsA, app }) => {
