@@ -6,6 +6,7 @@ export const HANDLE_RESET = "HANDLE_RESET";
 export const HANDLE_TLS_FAILED = "HANDLE_TLS_FAILED";
 export const HANDLE_TLS_TIMEOUT = "HANDLE_TLS_TIMEOUT";
 export const HANDLE_RAW_UNAVAILABLE = "HANDLE_RAW_UNAVAILABLE";
+export const HANDLE_LISTEN_FAILED = "HANDLE_LISTEN_FAILED";
 export const HANDLE_CALLBACK_FAILED = "HANDLE_CALLBACK_FAILED";
 
 /** The error of a libuv status (negative errno). */

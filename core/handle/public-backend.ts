@@ -4,7 +4,7 @@ import { createServer, type ListenOptions, type Server, Socket } from "node:net"
 import { formatSocketAddress, type SocketAddress } from "../net/socket-address.ts";
 import { AmbitError } from "../runtime/errors.ts";
 import type { Handle } from "./handle.ts";
-import { connectTimeout, HANDLE_TLS_FAILED } from "./handle-errors.ts";
+import { connectTimeout, HANDLE_LISTEN_FAILED, HANDLE_TLS_FAILED } from "./handle-errors.ts";
 import type { BackendConnectOptions, HandleBackend } from "./handle-backend.ts";
 import { PublicHandle } from "./public-handle.ts";
 import type { Listener } from "./socket-factory.ts";
@@ -23,12 +23,9 @@ export const publicBackend: HandleBackend = {
   name: "public",
   listenFd: (fd, backlog, onConnection) => {
     const server = createListener(onConnection);
-    let failure: Error | undefined;
-    server.once("error", (error) => {
-      failure = error;
-    });
+    server.once("error", () => undefined); // comes later than this returns, and is said below
     server.listen({ fd, backlog });
-    if (failure !== undefined) throw failure;
+    if (!server.listening) throw new AmbitError(HANDLE_LISTEN_FAILED, "cannot listen on that descriptor");
     return listenerOf(server, fd);
   },
   listen: (address, backlog, onConnection) => listen(address, backlog, onConnection),
