@@ -27,18 +27,36 @@ export async function startInBackground(
   mkdirSync(STATE_ROOT, { recursive: true, mode: 0o755 });
   const logPath = ownerLogFile(start.id);
   const log = openSync(logPath, "w", 0o600);
+  try {
+    return await untilUp(start, { log, logPath, tell, signal });
+  } finally {
+    closeSync(log);
+  }
+}
+
+interface Watch {
+  readonly log: number;
+  readonly logPath: string;
+  readonly tell: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+async function untilUp(
+  start: BackgroundStart,
+  { log, logPath, tell, signal }: Watch,
+): Promise<ClusterStatus> {
   const child = spawn(process.execPath, [CLI, ...start.arguments], {
     detached: true,
     stdio: ["ignore", "ignore", log],
     cwd: "/",
   });
-  closeSync(log);
   child.unref();
   let ended: string | undefined;
   child.once("exit", (code, by) => (ended = by ?? `status ${code}`));
   const until = Date.now() + START_TIMEOUT_MS;
   for (let told = 0; ;) {
-    const text = readFileSync(logPath, "utf8");
+    // By descriptor: an owner that fails removes its log with everything else, and its words are wanted then most.
+    const text = readFileSync(`/proc/self/fd/${log}`, "utf8");
     const lines = text
       .slice(0, text.lastIndexOf("\n") + 1)
       .split("\n")

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { after, before, test } from "node:test";
@@ -11,6 +13,7 @@ import { jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { kindPath, POD, SECRET, SERVICE } from "#core/k8s/kinds.ts";
 import { kubeStatus } from "#core/k8s/kube-client.ts";
 import { silentLogger } from "#core/runtime/log.ts";
+import { startInBackground } from "./background-owner.ts";
 import { clusterStatus, clusterUp } from "./cluster.ts";
 import { eventually, isReady, OwnedCluster, skipWithoutRoot } from "./testing/owned-cluster.ts";
 
@@ -367,6 +370,22 @@ test("a second cluster of the same id is refused while the first one lives", opt
   await assert.rejects(clusterUp({ id, nodes: 1, log: silentLogger, build: false }), {
     code: "CLUSTER_RUNNING",
   });
+});
+
+test("a start in the background that fails tells the owner's own words", options, async (t) => {
+  const taken = createServer().listen(0, "127.0.0.1");
+  t.after(() => taken.close());
+  await once(taken, "listening");
+  const port = String((taken.address() as AddressInfo).port);
+  const second = `${id}b`;
+  const start = { id: second, arguments: ["local", "up", "--foreground", "--id", second, "--port", port] };
+  await assert.rejects(
+    startInBackground(start, () => undefined, AbortSignal.timeout(50_000)),
+    (error: Error) =>
+      /CLUSTER_START/.test(`${String((error as { code?: unknown }).code)}`) &&
+      /EADDRINUSE/.test(error.message),
+  );
+  assert.equal(clusterStatus(second).state, "absent");
 });
 
 test("the machine's own network was not touched", options, () => {
