@@ -65,7 +65,8 @@ async function untilUp(
     told = lines.length;
     const status = clusterStatus(start.id);
     if (status.ready === true) return status;
-    if (ended !== undefined)
+    // Another start of the same cluster may have been first: then its owner is waited for.
+    if (ended !== undefined && status.state !== "running")
       throw new AmbitError(
         "CLUSTER_START",
         `the local cluster did not start (${ended}): ${lines.at(-1) ?? ""}`,
