@@ -27,6 +27,38 @@ before(async () => {
 });
 after(() => api.close());
 
+test("kubectl explain has a sentence for every field", () => {
+  let looked = 0;
+  const walk = (schema: unknown, path: string): void => {
+    const { description, properties = {}, items, additionalProperties } = schema as Schema;
+    looked++;
+    assert.ok(path.endsWith("[]") || path.split(".").length < 3 || (description ?? "").endsWith("."), path);
+    for (const [name, inner] of Object.entries(properties)) walk(inner, `${path}.${name}`);
+    if (items !== undefined) walk(items, `${path}[]`);
+    if (typeof additionalProperties === "object") walk(additionalProperties, `${path}.*`);
+  };
+  for (const [file, fields] of [
+    ["authorization-policy.yaml", 60],
+    ["peer-authentication.yaml", 20],
+  ] as const) {
+    looked = 0;
+    const crd = parse(readFileSync(join(import.meta.dirname, "..", "crds", file), "utf8")) as Crd;
+    for (const version of crd.spec.versions) walk(version.schema.openAPIV3Schema, file.replace(".yaml", ""));
+    assert.ok(looked > 2 * fields, `${looked} fields of ${file}`);
+  }
+});
+
+interface Schema {
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, unknown>>;
+  readonly items?: unknown;
+  readonly additionalProperties?: unknown;
+}
+
+interface Crd {
+  readonly spec: { readonly versions: readonly { readonly schema: { readonly openAPIV3Schema: unknown } }[] };
+}
+
 let made = 0;
 function create(plural: Plural, spec: unknown, query = ""): Promise<TestAnswer> {
   const body = {
@@ -40,6 +72,18 @@ function create(plural: Plural, spec: unknown, query = ""): Promise<TestAnswer> 
 
 const source = (value: object): object => ({ rules: [{ from: [{ source: value }] }] });
 const REFUSED: readonly (readonly [string, Plural, unknown, RegExp])[] = [
+  [
+    "a condition without values",
+    "authorizationpolicies",
+    { rules: [{ when: [{ key: "source.namespace" }] }] },
+    /spec\.rules\[0\]\.when\[0\].*needs values or notValues/s,
+  ],
+  [
+    "a condition with no value in its lists",
+    "authorizationpolicies",
+    { rules: [{ when: [{ key: "source.namespace", values: [], notValues: [] }] }] },
+    /needs values or notValues/,
+  ],
   ["a misspelt mode", "peerauthentications", { mtls: { mode: "STRCIT" } }, /spec\.mtls\.mode/],
   ["a mode that is a number", "peerauthentications", { mtls: { mode: 1 } }, /spec\.mtls\.mode/],
   [

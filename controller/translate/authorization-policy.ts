@@ -40,7 +40,7 @@ export function translateAuthorizationPolicy(policy: CustomObject, mesh: MeshCon
   report.unknownFields(spec, SPEC_FIELDS, "spec");
   if (spec["targetRef"] !== undefined || jsonList(spec["targetRefs"]).length > 0) {
     report.unsupported(
-      "spec.targetRefs",
+      spec["targetRef"] === undefined ? "spec.targetRefs" : "spec.targetRef",
       "targets a waypoint, and there is none: the policy is not enforced",
     );
     return {

@@ -123,6 +123,10 @@ function condition(raw: unknown, path: string, input: RuleInput): Entry {
     input.report.unsupported(`${path}.key`, `"${name}" ${L7_NOTE[input.action]}`);
     return { match: EMPTY_MATCH, incomplete: true, impossible: false };
   }
+  if (jsonList(values).length + jsonList(notValues).length === 0) {
+    input.report.invalid(path, "has neither values nor notValues");
+    return { match: EMPTY_MATCH, incomplete: true, impossible: false };
+  }
   const fields = { ...(values !== undefined && { values }), ...(notValues !== undefined && { notValues }) };
   return entryOf(fields, new Map(both("values", "notValues", dimension)), path, input);
 }
