@@ -20,6 +20,7 @@ import {
   readPeerAuthentication,
   staticStrictPolicy,
 } from "./translate/peer-authentication.ts";
+import { underItsElders } from "./translate/peer-precedence.ts";
 import type { Translated } from "./translate/problem.ts";
 import { selectorMatches } from "./translate/selectors.ts";
 
@@ -30,6 +31,8 @@ export class MeshPolicies {
   readonly meshConfigs: Derived<ConfigMapObject, Translated<MeshConfig>>;
   readonly authorizationPolicies: Derived<CustomObject, TranslatedPolicy>;
   readonly peerAuthentications: Derived<CustomObject, PeerAuthentication>;
+  /** The same, each with what older ones take from it: for people. */
+  readonly reportedPeers: Derived<PeerAuthentication, PeerAuthentication>;
   /** Made for PeerAuthentications with port exceptions. */
   readonly converted: Derived<PeerAuthentication, Authorization>;
   /** Everything that is sent, by resource name. */
@@ -58,6 +61,7 @@ export class MeshPolicies {
     );
     this.peerAuthentications = this.#derivePeers(sources, scheduler);
     this.#peersByNamespace = this.peerAuthentications.index("peer authentications", (p) => [p.namespace]);
+    this.reportedPeers = this.#deriveReportedPeers(scheduler);
     this.converted = this.#deriveConverted(scheduler);
     this.authorizations = this.#collect(scheduler);
   }
@@ -138,6 +142,19 @@ export class MeshPolicies {
         source: sources.peerAuthentications,
         reads: [this.meshConfigs as never],
         compute: (read, object) => readPeerAuthentication(object, this.readMesh(read)),
+        equal: () => false,
+      },
+      scheduler,
+    );
+  }
+
+  #deriveReportedPeers(scheduler: Scheduler): Derived<PeerAuthentication, PeerAuthentication> {
+    return new Derived(
+      {
+        name: "reported peer authentications",
+        source: this.peerAuthentications,
+        reads: [this.peerAuthentications as never],
+        compute: (read, peer) => underItsElders(peer, read.fetch(this.#peersByNamespace, peer.namespace)),
         equal: () => false,
       },
       scheduler,

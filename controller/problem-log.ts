@@ -13,7 +13,7 @@ export function logProblems(index: MeshIndex, log: Logger): void {
   const holders = [
     index.policies.meshConfigs,
     index.policies.authorizationPolicies,
-    index.policies.peerAuthentications,
+    index.policies.reportedPeers,
     index.workloads,
     index.services,
     index.sliceWorkloads,

@@ -4,11 +4,11 @@ import type { TranslationProblem } from "./translate/problem.ts";
 
 /** Sorted, so that equal states give equal lists. */
 export function allProblems(index: MeshIndex): readonly TranslationProblem[] {
-  const { meshConfigs, authorizationPolicies, peerAuthentications } = index.policies;
+  const { meshConfigs, authorizationPolicies, reportedPeers } = index.policies;
   const holders = [
     ...meshConfigs.values(),
     ...authorizationPolicies.values(),
-    ...peerAuthentications.values(),
+    ...reportedPeers.values(),
     ...index.workloads.values(),
     ...index.services.values(),
     ...index.sliceWorkloads.values(),

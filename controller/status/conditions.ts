@@ -44,10 +44,11 @@ export function peerAuthenticationCondition(
   policy: PeerAuthentication,
   observedGeneration: number,
 ): Condition {
-  const { problems } = policy;
+  const { problems, inForce } = policy;
   if (problems.length === 0) return accepted(observedGeneration);
   const reason = reasonOf(problems);
-  return reported({ type: "ZtunnelAccepted", status: "True", reason, observedGeneration }, problems);
+  const status = inForce ? "True" : "False";
+  return reported({ type: "ZtunnelAccepted", status, reason, observedGeneration }, problems);
 }
 
 function accepted(generation: number): Condition {

@@ -42,7 +42,7 @@ export class StatusWriter {
         else this.#authorization(key);
       }
     });
-    policies.peerAuthentications.subscribe((changes) => {
+    policies.reportedPeers.subscribe((changes) => {
       for (const { key, new: policy } of changes) {
         if (policy === undefined) this.#written.delete(`${PEER_AUTHENTICATION.kind} ${key}`);
         else this.#peer(key);
@@ -53,7 +53,7 @@ export class StatusWriter {
   /** Leadership began: what others left undone is done now. */
   writeAll(): void {
     for (const [key] of this.#deps.policies.authorizationPolicies.entries()) this.#authorization(key);
-    for (const [key] of this.#deps.policies.peerAuthentications.entries()) this.#peer(key);
+    for (const [key] of this.#deps.policies.reportedPeers.entries()) this.#peer(key);
   }
 
   /** A ztunnel has refused a policy: the condition of its object changes. */
@@ -76,7 +76,7 @@ export class StatusWriter {
   #peer(key: string): void {
     const { sources, policies } = this.#deps;
     this.#put(PEER_AUTHENTICATION, key, sources.peerAuthentications, (object) => {
-      const policy = policies.peerAuthentications.get(key);
+      const policy = policies.reportedPeers.get(key);
       return policy === undefined
         ? undefined
         : peerAuthenticationCondition(policy, object.metadata.generation);

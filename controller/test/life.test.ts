@@ -90,6 +90,10 @@ test("policies get their conditions once, with every field that has no effect", 
     policy("shop", "targeted", { targetRefs: [{ kind: "Service", name: "catalog" }] }),
   );
   h.api.put(ROOTS.peerAuthentications, policy("shop", "strict", { mtls: { mode: "STRICT" } }));
+  h.api.put(
+    ROOTS.peerAuthentications,
+    policy("istio-system", "selecting", { selector: { matchLabels: { a: "b" } }, mtls: { mode: "STRICT" } }),
+  );
   const summary = (root: string, key: string): string =>
     conditions(h, root, key)
       .map((c) => `${jsonText(c["type"])} ${jsonText(c["status"])} ${jsonText(c["reason"])}`)
@@ -100,6 +104,7 @@ test("policies get their conditions once, with every field that has no effect", 
     [ROOTS.authorizationPolicies, "shop/audit", "ZtunnelAccepted False UnsupportedValue"],
     [ROOTS.authorizationPolicies, "shop/targeted", "WaypointAccepted False TargetNotFound"],
     [ROOTS.peerAuthentications, "shop/strict", "ZtunnelAccepted True Accepted"],
+    [ROOTS.peerAuthentications, "istio-system/selecting", "ZtunnelAccepted False UnsupportedValue"],
   ];
   for (const [root, key, text] of expected)
     await eventually(`${key}: ${summary(root, key)}`, () => summary(root, key) === text);
@@ -110,6 +115,30 @@ test("policies get their conditions once, with every field that has no effect", 
   await pause(200);
   assert.equal(statusWrites(h), writes, "our own writes cause no further ones");
   assert.equal(writes, expected.length);
+});
+
+test("a PeerAuthentication under an older one is said to have no effect, until the older one goes", async () => {
+  const h = await harness();
+  const strict = { selector: { matchLabels: {} }, mtls: { mode: "STRICT" } };
+  const older = policy("shop", "older", { mtls: { mode: "PERMISSIVE" } });
+  const younger = policy("shop", "younger", strict);
+  const aged = (object: typeof older, creationTimestamp: string): typeof older => ({
+    ...object,
+    metadata: { ...jsonObject(object["metadata"]), creationTimestamp },
+  });
+  const state = (name: string): string => {
+    const [condition] = conditions(h, ROOTS.peerAuthentications, `shop/${name}`);
+    return `${jsonText(condition?.["status"])} ${jsonText(condition?.["message"])}`;
+  };
+  h.api.put(ROOTS.peerAuthentications, aged(younger, "2026-02-01T00:00:00Z"));
+  await eventually("alone it is in force", () => state("younger") === "True attached to ztunnel");
+  h.api.put(ROOTS.peerAuthentications, aged(older, "2026-01-01T00:00:00Z"));
+  await eventually("said", () =>
+    /^False spec has no effect: older is older and covers the same workloads$/.test(state("younger")),
+  );
+  await eventually("the older one rules", () => state("older") === "True attached to ztunnel");
+  h.api.remove(ROOTS.peerAuthentications, "shop/older");
+  await eventually("in force again", () => state("younger") === "True attached to ztunnel");
 });
 
 test("a replica that does not lead writes nothing", async () => {

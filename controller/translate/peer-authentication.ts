@@ -20,11 +20,14 @@ export interface PeerAuthentication {
   readonly namespace: string;
   readonly name: string;
   readonly creationMs: number;
-  /** Undefined: the whole namespace, or the mesh in the root namespace. */
+  readonly generation: number;
+  /** Undefined (also when it names no label): the whole namespace, or the mesh in the root namespace. */
   readonly selector: Readonly<Record<string, string>> | undefined;
   readonly mode: MtlsMode;
   /** Ports with a mode of their own (never `unset`), as the application sees them, ascending. */
   readonly ports: ReadonlyMap<number, Exclude<MtlsMode, "unset">>;
+  /** False when nothing of it has an effect. */
+  readonly inForce: boolean;
   readonly problems: readonly TranslationProblem[];
 }
 
@@ -51,23 +54,27 @@ export function readPeerAuthentication(object: CustomObject, mesh: MeshConfig): 
   const spec = jsonObject(object.spec);
   report.unknownFields(spec, new Set(["selector", "mtls", "portLevelMtls"]), "spec");
   const selector = spec["selector"];
-  const labels = selector === undefined || selector === null ? undefined : readSelector(selector, report);
+  const labels = readSelector(selector, report);
   const ports = readPorts(spec["portLevelMtls"], report);
-  const { namespace, name, creationMs } = object.metadata;
-  if (labels !== undefined && namespace === mesh.rootNamespace) {
+  const { namespace, name, generation, creationMs } = object.metadata;
+  const inForce = labels === undefined || namespace !== mesh.rootNamespace;
+  if (!inForce) {
     report.unsupported("spec.selector", "has no effect in the root namespace: the policy is ignored");
   }
   if (labels === undefined && ports.size > 0) {
     report.unsupported("spec.portLevelMtls", "has no effect without a selector");
   }
   const mode = readMode(jsonObject(spec["mtls"])["mode"], "spec.mtls.mode", report);
-  return { namespace, name, creationMs, selector: labels, mode, ports, problems: report.problems };
+  const head = { namespace, name, generation, creationMs };
+  return { ...head, selector: labels, mode, ports, inForce, problems: report.problems };
 }
 
-function readSelector(raw: unknown, report: Report): Readonly<Record<string, string>> {
+function readSelector(raw: unknown, report: Report): PeerAuthentication["selector"] {
+  if (raw === undefined || raw === null) return undefined;
   const selector = jsonObject(raw);
   report.unknownFields(selector, new Set(["matchLabels"]), "spec.selector");
-  return jsonTextRecord(selector["matchLabels"]);
+  const labels = jsonTextRecord(selector["matchLabels"]);
+  return Object.keys(labels).length === 0 ? undefined : labels;
 }
 
 function readPorts(raw: unknown, report: Report): PeerAuthentication["ports"] {
