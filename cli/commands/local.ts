@@ -17,7 +17,8 @@ const upCommand = defineCommand({
   summary: "Start a local cluster (root; nothing outside its own namespaces is changed)",
   description:
     "Nodes are network namespaces, pods are processes, images are programs of this project: nothing is downloaded.\n" +
-    "The cluster runs in the background until `ambit local down`. Starting one that runs does nothing.",
+    "The cluster runs in the background until `ambit local down`. Starting one that runs does nothing.\n" +
+    "It comes without the mesh: `kubectl apply -f crds/ -f deploy/` in the clone installs it, as on any cluster.",
   flags: {
     id: ID_FLAG,
     nodes: { kind: "integer", placeholder: "N", default: 2, min: 1, max: 20, help: "number of nodes" },
@@ -111,7 +112,8 @@ const downCommand = defineCommand({
 });
 
 function hints(status: ClusterStatus): string {
-  return `export KUBECONFIG=${status.kubeconfigPath ?? ""}\nkubectl get nodes\n`;
+  const install = "kubectl apply -f crds/ -f deploy/   # in the clone: installs the mesh";
+  return `export KUBECONFIG=${status.kubeconfigPath ?? ""}\nkubectl get nodes\n${install}\n`;
 }
 
 export const localGroup = defineGroup({
