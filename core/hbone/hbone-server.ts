@@ -8,7 +8,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import type { HandleBackend } from "../handle/handle-backend.ts";
 import type { Handle } from "../handle/handle.ts";
 import type { TlsHandle } from "../handle/tls-handle.ts";
-import { ErrorCode } from "../http2/error-codes.ts";
+import { ErrorCode, errorCodeName } from "../http2/error-codes.ts";
 import type { ReceiveBudget } from "../http2/flow-control.ts";
 import { Http2Session } from "../http2/session.ts";
 import type { Http2Stream } from "../http2/http2-stream.ts";
@@ -35,7 +35,7 @@ export interface HboneServerOptions {
   readonly verifyPeer: (peer: X509Certificate) => PeerVerdict;
   /** Called once per CONNECT; an exception refuses it with 503. */
   readonly onConnect: (request: HboneRequest) => void;
-  /** A request that is no tunnel was answered with 400. */
+  /** A request that is no tunnel was answered with 400, or a stream that broke a rule was reset. */
   readonly onBadRequest?: (reason: string) => void;
   readonly handshakeTimeoutMs?: number;
   /** End of our own certificate: past it no new stream is taken. */
@@ -134,9 +134,15 @@ class ServerConnection implements HboneServerConnection {
       ...(limits === undefined ? {} : { limits }),
       events: {
         onRequest: (stream, head, fields) => this.#onRequest(stream, head, fields),
+        onBreach: (code) => this.#onBadRequest(`the stream was reset: ${errorCodeName(code)}`),
         onClose: (error) => this.#done.resolve(error),
       },
     });
+  }
+
+  #onBadRequest(reason: string): void {
+    this.#log.debug({ peer: this.peerIdentity, reason }, "refused a request that is no tunnel");
+    this.#options.onBadRequest?.(reason);
   }
 
   #onRequest(stream: Http2Stream, head: Request, fields: readonly HeaderField[]): void {
@@ -150,11 +156,7 @@ class ServerConnection implements HboneServerConnection {
     }
     const outcome = readConnect(head, fields);
     if (outcome.kind === "bad-request") {
-      this.#log.debug(
-        { peer: verdict.identity, reason: outcome.reason },
-        "refused a request that is no tunnel",
-      );
-      this.#options.onBadRequest?.(outcome.reason);
+      this.#onBadRequest(outcome.reason);
       stream.sendHeaders([statusField(400)], true);
       stream.reset(ErrorCode.NO_ERROR);
       return;

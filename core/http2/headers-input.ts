@@ -101,10 +101,13 @@ export class HeadersInput {
     if (!this.#countReset()) return;
     this.#core.rememberReset(streamId);
     this.#core.writer.number(FrameType.RST_STREAM, streamId, code);
+    if (code !== ErrorCode.REFUSED_STREAM) this.#core.events.onBreach?.(code);
   }
 
   #fail(stream: Http2Stream, code: ErrorCode): void {
-    if (this.#countReset()) this.#core.failStream(stream, code);
+    if (!this.#countReset()) return;
+    this.#core.failStream(stream, code);
+    this.#core.events.onBreach?.(code);
   }
 
   #countReset(): boolean {

@@ -126,6 +126,7 @@ export class SessionInput implements FrameSink {
     if (this.#core.recentlyReset.has(streamId)) return;
     if (!this.#countReset()) return;
     this.#core.writer.number(FrameType.RST_STREAM, streamId, ErrorCode.STREAM_CLOSED);
+    this.#core.events.onBreach?.(ErrorCode.STREAM_CLOSED);
   }
 
   #onReset(streamId: number, code: number): void {
@@ -212,7 +213,9 @@ export class SessionInput implements FrameSink {
   }
 
   #failStream(stream: Http2Stream, code: ErrorCode): void {
-    if (this.#countReset()) this.#core.failStream(stream, code);
+    if (!this.#countReset()) return;
+    this.#core.failStream(stream, code);
+    this.#core.events.onBreach?.(code);
   }
 
   #countReset(): boolean {

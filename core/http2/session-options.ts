@@ -16,6 +16,8 @@ export interface SessionEvents {
    * which comes at once for a request that ends with its head.
    */
   onRequest?(stream: Http2Stream, head: Request, fields: readonly HeaderField[]): void;
+  /** The peer broke a rule on one stream, which was reset with `code`; the connection lives on. */
+  onBreach?(code: number): void;
   /** The peer wants no new streams. */
   onGoaway?(): void;
   /** A stream ended, or the peer changed its limit. */
