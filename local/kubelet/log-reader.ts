@@ -22,8 +22,11 @@ export async function sendLog(response: ServerResponse, request: LogRequest): Pr
     return;
   }
   try {
-    let position = request.tailLines === undefined ? 0 : await tailStart(file, request.tailLines);
-    let left = request.limitBytes ?? Number.POSITIVE_INFINITY;
+    const { size } = await file.stat();
+    let position = request.tailLines === undefined ? 0 : await tailStart(file, size, request.tailLines);
+    // What is written meanwhile belongs to those who follow: the last line of a busy log is one line.
+    const there = request.follow ? Number.POSITIVE_INFINITY : size - position;
+    let left = Math.min(there, request.limitBytes ?? Number.POSITIVE_INFINITY);
     const buffer = Buffer.alloc(CHUNK);
     while (left > 0 && !response.destroyed) {
       const last = !request.stillWritten();
@@ -45,8 +48,7 @@ export async function sendLog(response: ServerResponse, request: LogRequest): Pr
 type File = Awaited<ReturnType<typeof open>>;
 
 /** Offset of the line that is `lines` lines before the end. */
-async function tailStart(file: File, lines: number): Promise<number> {
-  const { size } = await file.stat();
+async function tailStart(file: File, size: number, lines: number): Promise<number> {
   if (lines === 0) return size;
   let found = 0;
   const buffer = Buffer.alloc(CHUNK);
