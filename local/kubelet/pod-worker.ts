@@ -32,6 +32,7 @@ export class PodWorker {
   #volumes: PodVolumes | undefined;
   #containers: PodContainers | undefined;
   #finished = false;
+  #lostAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: NodeContext, pod: PodObject) {
     this.#context = context;
@@ -88,7 +89,6 @@ export class PodWorker {
 
   /** One sandbox from its making to its loss; `over` when the containers are done, the pod ends, or none of them may run again. */
   async #liveInSandbox(): Promise<"over" | "lost"> {
-    const began = this.#context.clock.monotonicMs();
     const sandbox = await this.#makeSandbox();
     const lost = new AbortController();
     sandbox.pause.once("exit", () => lost.abort(new DOMException("sandbox lost", "AbortError")));
@@ -98,9 +98,11 @@ export class PodWorker {
     if (this.#ending.signal.aborted || !lost.signal.aborted) return "over";
     const again = await this.#loseSandbox(sandbox, living);
     if (!again) return "over";
-    // One that is lost at once is not made anew faster than one that cannot be made.
-    const left = this.#context.sandboxRetryMs - (this.#context.clock.monotonicMs() - began);
-    if (left > 0) await this.#context.clock.sleep(left, this.#ending.signal);
+    // One that is lost again and again is not made anew faster than one that cannot be made.
+    const now = this.#context.clock.monotonicMs();
+    const waitMs = this.#lostAtMs + this.#context.sandboxRetryMs - now;
+    this.#lostAtMs = now;
+    if (waitMs > 0) await this.#context.clock.sleep(waitMs, this.#ending.signal);
     return "lost";
   }
 
