@@ -92,6 +92,15 @@ export class MeshDataplane {
     for (const entry of this.pods.all()) entry.held?.releaseAfter(this.#deps.holdMs);
   }
 
+  /** Withdraws the annotation of a pod that is not captured. */
+  disown(pod: PodRef): Promise<void> {
+    this.#deps.log.warn(
+      { pod: podText(pod) },
+      "annotated as captured and is not: the annotation is withdrawn",
+    );
+    return this.#deps.annotate(pod, false);
+  }
+
   /** What is wrong with the pod's capture now, after repair; undefined when nothing is. */
   faultOf(entry: PodEntry): string | undefined {
     const { capture } = this.#deps;

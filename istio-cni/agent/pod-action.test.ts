@@ -89,6 +89,13 @@ const CASES: readonly Case[] = [
     expect: "leave",
   },
   {
+    name: "a pod that is neither captured nor to be captured loses an annotation that says it is",
+    pod: aPod({ metadata: { annotations: { "ambient.istio.io/redirection": "enabled" } } }),
+    namespace: plain,
+    captured: false,
+    expect: "withdraw",
+  },
+  {
     name: "a foreign redirection annotation does not count as captured",
     pod: aPod({ metadata: { annotations: { "ambient.istio.io/redirection": "enabled" } } }),
     namespace: ambient,

@@ -6,6 +6,7 @@ import {
   type EnrolmentSkipReason,
 } from "#core/authz/enrolment.ts";
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
+import { ANNOTATION_REDIRECTION } from "#core/model/well-known.ts";
 import { enrolmentNamespace, enrolmentPod } from "./pod-ref.ts";
 
 export type PodAction =
@@ -16,6 +17,8 @@ export type PodAction =
   /** It should be captured and must not be; the sentence says what to do. */
   | { readonly kind: "refuse"; readonly message: string }
   | { readonly kind: "leave" }
+  /** It is annotated as captured and is not: peers would open tunnels that nobody answers. */
+  | { readonly kind: "withdraw" }
   | { readonly kind: "ended" };
 
 export interface PodSituation {
@@ -27,7 +30,7 @@ export interface PodSituation {
   readonly interrupted?: boolean;
 }
 
-/** A foreign annotation changes nothing: what is captured is known from the pins. */
+/** A foreign annotation captures nobody: what is captured is known from the pins. */
 export function decidePodAction(situation: PodSituation, options: EnrolmentOptions): PodAction {
   const { pod, namespace, captured } = situation;
   if (pod === undefined || pod.phase === "Succeeded" || pod.phase === "Failed") {
@@ -39,12 +42,17 @@ export function decidePodAction(situation: PodSituation, options: EnrolmentOptio
   const decision = decideEnrolment(enrolmentPod(pod), its, options);
   if (decision.kind === "skip") {
     if (captured) return { kind: "leave" };
-    const { reason } = decision;
-    return asksForMesh(pod.metadata, its) ? { kind: "skip", reason } : { kind: "nothing" };
+    return outside(pod, asksForMesh(pod.metadata, its) ? decision.reason : undefined);
   }
   if (isSettled(situation)) return { kind: "nothing" };
   if (pod.foreignProbeHosts.length === 0) return { kind: "join" };
   return { kind: "refuse", message: foreignProbesText(pod) };
+}
+
+/** Not captured and not to be captured; `reason`: why not, although labels ask for it. */
+function outside(pod: PodObject, reason: EnrolmentSkipReason | undefined): PodAction {
+  if (pod.metadata.annotations[ANNOTATION_REDIRECTION] !== undefined) return { kind: "withdraw" };
+  return reason === undefined ? { kind: "nothing" } : { kind: "skip", reason };
 }
 
 function isSettled({ captured, interrupted = false }: PodSituation): boolean {

@@ -39,7 +39,9 @@ function scene(): Scene {
     namespace: aNamespace("ambient"),
     found: { kind: "found", netns: aNetns(5n), pid: 1 },
   };
-  const dataplane = aDataplane(capture);
+  const dataplane = aDataplane(capture, (pod, on) => {
+    if (!on) said.push(`${pod.name} disowned`);
+  });
   const reconciler = new PodReconciler({
     systemNamespace: "istio-system",
     excludedNamespaces: ["kube-system"],
@@ -94,6 +96,16 @@ test("a running pod with a probe at another host is not captured, and that is sa
   assert.deepEqual(s.capture.calls, []);
   assert.match(s.said.join(), /names another host \(10\.0\.0\.9\)/);
   assert.equal(s.clock.pending, 0, "only a change of the pod helps");
+});
+
+test("an annotation on a pod that is not captured is withdrawn; nothing is captured or let go for it", async () => {
+  const s = scene();
+  s.pod = aPod({ metadata: { annotations: { "ambient.istio.io/redirection": "enabled" } } });
+  s.namespace = aNamespace(undefined);
+  s.reconciler.touch(UID);
+  await s.settle();
+  assert.deepEqual(s.said, ["web-1 disowned"]);
+  assert.deepEqual(s.capture.calls, []);
 });
 
 test("a pod without processes is looked at again without an event", async () => {

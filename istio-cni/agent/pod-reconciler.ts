@@ -106,6 +106,9 @@ export class PodReconciler {
       case "leave":
         await dataplane.leave(uid);
         return true;
+      case "withdraw":
+        await this.#withdraw(uid);
+        return true;
       case "ended":
         await dataplane.ended(uid);
         return true;
@@ -115,6 +118,11 @@ export class PodReconciler {
         await this.#refuse(uid, action.message);
         return true; // until the pod changes
     }
+  }
+
+  async #withdraw(uid: string): Promise<void> {
+    const pod = this.#deps.podByUid(uid);
+    if (pod !== undefined) await this.#deps.dataplane.disown(podRef(pod));
   }
 
   #skip(uid: string, reason: EnrolmentSkipReason): void {
