@@ -38,7 +38,7 @@ const BOUNDS: readonly (readonly [file: string, code: string, document: string])
   ["core/http2/flood-limits.ts", "capacity: 10_000, perSecond: 1_000", "10,000 at once, 1,000 per second"],
   ["core/http2/flood-limits.ts", "headerBlockBytes: 65_536", "64 KiB"],
   ["core/http2/flood-limits.ts", "continuationFrames: 8", "8 CONTINUATION"],
-  ["core/http2/send-queue.ts", "OUTPUT_HIGH = 256 * 1024", "256 KiB"],
+  ["core/http2/output-turns.ts", "OUTPUT_HIGH = 128 * 1024", "128 KiB"],
   ["core/http2/send-queue.ts", "OUTPUT_MAX = 2 * 1024 * 1024 - 64 * 1024", "1,984 KiB"],
   ["core/http2/delivery.ts", "MAX_PINNED_RINGS = 32", "32 rings"],
   ["core/http2/hpack/decoder.ts", "INITIAL_TABLE_BYTES = 4_096", "4 KiB"],

@@ -120,7 +120,7 @@ it("ends every connection once under any schedule, and never shows a prefix as t
         w.right.drop();
       }
       await settle();
-      finishApps(w);
+      await finishApps(w);
       w.pump();
       observe(w);
       await settle();
@@ -177,13 +177,14 @@ function observe({ apps }: World): void {
   }
 }
 
-/** Every application reads on and finishes. */
-function finishApps(w: World): void {
+/** Every application reads on and finishes. Streams that wait for the output get their turn meanwhile. */
+async function finishApps(w: World): Promise<void> {
   for (let round = 0; round < 3; round++) {
     for (const side of ["near", "far"] as const) {
       for (const [stream] of apps(w, side).entries()) {
         play(w, { what: "unstall", side, stream, bytes: 0 });
         w.pump();
+        await settle();
         play(w, { what: "fin", side, stream, bytes: 0 });
         w.pump();
         closeDone(apps(w, side)[stream]);

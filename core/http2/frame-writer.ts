@@ -1,9 +1,11 @@
 /**
  * HOT PATH. Frames into the output of one connection. One write is in flight at a time; what comes meanwhile
- * accumulates: low delay when idle, large writes under load, no timer. DATA is copied straight behind its header.
+ * accumulates: low delay when idle, large writes under load, no timer. DATA is copied straight behind its header, or
+ * sent from where it was read.
  */
 import { BufferPool } from "../handle/buffer-pool.ts";
 import type { Handle } from "../handle/handle.ts";
+import { withHeadroom } from "../handle/shared-read-buffers.ts";
 import { Flag, FRAME_HEADER_BYTES, FrameType, PREFACE } from "./frame-types.ts";
 
 const KIB = 1024;
@@ -13,6 +15,9 @@ const POOLS: readonly BufferPool[] = SIZES.map(
 );
 /** Small flushes in a row after which a large buffer goes back. */
 const SMALL_FLUSHES = 32;
+
+/** Copying less than this costs less than a write of its own. */
+const IN_PLACE_BYTES = 16 * KIB;
 
 export interface FrameWriterEvents {
   /** The write in flight is done and nothing has accumulated, or less than before: there is room again. */
@@ -107,7 +112,7 @@ export class FrameWriter {
 
   /** `bytes[start..end)` as DATA of at most `maxFrameSize` each. */
   data(streamId: number, bytes: Uint8Array, range: DataRange): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#sendInPlace(streamId, bytes, range)) return;
     const { start, end, maxFrameSize } = range;
     for (let at = start; at < end;) {
       const stop = Math.min(end, at + maxFrameSize);
@@ -165,6 +170,20 @@ export class FrameWriter {
     (POOLS[this.#sizeClass] as BufferPool).giveBack(this.#buffer);
     this.#length = 0;
     this.#inFlightBytes = 0;
+  }
+
+  /** Large DATA that finds an idle connection: the header goes in front of it, and nothing is copied. */
+  #sendInPlace(streamId: number, bytes: Uint8Array, { start, end, maxFrameSize }: DataRange): boolean {
+    const isIdle = this.#length === 0 && this.#inFlightBytes === 0 && !this.#held;
+    const isOneFrame = start === 0 && end === bytes.length && end <= maxFrameSize;
+    if (!isIdle || !isOneFrame || end < IN_PLACE_BYTES || !this.#handle.copiesOnWrite) return false;
+    const frame = withHeadroom(bytes);
+    if (frame === undefined) return false;
+    this.#frameHeader(end, FrameType.DATA, 0, streamId);
+    frame.set(this.#buffer.subarray(0, FRAME_HEADER_BYTES));
+    this.#length = 0;
+    if (this.#handle.write(frame) === "queued") this.#inFlightBytes = frame.length;
+    return true;
   }
 
   #kick(): void {

@@ -4,14 +4,9 @@
  */
 import type { FrameWriter } from "./frame-writer.ts";
 import type { Http2Stream } from "./http2-stream.ts";
+import { OutputTurns } from "./output-turns.ts";
 import { MAX_WINDOW_SIZE } from "./settings.ts";
 
-/**
- * What may gather behind the write in flight: readers are paused above, resumed below. Bounds both memory and the delay
- * of everyone else's bytes.
- */
-const OUTPUT_HIGH = 256 * 1024;
-const OUTPUT_LOW = 128 * 1024;
 /** No write goes beyond this, however large. Room for one read of each of several streams: what does not fit is copied. */
 const OUTPUT_MAX = 2 * 1024 * 1024 - 64 * 1024;
 /** Room that a stream without fresh credit leaves to others, see `#cap`. */
@@ -33,7 +28,7 @@ export class SendQueue {
   readonly #writer: FrameWriter;
   readonly #nowMs: () => number;
   readonly #onEndSent: (stream: Http2Stream) => void;
-  #ready: Http2Stream[] = [];
+  readonly #turns: OutputTurns;
   #waitingForConnection: Http2Stream[] = [];
   #connectionWindow = 65_535;
   #largestConnectionWindow = 65_535;
@@ -45,6 +40,7 @@ export class SendQueue {
     this.#writer = options.writer;
     this.#nowMs = options.nowMs;
     this.#onEndSent = options.onEndSent;
+    this.#turns = new OutputTurns(options.writer, (stream) => this.#resume(stream));
   }
 
   get connectionWindow(): number {
@@ -68,9 +64,8 @@ export class SendQueue {
       this.#block(stream);
       return "pause";
     }
-    if (this.#writer.pendingBytes < OUTPUT_HIGH || !this.#writer.isWriting) return "more";
-    stream.blocked = "output";
-    this.#ready.push(stream);
+    if (this.#turns.mayGoOn(bytes.length)) return "more";
+    this.#turns.wait(stream);
     return "pause";
   }
 
@@ -86,7 +81,7 @@ export class SendQueue {
     stream.sentSinceCredit = 0;
     stream.creditedMs = this.#nowMs();
     if (stream.blocked === "stream-window") this.#unblock(stream);
-    this.pump();
+    this.#turns.pump();
     return true;
   }
 
@@ -99,7 +94,7 @@ export class SendQueue {
     const waiting = this.#waitingForConnection;
     this.#waitingForConnection = [];
     for (const stream of waiting) this.#unblock(stream);
-    this.pump();
+    this.#turns.pump();
     return true;
   }
 
@@ -112,24 +107,17 @@ export class SendQueue {
       if (stream.sendWindow > MAX_WINDOW_SIZE) return false;
       if (change > 0 && stream.blocked === "stream-window") this.#unblock(stream);
     }
-    this.pump();
+    this.#turns.pump();
     return true;
   }
 
   /** The writer has room again. */
   onWritten(): void {
-    if (this.#writer.pendingBytes < OUTPUT_LOW) this.pump();
+    this.#turns.onWritten();
   }
 
-  /** Lets waiting streams go on, in their order, while there is room. */
-  pump(): void {
-    while (this.#ready.length > 0 && this.#writer.pendingBytes < OUTPUT_HIGH) {
-      const stream = this.#ready.shift();
-      if (stream !== undefined && !stream.closed) this.#resume(stream);
-    }
-  }
-
-  #resume(stream: Http2Stream): void {
+  /** What it has left to send goes first. True: its owner may write again. */
+  #resume(stream: Http2Stream): boolean {
     stream.blocked = "no";
     const { pending } = stream;
     if (pending !== undefined) {
@@ -137,11 +125,15 @@ export class SendQueue {
       stream.pending = sent < pending.length ? pending.subarray(sent) : undefined;
       if (stream.pending !== undefined) {
         this.#block(stream);
-        return;
+        return false;
       }
     }
-    if (stream.endWanted) this.#sendEnd(stream);
-    else stream.events?.onWritable();
+    if (stream.endWanted) {
+      this.#sendEnd(stream);
+      return false;
+    }
+    stream.events?.onWritable();
+    return true;
   }
 
   #sendEnd(stream: Http2Stream): void {
@@ -182,8 +174,7 @@ export class SendQueue {
   #block(stream: Http2Stream): void {
     if (stream.sendWindow <= 0) stream.blocked = "stream-window";
     else if (this.#writer.pendingBytes >= OUTPUT_MAX) {
-      stream.blocked = "output";
-      this.#ready.push(stream);
+      this.#turns.wait(stream);
     } else {
       // The connection's window, or the cap, which a credit of the connection ends as well.
       stream.blocked = this.#connectionWindow <= 0 ? "connection-window" : "stream-window";
@@ -193,8 +184,7 @@ export class SendQueue {
 
   #unblock(stream: Http2Stream): void {
     if (stream.closed || stream.blocked === "no" || stream.blocked === "output") return;
-    stream.blocked = "output";
-    this.#ready.push(stream);
+    this.#turns.wait(stream);
   }
 
   #noteCongestion(): void {

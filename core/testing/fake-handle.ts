@@ -9,7 +9,7 @@ import { ip } from "../net/ip.ts";
 export class FakeHandle implements Handle {
   readonly local = { ip: ip("10.0.0.1"), port: 15_008 };
   readonly remote = { ip: ip("10.0.0.2"), port: 40_000 };
-  readonly copiesOnWrite = false;
+  readonly copiesOnWrite: boolean;
   closed = false;
   /** True: writes stay queued until `drain`. */
   stalled = false;
@@ -21,6 +21,10 @@ export class FakeHandle implements Handle {
   #target: Uint8Array | undefined;
   #written: Buffer[] = [];
   #held: { readonly bytes: Uint8Array; readonly copy: Buffer }[] = [];
+
+  constructor(copiesOnWrite = false) {
+    this.copiesOnWrite = copiesOnWrite;
+  }
 
   get queuedBytes(): number {
     return this.#held.reduce((sum, each) => sum + each.bytes.length, 0);
@@ -45,7 +49,7 @@ export class FakeHandle implements Handle {
       this.#written.push(Buffer.from(bytes));
       if (!this.stalled) continue;
       const copy = Buffer.from(bytes);
-      this.#held.push({ bytes: isQueued ? copy : bytes, copy });
+      this.#held.push({ bytes: isQueued || this.copiesOnWrite ? copy : bytes, copy });
     }
     return this.stalled ? "queued" : "sent";
   }
