@@ -5,7 +5,7 @@
 import { closeSync } from "node:fs";
 import { type IpAddress, type IpFamily, ip, ipFamily } from "../net/ip.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
-import { check, libc } from "./libc.ts";
+import { check, errno, libc } from "./libc.ts";
 import { inNetns, type Netns } from "./netns.ts";
 import {
   AF_INET,
@@ -45,8 +45,9 @@ const SO_NETNS_COOKIE = 71;
 const FIRST_SOURCE_PORT = 10_240;
 const LAST_SOURCE_PORT = 32_767;
 const SOURCE_PORTS = LAST_SOURCE_PORT - FIRST_SOURCE_PORT + 1;
-const EXCLUSIVE_TRIES = 64;
+const MAX_EXCLUSIVE_TRIES = 64;
 const SHARED_TRIES = 64;
+const EADDRINUSE = 98;
 
 /**
  * A listening dual-stack socket. SO_REUSEPORT lets a new ztunnel bind beside the old one; SO_REUSEADDR, inherited by
@@ -135,10 +136,10 @@ function listenOn(options: TcpListenerOptions, address: IpAddress): number {
 function bindSource(fd: number, source: IpAddress, family: IpFamily): void {
   makeTransparent(fd, family);
   setSocketOption(fd, family === 4 ? "IP_FREEBIND" : "IPV6_FREEBIND", 1);
-  if (!bindToNextPort(fd, source, EXCLUSIVE_TRIES)) {
+  if (!bindToFreePort(fd, source)) {
     setSocketOption(fd, "SO_REUSEADDR", 1);
     if (!bindToNextPort(fd, source, SHARED_TRIES))
-      throw new SystemCallError("bind", 98, `${source}: no free port`);
+      throw new SystemCallError("bind", EADDRINUSE, `${source}: no free port`);
   }
   // The application must be able to bind a port that this socket happens to use.
   setSocketOption(fd, "SO_REUSEADDR", 1);
@@ -146,16 +147,25 @@ function bindSource(fd: number, source: IpAddress, family: IpFamily): void {
 
 let nextSourcePort = FIRST_SOURCE_PORT + Math.floor(Math.random() * SOURCE_PORTS);
 
+/** Fewer tries while the range is used up (a minute's TIME_WAIT of all ports): they would double a connection's cost. */
+let exclusiveTries = MAX_EXCLUSIVE_TRIES;
+
+function bindToFreePort(fd: number, source: IpAddress): boolean {
+  const found = bindToNextPort(fd, source, exclusiveTries);
+  exclusiveTries = found
+    ? Math.min(MAX_EXCLUSIVE_TRIES, exclusiveTries * 2)
+    : Math.max(1, exclusiveTries >> 1);
+  return found;
+}
+
 function bindToNextPort(fd: number, source: IpAddress, tries: number): boolean {
   for (let i = 0; i < tries; i++) {
     const port = nextSourcePort;
     nextSourcePort = port === LAST_SOURCE_PORT ? FIRST_SOURCE_PORT : port + 1;
-    try {
-      bindTo(fd, { ip: source, port });
-      return true;
-    } catch (error) {
-      if (!isErrno(error, "EADDRINUSE")) throw error;
-    }
+    const encoded = encodeSocketAddress({ ip: source, port });
+    const result = libc().bind(fd, encoded, encoded.length);
+    if (result === 0) return true;
+    if (errno() !== EADDRINUSE) check(result, "bind", `${source} port ${port}`);
   }
   return false;
 }
