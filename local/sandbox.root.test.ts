@@ -28,7 +28,7 @@ test(
     await local.makePod("phoenix", {
       node: "n1",
       container: scratch,
-      spec: { volumes: [{ name: "scratch", emptyDir: {} }] },
+      spec: { volumes: [{ name: "scratch", emptyDir: {} }], terminationGracePeriodSeconds: 1 },
     });
     await local.untilReady("phoenix");
     await local.run("phoenix", "echo kept > /scratch/file");
@@ -55,7 +55,7 @@ test("a pod that is never restarted fails when its sandbox is lost", options, as
   await local.makePod("mortal", {
     node: "n1",
     container: { image: "ambit/sample-client", readinessProbe: undefined },
-    spec: { restartPolicy: "Never" },
+    spec: { restartPolicy: "Never", terminationGracePeriodSeconds: 1 },
   });
   await local.untilReady("mortal");
   process.kill(pauseOf((await local.pod("mortal")).metadata.uid), "SIGKILL");
