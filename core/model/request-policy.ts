@@ -1,0 +1,52 @@
+/**
+ * Pure. An AuthorizationPolicy as a waypoint judges a request by it. A policy matches when ANY rule matches; a rule when its `from`, its `to`
+ * and ALL of its `when` match; `from` and `to` when ANY entry does (an empty list: anything); an entry when ALL its fields do.
+ */
+import type { Cidr } from "../net/cidr.ts";
+import type { MatchList, ServiceAccountMatch, StringMatch } from "./authorization.ts";
+import type { PolicyKey } from "./ids.ts";
+
+/** `{*}`: one segment that is not empty; `{**}`: any number of them, last only. */
+export type PathSegment =
+  | { readonly kind: "literal"; readonly text: string }
+  | { readonly kind: "one" }
+  | { readonly kind: "rest" };
+
+export type PathMatch =
+  | StringMatch
+  | { readonly kind: "template"; readonly segments: readonly PathSegment[] };
+
+export interface SourceMatch {
+  readonly principals: MatchList<StringMatch>;
+  readonly namespaces: MatchList<StringMatch>;
+  readonly serviceAccounts: MatchList<ServiceAccountMatch>;
+  /** TCP peer of the tunnel. */
+  readonly sourceIps: MatchList<Cidr>;
+}
+
+export interface OperationMatch {
+  readonly hosts: MatchList<StringMatch>;
+  readonly methods: MatchList<StringMatch>;
+  readonly paths: MatchList<PathMatch>;
+  readonly ports: MatchList<number>;
+}
+
+export type ConditionMatch =
+  | { readonly kind: "source"; readonly match: SourceMatch }
+  | { readonly kind: "destination-ip"; readonly values: MatchList<Cidr> }
+  | { readonly kind: "destination-port"; readonly values: MatchList<number> }
+  | { readonly kind: "header"; readonly name: string; readonly values: MatchList<StringMatch> };
+
+export interface RequestRule {
+  readonly from: readonly SourceMatch[];
+  readonly to: readonly OperationMatch[];
+  readonly when: readonly ConditionMatch[];
+}
+
+export interface RequestPolicy {
+  readonly key: PolicyKey;
+  readonly action: "allow" | "deny";
+  /** Judged and logged, never decisive. */
+  readonly dryRun: boolean;
+  readonly rules: readonly RequestRule[];
+}

@@ -1,0 +1,28 @@
+/** Pure. Names by which a waypoint is known, and what makes it an automatic one. */
+import type { GatewayAddress } from "./address.ts";
+import { HBONE_PORT } from "./well-known.ts";
+
+/** Gateway, ServiceAccount, Deployment and Service of the waypoint that the controller makes for a namespace. Reserved. */
+export const AUTOMATIC_WAYPOINT = "ambit-waypoint";
+/** GatewayClass of waypoints, explicit and automatic. */
+export const WAYPOINT_CLASS = "istio-waypoint";
+export const TYPE_URL_WAYPOINT = "type.googleapis.com/ambit.waypoint.v1.WaypointConfig";
+
+/** How services and workloads refer to the waypoint `gateway` of a namespace. */
+export function waypointAddress(namespace: string, gateway: string, clusterDomain: string): GatewayAddress {
+  return {
+    destination: {
+      kind: "hostname",
+      name: { namespace, hostname: `${gateway}.${namespace}.svc.${clusterDomain}` },
+    },
+    hboneMtlsPort: HBONE_PORT,
+  };
+}
+
+/** Whether a reference is to an automatic waypoint: only then ports declared TCP go past it, under their L4 policies. */
+export function isAutomaticWaypoint({ destination }: GatewayAddress): boolean {
+  return (
+    destination.kind === "hostname" &&
+    destination.name.hostname.startsWith(`${AUTOMATIC_WAYPOINT}.${destination.name.namespace}.svc.`)
+  );
+}
