@@ -14,6 +14,7 @@ export const CORE_LAYERS: readonly string[] = [
   "base",
   "net",
   "model",
+  "http",
   "runtime",
   "linux",
   "authz",
@@ -21,6 +22,7 @@ export const CORE_LAYERS: readonly string[] = [
   "identity",
   "xds",
   "handle",
+  "http1",
   "http2",
   "hbone",
   "k8s",
@@ -32,7 +34,7 @@ const TEST_SUPPORT = "core/testing/";
 
 /** Folders and files that decide without touching the world. */
 const PURE: readonly RegExp[] = [
-  /^core\/(?:base|model|authz)\//,
+  /^core\/(?:base|model|authz|http)\//,
   /^core\/net\//,
   /^controller\/translate\//,
   /^ztunnel\/.*-route\.ts$/,
