@@ -32,7 +32,8 @@ export function readCaMaterial(files: CaFiles): Parsed<CaMaterial> {
     const certificate = new X509Certificate(certificatePem);
     const key = createPrivateKey(files["ca-key.pem"] ?? "");
     const chain = splitPem(files["cert-chain.pem"] ?? "");
-    const wrong = mismatch(certificate, key, [...chain, ...roots.value]);
+    if (chain === undefined) return problem("cert-chain.pem", "cannot be read");
+    const wrong = mismatch(certificate, key, { chain, roots: roots.value });
     if (wrong !== undefined) return problem("ca-cert.pem", wrong);
     const isRoot = roots.value.some(
       (root) => new X509Certificate(root).fingerprint256 === certificate.fingerprint256,
@@ -49,17 +50,39 @@ export function readCaMaterial(files: CaFiles): Parsed<CaMaterial> {
   }
 }
 
-function mismatch(
-  certificate: X509Certificate,
-  key: KeyObject,
-  others: readonly string[],
-): string | undefined {
+interface Issuers {
+  readonly chain: readonly string[];
+  readonly roots: readonly string[];
+}
+
+function mismatch(certificate: X509Certificate, key: KeyObject, issuers: Issuers): string | undefined {
   if (!certificate.ca) return "is not a CA certificate";
   if (!certificate.checkPrivateKey(key)) return "does not belong to ca-key.pem";
-  const issued = others
-    .map((pem) => new X509Certificate(pem))
-    .some((issuer) => certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey));
-  return issued ? undefined : "does not chain to root-cert.pem";
+  return chainsToRoot(certificate, issuers) ? undefined : "does not chain to root-cert.pem";
+}
+
+/** Whether peers, who trust the roots alone, can follow the chain to one: else every leaf of this CA is refused. */
+function chainsToRoot(certificate: X509Certificate, { chain, roots }: Issuers): boolean {
+  const parse = (pem: string): X509Certificate => new X509Certificate(pem);
+  const anchors = roots.map(parse);
+  const links = chain.map(parse).filter((link) => link.ca);
+  let reached = [certificate];
+  while (reached.length > 0) {
+    if (reached.some((each) => anchors.some((root) => isRootOf(root, each)))) return true;
+    // Each link is used once, so that certificates which issue each other lead nowhere.
+    const next = links.filter((link) => reached.some((each) => hasIssued(link, each)));
+    for (const link of next) links.splice(links.indexOf(link), 1);
+    reached = next;
+  }
+  return false;
+}
+
+function isRootOf(root: X509Certificate, certificate: X509Certificate): boolean {
+  return root.fingerprint256 === certificate.fingerprint256 || hasIssued(root, certificate);
+}
+
+function hasIssued(issuer: X509Certificate, certificate: X509Certificate): boolean {
+  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }
 
 /** Signing certificate first; roots are left to the bundle. */
@@ -73,9 +96,11 @@ function intermediates(
   return [certificatePem, ...chain.filter((pem) => !known.has(fingerprint(pem)))];
 }
 
-function splitPem(text: string): readonly string[] {
+/** Undefined for text that is not a list of certificates. */
+function splitPem(text: string): readonly string[] | undefined {
+  if (text.trim() === "") return [];
   const bundle = parseTrustBundle(text);
-  return bundle.ok ? bundle.value : [];
+  return bundle.ok ? bundle.value : undefined;
 }
 
 /** A new self-signed root with a new key, as the Secret's entries. */
