@@ -54,7 +54,8 @@ test(
 test("a pod that is never restarted fails when its sandbox is lost", options, async () => {
   await local.makePod("mortal", {
     node: "n1",
-    container: { image: "ambit/sample-client", readinessProbe: undefined },
+    // As first process it ignores SIGTERM, and so is killed.
+    container: { image: "ambit/host", command: ["sleep", "1000"], readinessProbe: undefined },
     spec: { restartPolicy: "Never", terminationGracePeriodSeconds: 1 },
   });
   await local.untilReady("mortal");
@@ -64,6 +65,7 @@ test("a pod that is never restarted fails when its sandbox is lost", options, as
     return now.phase === "Failed" ? now : undefined;
   });
   assert.equal(status.containerStatuses?.[0]?.restartCount, 0);
+  assert.equal(status.podIP, undefined, "its address may belong to another pod by now");
   assert.equal((await local.eventsOf("mortal", "SandboxChanged")).length, 1);
   await local.remove(POD, "mortal");
 });

@@ -64,7 +64,9 @@ export class ApiAccess implements ClusterAccess {
     const { name, namespace, uid } = pod.metadata;
     const target = { kind: POD, namespace, name, subresource: "status" };
     try {
-      await mergePatch(this.#deps.client, target, { metadata: { uid }, status });
+      // A pod whose sandbox is lost has no address: without the null a merge would leave the old one.
+      const wanted = { podIP: null, ...status };
+      await mergePatch(this.#deps.client, target, { metadata: { uid }, status: wanted });
     } catch (error) {
       if (kubeStatus(error) !== 404 && kubeStatus(error) !== 409) throw error;
     }
