@@ -197,10 +197,19 @@ export function linkInfo(link: number): LinkInfo {
 
 /** Ids of the programs at a tcx hook, in the order they run. Run it inside the device's namespace. */
 export function queryTcx(ifindex: number, direction: "ingress" | "egress"): readonly number[] {
+  return queryPrograms(ifindex, direction === "ingress" ? ATTACH.tcxIngress : ATTACH.tcxEgress);
+}
+
+/** Ids of the programs that choose the socket of an arriving connection in a network namespace. */
+export function querySkLookup(netnsFd: number): readonly number[] {
+  return queryPrograms(netnsFd, ATTACH.skLookup);
+}
+
+function queryPrograms(target: number, hook: number): readonly number[] {
   const ids = Buffer.alloc(4 * 64);
   const attr = Buffer.alloc(64);
-  attr.writeUInt32LE(ifindex, 0);
-  attr.writeUInt32LE(direction === "ingress" ? ATTACH.tcxIngress : ATTACH.tcxEgress, 4);
+  attr.writeUInt32LE(target, 0);
+  attr.writeUInt32LE(hook, 4);
   attr.writeBigUInt64LE(addressOf(ids), 16);
   attr.writeUInt32LE(64, 24);
   call("progQuery", attr);

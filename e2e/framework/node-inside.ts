@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { queryTcx } from "#core/linux/bpf.ts";
+import { querySkLookup, queryTcx } from "#core/linux/bpf.ts";
 import { inNetns, openNetns } from "#core/linux/netns.ts";
 import { LISTEN_STATES, listTcpSockets } from "#core/linux/sock-diag.ts";
 import { formatSocketAddress } from "#core/net/socket-address.ts";
@@ -115,15 +115,16 @@ export async function captureTraces(netnsPath: string): Promise<readonly string[
     ),
   );
   const listeners = meshListeners(netnsPath).map((address) => `listener ${address}`);
-  return [...marked, ...filters.flat(), ...(await tcxPrograms(netnsPath)), ...listeners];
+  return [...marked, ...filters.flat(), ...(await attachedPrograms(netnsPath)), ...listeners];
 }
 
-/** Programs that hang on devices by tcx; asked of bpf(2) through the project's own binding. */
-async function tcxPrograms(netnsPath: string): Promise<readonly string[]> {
+/** Programs that steer arriving connections, and those that hang on devices by tcx; asked of bpf(2) through the project's own binding. */
+async function attachedPrograms(netnsPath: string): Promise<readonly string[]> {
   const indexes = [...(await inNetnsOf(netnsPath, ["ip", "-o", "link"])).matchAll(/^(\d+): (\w+)/gm)];
   const netns = openNetns(netnsPath);
   try {
-    return inNetns(netns, () =>
+    const steering = querySkLookup(netns.fd).map((id) => `sk_lookup: ${id}`);
+    const onDevices = inNetns(netns, () =>
       indexes.flatMap(([, index, device]) =>
         (["ingress", "egress"] as const).flatMap((side) => {
           const programs = safely(() => queryTcx(Number(index), side));
@@ -131,6 +132,7 @@ async function tcxPrograms(netnsPath: string): Promise<readonly string[]> {
         }),
       ),
     );
+    return [...steering, ...onDevices];
   } finally {
     netns.close();
   }

@@ -122,7 +122,8 @@ function suite(variant: Variant): void {
     assert.equal(await shop.frontend.hands.run(ask, "older", "still here"), "e:still here");
     const traces = (await captureTraces(podNetnsPath(mesh.node("n1"), shop.frontend.uid))).join("\n");
     const program = variant.capture === "tcx" ? /tcx eth0 egress/ : /tc eth0 egress/;
-    for (const trace of [/fwmark 0x77/, program, /listener .*:15008/]) assert.match(traces, trace);
+    for (const trace of [/fwmark 0x77/, /table 100/, /sk_lookup/, program, /listener .*:15008/])
+      assert.match(traces, trace);
   });
 
   test("pod addresses and services, IPv4 and IPv6: encrypted, and both ends see true addresses", async () => {

@@ -4,6 +4,10 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Attachment, NodeCapture } from "./capture.ts";
+import { querySkLookup, queryTcx } from "#core/linux/bpf.ts";
+import { NETLINK_ROUTE, withNetlink } from "#core/linux/netlink.ts";
+import { inNetns, type Netns } from "#core/linux/netns.ts";
+import { listLinks } from "#core/linux/rtnetlink.ts";
 import { PodPins } from "./pins.ts";
 import { ask, call, connect, type EchoServer, type Load, startEcho, startLoad } from "./testing/apps.ts";
 import { type Relay, startRelay } from "./testing/relay.ts";
@@ -113,6 +117,11 @@ function suite(attachment: Attachment): void {
   test("enrolling again is harmless; the self-test and the detector agree", async () => {
     assert.deepEqual(await capture.enrolPod(t.a.target), { kind: "already-enrolled", attachment });
     assert.deepEqual(await capture.selfTest(t.a.target), { kind: "captured" });
+    assert.equal(
+      programsOf(t.a.netns).length,
+      attachment === "tcx" ? 3 : 1,
+      "the search finds what is there",
+    );
     assert.deepEqual(capture.verifyAttachment(t.a.target), { kind: "intact" });
     const found = capture.findEnrolled().find((pod) => pod.podUid === t.a.target.podUid);
     const netnsInode = t.a.netns.inode & 0xffff_ffffn;
@@ -204,6 +213,18 @@ function expectNothingLeft(t: Topology, name: "a" | "b" | "c"): void {
     encoding: "utf8",
   });
   assert.equal(filters.trim(), "");
+  assert.deepEqual(programsOf(t[name].netns), []);
+}
+
+/** Programs that run for the namespace, pinned or not: a link lives on while any process holds it. */
+function programsOf(netns: Netns): readonly number[] {
+  const links = withNetlink(NETLINK_ROUTE, netns, listLinks);
+  const tcx = attachmentsUnderTest().includes("tcx")
+    ? inNetns(netns, () =>
+        links.flatMap(({ ifindex }) => [...queryTcx(ifindex, "ingress"), ...queryTcx(ifindex, "egress")]),
+      )
+    : [];
+  return [...tcx, ...querySkLookup(netns.fd)];
 }
 
 function pause(ms: number): Promise<void> {

@@ -11,7 +11,7 @@ export async function unEnrolNamespace(tour: Tour): Promise<void> {
   const pods = [await tour.pod("shop", "app=frontend"), await tour.pod("shop", "app=catalog")];
   for (const pod of pods) {
     const traces = await tracesOf(tour, pod);
-    const kinds = [/fwmark/, /table 100/, /eth0 egress/, /listener/, /pin/];
+    const kinds = [/fwmark/, /table 100/, /eth0 egress/, /sk_lookup/, /listener/, /pin/];
     tour.check(
       kinds.every((kind) => traces.some((trace) => kind.test(trace))),
       `${pod.name} has capture's rules, routes, programs, pins and ztunnel's listeners`,
