@@ -5,6 +5,7 @@ import type { Attachment, NodeCapture } from "./capture.ts";
 import { call, type EchoServer, startEcho } from "./testing/apps.ts";
 import {
   askUdp,
+  looselyRouted,
   oddSockets,
   ping,
   sendFrames,
@@ -43,6 +44,9 @@ function suite(attachment: Attachment): void {
       ["n1", "br0"],
     ] as const)
       for (const which of ["all", device]) t.sysctl(ns, `ipv6/conf/${which}/seg6_enabled`, "1");
+    for (const ns of ["c", "n1", "n2"])
+      for (const which of ["all", "default", ...(ns === "c" ? ["eth0"] : ["br0", "u0"])])
+        t.sysctl(ns, `ipv4/conf/${which}/accept_source_route`, "1");
     t.sysctl("a", "ipv4/ping_group_range", "0 0");
     echo = startEcho(t.c.netns, 8080);
     udp = [startUdpEcho(t.c.netns, 9_999), startUdpEcho(t.c.netns, 53)];
@@ -58,7 +62,13 @@ function suite(attachment: Attachment): void {
       assert.equal((await call(t.a.netns, host, 8080, { fd, text: `ODD-CLEAR` })).kind, "ok", name);
     sendRawTcp(t.a.netns, t.c.ipv4);
     sendFrames(t.a.netns, t.a.ipv4, t.c.ipv4);
+    const routed = looselyRouted(t.a.netns, t.c.ipv4);
+    assert.equal(
+      (await call(t.a.netns, routed.host, 8080, { fd: routed.fd, text: "ROUTED-CLEAR" })).kind,
+      "ok",
+    );
     await wire.settle();
+    assert.ok(wire.countText("ROUTED-CLEAR") >= 2, "the source route works where it is accepted");
     assert.ok(wire.countText("ODD-CLEAR") >= 2 * before.length);
     assert.ok(wire.countText("RAW-CLEAR") >= 2);
     assert.ok(wire.countText("FRAME-CLEAR") >= 3);
@@ -92,6 +102,16 @@ function suite(attachment: Attachment): void {
     await wire.settle();
     assert.equal(wire.countText("ODD-CLEAR"), 0);
     assert.equal(wire.countExtensionHeaders(), 0);
+  });
+
+  test("an IPv4 source route reaches nobody", async () => {
+    wire.clear();
+    const { host, fd } = looselyRouted(t.a.netns, t.c.ipv4);
+    const result = await call(t.a.netns, host, 8080, { fd, text: "ODD-CLEAR", timeoutMs: 1_500 });
+    assert.equal(result.kind, "failed", JSON.stringify(result));
+    await wire.settle();
+    assert.equal(wire.countText("ODD-CLEAR"), 0);
+    assert.equal(wire.countPort(8080), 0);
   });
 
   test("TCP from raw and packet sockets is dropped and counted", async () => {

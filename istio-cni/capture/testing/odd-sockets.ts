@@ -55,6 +55,13 @@ export function oddSockets(netns: Netns, ipv4: string, ipv6: string): readonly O
   ];
 }
 
+/** A loose source route over the server itself (RFC 791 3.1); needs CAP_NET_RAW. */
+export function looselyRouted(netns: Netns, ipv4: string): OddSocket {
+  const socket = { name: "loose source route", host: ipv4, fd: tcpSocketFd({ netns, family: 4 }) };
+  const route = Buffer.concat([Buffer.from([1, 131, 7, 4]), ipToBytes(ip(ipv4))]);
+  return withOption(socket, SOL_IP, IP_OPTIONS, route);
+}
+
 /** A segment-routing header (RFC 8754), which no privilege is needed for. */
 export function sourceRouted(netns: Netns, ipv6: string): OddSocket {
   const header = Buffer.concat([Buffer.from([0, 2, 4, 0, 0, 0, 0, 0]), ipToBytes(ip(ipv6))]);
