@@ -10,6 +10,8 @@ const RING_BYTES = 1024 * 1024;
 const SMALL_BYTES = 32 * 1024;
 /** Room that a read must find: a TLS record and more. */
 const MIN_ROOM = 20 * 1024;
+/** Payload of a full TLS record, the most that one read brings. */
+const RECORD_BYTES = 16 * 1024;
 /** A read of a full TLS record: the connection carries bulk. */
 const BULK_READ = 16_000;
 /** Short reads in a row after which a large buffer goes back. */
@@ -22,11 +24,15 @@ const smalls = new BufferPool(SMALL_BYTES, 256);
 export interface PinnableBuffer {
   readonly bytes: Buffer;
   readonly pool: BufferPool;
+  /** Where each record of bulk goes; made once per ring, because bulk makes tens of thousands of reads a second. */
+  readonly slots: readonly Uint8Array[];
   pins: number;
   /** No longer read into. */
   retired: boolean;
 }
 
+const NO_SLOTS: readonly Uint8Array[] = [];
+const ringSlots = new WeakMap<Buffer, readonly Uint8Array[]>();
 let pinnedRings = 0;
 
 /** Large buffers of the process that are kept alive by queued writes alone. */
@@ -66,7 +72,7 @@ export class ReadRing implements ReadBuffers {
     } else if (pins === 0 && this.isDelivered) {
       this.#base = 0;
     }
-    return this.#base === 0 ? this.#current.bytes : this.#current.bytes.subarray(this.#base);
+    return this.#current.slots[this.#base / RECORD_BYTES] ?? this.#current.bytes.subarray(this.#base);
   }
 
   /** Set by the owner: nothing undelivered points into the ring. */
@@ -103,7 +109,19 @@ export function unpin(buffer: PinnableBuffer): void {
 }
 
 function lend(pool: BufferPool): PinnableBuffer {
-  return { bytes: pool.lend(), pool, pins: 0, retired: false };
+  const bytes = pool.lend();
+  return { bytes, pool, slots: pool === rings ? slotsOf(bytes) : NO_SLOTS, pins: 0, retired: false };
+}
+
+function slotsOf(ring: Buffer): readonly Uint8Array[] {
+  let slots = ringSlots.get(ring);
+  if (slots === undefined) {
+    slots = Array.from({ length: RING_BYTES / RECORD_BYTES }, (_, i) =>
+      ring.subarray(i * RECORD_BYTES, (i + 1) * RECORD_BYTES),
+    );
+    ringSlots.set(ring, slots);
+  }
+  return slots;
 }
 
 function retire(buffer: PinnableBuffer): void {
