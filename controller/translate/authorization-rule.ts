@@ -36,6 +36,8 @@ interface Entry {
   readonly impossible: boolean;
 }
 
+const NOTHING: Entry = { match: EMPTY_MATCH, incomplete: false, impossible: true };
+
 const both = (field: string, not: string, dimension: Dimension): readonly [string, FieldTarget][] => [
   [field, { dimension, side: "any" }],
   [not, { dimension, side: "none" }],
@@ -105,13 +107,30 @@ function denyRule(groups: readonly (readonly Entry[])[]): AuthorizationRule | un
 function source(raw: unknown, path: string, input: RuleInput): Entry {
   const misspelt = input.report.unknownFields(jsonObject(raw), SOURCE_WRAPPER, path);
   const entry = entryOf(jsonObject(jsonObject(raw)["source"]), SOURCE_FIELDS, path, input);
+  if (!misspelt && saysNothing(entry)) return emptyEntry(path, input);
   return misspelt ? { ...entry, incomplete: true } : entry;
 }
 
 function operation(raw: unknown, path: string, input: RuleInput): Entry {
   const misspelt = input.report.unknownFields(jsonObject(raw), OPERATION_WRAPPER, path);
   const entry = entryOf(jsonObject(jsonObject(raw)["operation"]), OPERATION_FIELDS, path, input);
+  if (!misspelt && saysNothing(entry)) return emptyEntry(path, input);
   return misspelt ? { ...entry, incomplete: true } : entry;
+}
+
+const EMPTY_NOTE: Readonly<Record<AuthorizationAction, string>> = {
+  allow: "allows nothing",
+  deny: "is ignored; the rest of the rule denies",
+};
+
+/** No field in it has a value: ztunnels skip such an entry, so it must not look as if it said something. */
+function saysNothing({ match, incomplete, impossible }: Entry): boolean {
+  return !incomplete && !impossible && isEmpty(match);
+}
+
+function emptyEntry(path: string, input: RuleInput): Entry {
+  input.report.invalid(path, `is empty and ${EMPTY_NOTE[input.action]}`);
+  return NOTHING;
 }
 
 function condition(raw: unknown, path: string, input: RuleInput): Entry {
@@ -124,8 +143,8 @@ function condition(raw: unknown, path: string, input: RuleInput): Entry {
     return { match: EMPTY_MATCH, incomplete: true, impossible: false };
   }
   if (jsonList(values).length + jsonList(notValues).length === 0) {
-    input.report.invalid(path, "has neither values nor notValues");
-    return { match: EMPTY_MATCH, incomplete: true, impossible: false };
+    input.report.invalid(path, `has neither values nor notValues and ${EMPTY_NOTE[input.action]}`);
+    return NOTHING;
   }
   const fields = { ...(values !== undefined && { values }), ...(notValues !== undefined && { notValues }) };
   return entryOf(fields, new Map(both("values", "notValues", dimension)), path, input);
