@@ -18,7 +18,7 @@ export function acceptLoop(context: PodContext, port: number, serve: ServeConnec
       metrics.goneBeforeAccept();
       return handle.reset();
     }
-    if (connectionLog.alive >= options.maxConnections) {
+    if (connectionLog.taken >= options.maxConnections) {
       metrics.connectionRefused();
       return handle.reset();
     }

@@ -71,14 +71,23 @@ export class ConnectionLog {
   readonly #deps: ConnectionLogDeps;
   #next = 1;
   #alive = 0;
+  #tunnels = 0;
 
   constructor(deps: ConnectionLogDeps) {
     this.#deps = deps;
   }
 
-  /** Connections opened and not finished. */
-  get alive(): number {
-    return this.#alive;
+  /** What counts against the limit: connections not finished, and tunnels, which take a descriptor whether they carry one or not. */
+  get taken(): number {
+    return this.#alive + this.#tunnels;
+  }
+
+  tunnelOpened(): void {
+    this.#tunnels++;
+  }
+
+  tunnelClosed(): void {
+    this.#tunnels--;
   }
 
   open(record: ConnectionRecord): OpenConnection {

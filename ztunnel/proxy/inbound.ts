@@ -50,9 +50,12 @@ export class InboundProxy {
       handle.reset();
       return;
     }
+    const { connectionLog } = this.#context.deps;
+    connectionLog.tunnelOpened();
     try {
       await this.#serveTunnel(handle, leave);
     } finally {
+      connectionLog.tunnelClosed();
       leave();
     }
   }
@@ -194,7 +197,7 @@ async function connectSteps(
   workload: Workload | undefined,
 ): Promise<Reason | undefined> {
   const { deps } = context;
-  if (deps.connectionLog.alive > deps.options.maxConnections) return refuse(active, "too-many-connections");
+  if (deps.connectionLog.taken > deps.options.maxConnections) return refuse(active, "too-many-connections");
   if (workload === undefined) return refuse(active, "destination-unknown");
   const { network } = deps.options;
   const localIp = request.local.ip;

@@ -28,7 +28,7 @@ export interface ProxyOptions {
   /** The whole of O9: all dials and handshakes until the CONNECT is on its way. */
   readonly tunnelTimeoutMs: number;
   readonly handshakes: HandshakeLimits;
-  /** Connections alive at once; beyond it new ones are reset, while there are still descriptors for those that run. */
+  /** Connections and tunnels at once; beyond it new ones are reset, while there are descriptors for those that run. */
   readonly maxConnections: number;
   /** Same-node connections skip the tunnel, after the same authorization. */
   readonly shortCircuit: boolean;
