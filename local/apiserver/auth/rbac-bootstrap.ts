@@ -22,11 +22,11 @@ function rule(groups: string, resources: string, verbs: readonly string[]): V1Po
 }
 
 const WORKLOADS =
-  "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status";
+  "daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status";
 const CORE_READ =
-  "configmaps endpoints events limitranges namespaces persistentvolumeclaims persistentvolumeclaims/status pods pods/log pods/status replicationcontrollers replicationcontrollers/scale replicationcontrollers/status resourcequotas resourcequotas/status serviceaccounts services services/status";
+  "configmaps endpoints events namespaces pods pods/log pods/status serviceaccounts services services/status";
 const CORE_WRITE =
-  "configmaps events persistentvolumeclaims pods pods/attach pods/exec pods/portforward pods/eviction replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services";
+  "configmaps events pods pods/exec pods/portforward pods/eviction secrets serviceaccounts services";
 const INFO_PATHS = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
 const DISCOVERY_PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", ...INFO_PATHS];
 
@@ -55,14 +55,12 @@ const USER_ROLES: readonly BootstrapRole[] = [
     labels: toEdit,
     rules: [
       rule("", CORE_WRITE, WRITE),
-      rule("", "pods/attach pods/exec pods/portforward secrets", READ),
+      rule("", "pods/exec pods/portforward secrets", READ),
       rule("", "serviceaccounts", ["impersonate"]),
       rule("", "serviceaccounts/token", ["create"]),
       rule("apps", WORKLOADS, WRITE),
-      rule("batch", "cronjobs jobs", WRITE),
       rule("autoscaling", "horizontalpodautoscalers", WRITE),
-      rule("networking.k8s.io", "ingresses networkpolicies", WRITE),
-      rule("policy", "poddisruptionbudgets", WRITE),
+      rule("networking.k8s.io", "networkpolicies", WRITE),
       rule("coordination.k8s.io", "leases", [...READ, ...WRITE]),
     ],
   },
@@ -72,12 +70,9 @@ const USER_ROLES: readonly BootstrapRole[] = [
     rules: [
       rule("", CORE_READ, READ),
       rule("apps", WORKLOADS, READ),
-      rule("batch", "cronjobs jobs", READ),
       rule("autoscaling", "horizontalpodautoscalers", READ),
-      rule("networking.k8s.io", "ingresses networkpolicies", READ),
-      rule("policy", "poddisruptionbudgets", READ),
+      rule("networking.k8s.io", "networkpolicies", READ),
       rule("discovery.k8s.io", "endpointslices", READ),
-      rule("events.k8s.io", "events", READ),
     ],
   },
 ];
@@ -117,7 +112,6 @@ const SYSTEM_ROLES: readonly BootstrapRole[] = [
       rule("", "services endpoints configmaps secrets serviceaccounts namespaces", READ),
       rule("", "serviceaccounts/token", ["create"]),
       rule("", "events", ["create", "patch", "update"]),
-      rule("events.k8s.io", "events", ["create", "patch", "update"]),
       rule("discovery.k8s.io", "endpointslices", READ),
       rule("coordination.k8s.io", "leases", ["create", "get", "patch", "update", "delete"]),
       rule("authentication.k8s.io", "tokenreviews", ["create"]),
