@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { TLSSocket } from "node:tls";
 import { clientContext, serverContext } from "../identity/tls-options.ts";
 import { ip } from "../net/ip.ts";
-import { handlePair } from "../testing/handle-conformance.ts";
+import { handlePair } from "../testing/handle-pair.ts";
 import { RecordingEvents } from "../testing/recording-events.ts";
 import { testCa, testIdentity } from "../testing/tls-identities.ts";
 import { chooseBackend } from "./choose-handle.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { chooseBackend } from "../handle/choose-handle.ts";
-import { handlePair } from "../testing/handle-conformance.ts";
+import { handlePair } from "../testing/handle-pair.ts";
 import { RecordingEvents } from "../testing/recording-events.ts";
 import { relayPlain } from "./relay-plain.ts";
 

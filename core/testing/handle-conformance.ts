@@ -4,43 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readdirSync, readlinkSync } from "node:fs";
 import { describe, it } from "node:test";
-import type { SecureContext } from "node:tls";
-import { ip } from "../net/ip.ts";
-import type { HandleBackend } from "../handle/handle-backend.ts";
-import type { Handle, HandleEvents } from "../handle/handle.ts";
-import { RecordingEvents } from "./recording-events.ts";
-
-export interface ConformanceOptions {
-  readonly backend: HandleBackend;
-  /** Present: the suite runs on TLS handles. */
-  readonly tls?: { readonly server: SecureContext; readonly client: SecureContext };
-}
-
-export interface HandlePair {
-  readonly client: Handle;
-  readonly server: Handle;
-}
-
-const LOOPBACK = ip("127.0.0.1");
-const HANDSHAKE_MS = 10_000;
-
-/** Two connected, not started handles. */
-export async function handlePair({ backend, tls }: ConformanceOptions): Promise<HandlePair> {
-  const accepted = Promise.withResolvers<Handle>();
-  const listener = await backend.listen({ ip: LOOPBACK, port: 0 }, 16, accepted.resolve);
-  const destination = { ip: LOOPBACK, port: listener.port };
-  const client = await backend.connect({ destination, timeoutMs: HANDSHAKE_MS });
-  const server = await accepted.promise;
-  listener.close();
-  if (tls === undefined) return { client, server };
-  const [secureServer, secureClient] = await Promise.all([
-    backend.tlsServer(server, { context: tls.server, handshakeTimeoutMs: HANDSHAKE_MS }),
-    backend.tlsClient(client, { context: tls.client, handshakeTimeoutMs: HANDSHAKE_MS }),
-  ]);
-  return { client: secureClient, server: secureServer };
-}
+import type { HandleEvents } from "../handle/handle.ts";
+import { endings } from "./handle-endings.ts";
+import { type ConformanceOptions, type HandlePair, handlePair, type OpenPair } from "./handle-pair.ts";
+import { RecordingEvents, turns } from "./recording-events.ts";
 
 export function handleConformance(options: ConformanceOptions): void {
   const { backend, tls } = options;
@@ -51,8 +19,6 @@ export function handleConformance(options: ConformanceOptions): void {
     misuse(open);
   });
 }
-
-type OpenPair = () => Promise<HandlePair>;
 
 function transfers(open: OpenPair): void {
   it("carries bytes unchanged both ways, with back-pressure", async () => {
@@ -166,81 +132,6 @@ function transfers(open: OpenPair): void {
   });
 }
 
-function endings(open: OpenPair, isTls: boolean): void {
-  it("leaves the other direction open after a FIN", async () => {
-    const { client, server } = await open();
-    const atClient = new RecordingEvents(client);
-    const atServer = new RecordingEvents(server);
-    client.write(Buffer.from("question"));
-    client.shutdown();
-    await atServer.ended;
-    const answer = randomBytes(2 << 20);
-    await atServer.writeAll(answer, 100_000);
-    assert.equal(client.closed, false);
-    server.shutdown();
-    await Promise.all([atClient.closed, atServer.closed]);
-    assert.ok(atClient.bytes().equals(answer));
-    assert.deepEqual([atClient.error, atServer.error], [undefined, undefined]);
-    assert.deepEqual([client.closed, server.closed], [true, true]);
-  });
-
-  it("shows a reset as an error, never as a clean end", async () => {
-    const { client, server } = await open();
-    const atClient = new RecordingEvents(client);
-    const atServer = new RecordingEvents(server);
-    server.write(randomBytes(100));
-    server.reset();
-    await seesLoss(client, atClient, isTls);
-    await atServer.closed;
-    assert.ok(atServer.error instanceof Error);
-  });
-
-  it("resets with writes queued, with a shutdown pending, and twice", async () => {
-    const { client, server } = await open();
-    const atServer = new RecordingEvents(server);
-    const atClient = new RecordingEvents(client);
-    server.pause();
-    client.write(Buffer.alloc(24 << 20));
-    client.shutdown();
-    client.reset();
-    client.reset();
-    await atClient.closed;
-    server.resume();
-    await seesLoss(server, atServer, isTls);
-    assert.ok(atServer.byteCount < 24 << 20);
-  });
-
-  it("resets right after a shutdown without leaking the socket", async () => {
-    const before = openSockets();
-    for (let i = 0; i < 20; i++) {
-      const { client, server } = await open();
-      const atServer = new RecordingEvents(server);
-      const atClient = new RecordingEvents(client);
-      client.shutdown();
-      client.reset();
-      await atClient.closed;
-      await atServer.ended;
-      server.reset();
-      await atServer.closed;
-    }
-    await turns(5);
-    assert.ok(openSockets() <= before, `${openSockets()} sockets open, ${before} before`);
-  });
-
-  it("reports the close once, also to a late start", async () => {
-    const { client, server } = await open();
-    server.reset();
-    await turns(20);
-    const atServer = new RecordingEvents(server);
-    const atClient = new RecordingEvents(client);
-    await atClient.ended;
-    client.reset();
-    await Promise.all([atServer.closed, atClient.closed]);
-    await turns(20);
-    assert.deepEqual([atServer.closeCount, atClient.closeCount], [1, 1]);
-  });
-}
-
 function misuse(open: OpenPair): void {
   it("answers use after the end with closed", async () => {
     const { client, server } = await open();
@@ -307,28 +198,4 @@ function misuse(open: OpenPair): void {
     await closed.promise;
     assert.equal(atClient.byteCount, 3 * sent.length);
   });
-}
-
-/** Below TLS a RST may be taken by a write and then look like an end; it never looks like a clean close. */
-async function seesLoss(handle: Handle, events: RecordingEvents, isTls: boolean): Promise<void> {
-  await events.ended;
-  if (!isTls) assert.equal(events.hasEnded, false);
-  else handle.reset();
-  await events.closed;
-  assert.ok(events.error instanceof Error);
-}
-
-function openSockets(): number {
-  return readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
-    } catch {
-      return false;
-    }
-  }).length;
-}
-
-/** Loop turns, for what has no event to wait for. */
-async function turns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 2));
 }

@@ -59,3 +59,8 @@ export class RecordingEvents implements HandleEvents {
     }
   }
 }
+
+/** Loop turns, for what has no event to wait for. */
+export async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 2));
+}
