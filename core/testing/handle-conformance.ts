@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import type { HandleEvents } from "../handle/handle.ts";
-import { endings } from "./handle-endings.ts";
+import { endings } from "./endings-conformance.ts";
 import { type ConformanceOptions, type HandlePair, handlePair, type OpenPair } from "./handle-pair.ts";
 import { RecordingEvents, turns } from "./recording-events.ts";
 
