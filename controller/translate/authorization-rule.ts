@@ -179,17 +179,24 @@ function entryOf(
       incomplete = true;
       continue;
     }
-    const values = convertAll(entries, target.dimension, `${path}.${field}`, input);
+    const values = convertAll(entries, target, `${path}.${field}`, input);
     if (values.length === 0 && target.side === "any") impossible = true;
+    // An exclusion that cannot be read was to keep somebody out: an ALLOW rule without it would let them in.
+    if (values.length < entries.length && target.side === "none") incomplete = true;
     match = withValues(match, target, values);
   }
   return { match, incomplete, impossible };
 }
 
+const EXCLUSION_NOTE: Readonly<Record<AuthorizationAction, string>> = {
+  allow: "would exclude nobody; the rule allows nothing",
+  deny: "excludes nobody; the rule denies the more",
+};
+
 /** Entries as match values. A malformed one is reported and left out: it could match nothing. */
 function convertAll(
   entries: readonly unknown[],
-  dimension: Dimension,
+  { dimension, side }: FieldTarget,
   path: string,
   input: RuleInput,
 ): readonly unknown[] {
@@ -198,7 +205,7 @@ function convertAll(
     if (value !== undefined) return [value];
     input.report.invalid(
       `${path}[${i}]`,
-      `"${jsonText(entry).slice(0, 80)}" is malformed and matches nothing`,
+      `"${jsonText(entry).slice(0, 80)}" is malformed and ${side === "none" ? EXCLUSION_NOTE[input.action] : "matches nothing"}`,
     );
     return [];
   });
