@@ -7,15 +7,20 @@ import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import type { HandleEvents } from "../handle/handle.ts";
 import { endings } from "./endings-conformance.ts";
-import { type ConformanceOptions, type HandlePair, handlePair, type OpenPair } from "./handle-pair.ts";
+import { type ConformanceOptions, handlePair, type OpenPair } from "./handle-pair.ts";
 import { RecordingEvents, turns } from "./recording-events.ts";
 
 export function handleConformance(options: ConformanceOptions): void {
   const { backend, tls } = options;
-  const open = (): Promise<HandlePair> => handlePair(options);
-  describe(`handle contract: ${backend.name} ${tls === undefined ? "tcp" : "tls"}`, () => {
+  const isTls = tls !== undefined;
+  handleContract(`${backend.name} ${isTls ? "tls" : "tcp"}`, () => handlePair(options), isTls);
+}
+
+/** The same for any two ends that are connected. */
+export function handleContract(name: string, open: OpenPair, isTls: boolean): void {
+  describe(`handle contract: ${name}`, () => {
     transfers(open);
-    endings(open, tls !== undefined);
+    endings(open, isTls);
     misuse(open);
   });
 }
