@@ -48,16 +48,29 @@ export function translateMeshConfig(
     report(`data.mesh.${field}`, "Invalid", `is not a name; ${defaults[field]} is used`);
     return defaults[field];
   };
-  const aliases = jsonList(mesh["trustDomainAliases"]).map(jsonText);
+  const aliases = readAliases(mesh["trustDomainAliases"], (path, message) =>
+    report(path, "Invalid", message),
+  );
   return {
     output: {
       ...defaults,
       trustDomain: text("trustDomain"),
       rootNamespace: text("rootNamespace"),
-      trustDomainAliases: aliases.filter((alias) => DOMAIN.test(alias)).toSorted(),
+      trustDomainAliases: aliases,
     },
     problems,
   };
+}
+
+/** An alias that is no name is believed from nobody, and said. */
+function readAliases(raw: unknown, invalid: (path: string, message: string) => void): readonly string[] {
+  const path = "data.mesh.trustDomainAliases";
+  if (raw !== undefined && !Array.isArray(raw)) invalid(path, "is not a list; no alias is believed");
+  const aliases = jsonList(raw).map(jsonText);
+  for (const [i, alias] of aliases.entries()) {
+    if (!DOMAIN.test(alias)) invalid(`${path}[${i}]`, "is not a name; it is not believed");
+  }
+  return aliases.filter((alias) => DOMAIN.test(alias)).toSorted();
 }
 
 function readYaml(text: string): Readonly<Record<string, unknown>> | undefined {
