@@ -129,10 +129,9 @@ export class HbonePool {
   ): Promise<OpenedOn> {
     if (this.#closed) throw closedByPolicy("the proxy is shutting down");
     const { entry } = this.#entry(key);
-    const { serial } = deps.credentials();
     return entry.acquire(
       {
-        serial,
+        serial: () => deps.credentials().serial,
         dial: () => this.#dial(key, entry, deps),
         open: (tunnel) => {
           const opened = tunnel.session.openStream(stream.fields, stream);

@@ -23,8 +23,8 @@ export interface PoolEntryOptions {
 }
 
 export interface TunnelUse<T> {
-  /** Of the certificate that is in force. */
-  readonly serial: string;
+  /** Of the certificate that is in force now: it may be renewed while one waits. */
+  readonly serial: () => string;
   readonly dial: () => Promise<Tunnel>;
   /** Undefined: the tunnel took no stream after all. */
   readonly open: (tunnel: Tunnel) => T | undefined;
@@ -47,7 +47,7 @@ export class PoolEntry implements TunnelEvents {
   }
 
   #tryOpen<T>({ serial, open }: TunnelUse<T>): T | undefined {
-    const tunnel = this.#pick(serial);
+    const tunnel = this.#pick(serial());
     return tunnel === undefined ? undefined : open(tunnel);
   }
 
@@ -75,7 +75,7 @@ export class PoolEntry implements TunnelEvents {
     try {
       for (;;) {
         signal.throwIfAborted();
-        if (this.#mayDial(use.serial)) await abortable(this.#dial(use.dial), signal);
+        if (this.#mayDial(use.serial())) await abortable(this.#dial(use.dial), signal);
         else await this.#changed(endMs, signal);
         const opened = this.#tryOpen(use);
         if (opened !== undefined) return opened;
