@@ -145,6 +145,29 @@ function suite(attachment: Attachment): void {
     socket.destroy();
   });
 
+  test("an interrupted release shows, and enrolling again takes it back under a live captured connection", async () => {
+    const live = await connect(t.a.netns, t.c.ipv4, 8080);
+    assert.equal(await ask(live, "one"), "e:one");
+    const stop = new AbortController();
+    const onDraining = (): Promise<void> => Promise.resolve(stop.abort());
+    const outcome = await capture.unEnrolPod(t.a.target, { drainMs: 9_000, signal: stop.signal, onDraining });
+    assert.equal(outcome.kind, "still-captured");
+    const isWhole = (): boolean | undefined =>
+      capture.findEnrolled().find((pod) => pod.podUid === t.a.target.podUid)?.complete;
+    const crossesInClear = async (text: string): Promise<boolean> => {
+      assert.equal((await call(t.a.netns, t.c.ipv6, 8080, { text })).kind, "ok");
+      await wire.settle();
+      return wire.countText(text) > 0;
+    };
+    assert.equal(isWhole(), false);
+    assert.equal(await crossesInClear("WHILE-IT-DRAINS"), true, "red: new connections pass");
+    assert.equal((await capture.enrolPod(t.a.target)).kind, "enrolled");
+    assert.deepEqual([isWhole(), capture.podCaptureState(t.a.target)?.draining], [true, false]);
+    assert.equal(await crossesInClear("TAKEN-BACK"), false);
+    assert.equal(await ask(live, "two"), "e:two");
+    live.destroy();
+  });
+
   test("at the deadline captured connections are ended, never let out in clear", async () => {
     const out = await connect(t.a.netns, t.c.ipv4, 8080);
     const inbound = await connect(t.n2, t.a.ipv6, 8080);
