@@ -6,7 +6,10 @@ import type { Cidr } from "../net/cidr.ts";
 import type { MatchList, ServiceAccountMatch, StringMatch } from "./authorization.ts";
 import type { PolicyKey } from "./ids.ts";
 
-/** `{*}`: one segment that is not empty; `{**}`: any number of them, last only. */
+/**
+ * Part of a template, in order. Literal text has its slashes in it and may follow a wildcard within a segment (`{*}.json`); every wildcard begins
+ * a segment. `one` (`{*}`): what is not a slash, at least one; `rest` (`{**}`): anything or nothing, the last wildcard of a template.
+ */
 export type PathSegment =
   | { readonly kind: "literal"; readonly text: string }
   | { readonly kind: "one" }
