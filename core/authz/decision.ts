@@ -1,13 +1,15 @@
-/** Pure. The outcome of L4 authorization, with what is needed to explain it. */
+/** Pure. The outcome of authorization, of a connection or of a request, with what is needed to explain it. */
 import type { PolicyKey } from "../model/ids.ts";
 
-export type MatchDimension =
+export type ConnectionDimension =
   | "namespaces"
   | "principals"
   | "service-accounts"
   | "source-ips"
   | "destination-ips"
   | "destination-ports";
+
+export type MatchDimension = ConnectionDimension | "hosts" | "methods" | "paths" | "headers";
 
 /** The ALLOW rule that came closest: what would have had to be different. */
 export interface NearestMiss {

@@ -11,6 +11,10 @@ const WORDS: Readonly<Record<MatchDimension, string>> = {
   "source-ips": "source address",
   "destination-ips": "destination address",
   "destination-ports": "destination port",
+  hosts: "host",
+  methods: "method",
+  paths: "path",
+  headers: "header",
 };
 
 /** `denied by shop/no-intruders (rule 0)`; names are `namespace/name` of the policy. */

@@ -7,7 +7,7 @@ import type { ConnectionFacts } from "../model/connection.ts";
 import { type SpiffeParts, spiffeParts, spiffePrincipal } from "../model/spiffe-id.ts";
 import { cidrContainsBytes } from "../net/cidr.ts";
 import { type IpAddress, ipToBytes } from "../net/ip.ts";
-import type { MatchDimension } from "./decision.ts";
+import type { ConnectionDimension } from "./decision.ts";
 
 /** The facts in the form in which policies ask for them; made once per evaluation. */
 export interface MatchSubject {
@@ -38,7 +38,7 @@ function bytesOnDemand(address: IpAddress): () => Uint8Array {
 
 type DimensionTest = (match: AuthorizationMatch, subject: MatchSubject) => boolean;
 
-const DIMENSIONS: Readonly<Record<MatchDimension, DimensionTest>> = {
+const DIMENSIONS: Readonly<Record<ConnectionDimension, DimensionTest>> = {
   // Without an identity the namespace is the empty text, which `exact ""` matches.
   namespaces: (match, { identity }) =>
     holds(match.namespaces, (entry) => matchesText(entry, identity?.namespace ?? "")),
@@ -57,7 +57,7 @@ const DIMENSIONS: Readonly<Record<MatchDimension, DimensionTest>> = {
     holds(match.destinationPorts, (port) => port === connection.destination.port),
 };
 
-const ALL_DIMENSIONS = Object.keys(DIMENSIONS) as readonly MatchDimension[];
+const ALL_DIMENSIONS = Object.keys(DIMENSIONS) as readonly ConnectionDimension[];
 
 export function matchHolds(match: AuthorizationMatch, subject: MatchSubject): boolean {
   if (isEmptyMatch(match)) return false;
@@ -69,7 +69,7 @@ export function matchHolds(match: AuthorizationMatch, subject: MatchSubject): bo
 export function failedDimensions(
   match: AuthorizationMatch,
   subject: MatchSubject,
-): readonly MatchDimension[] {
+): readonly ConnectionDimension[] {
   return ALL_DIMENSIONS.filter((dimension) => !DIMENSIONS[dimension](match, subject));
 }
 
@@ -93,7 +93,7 @@ function holds<T>(list: MatchList<T>, hits: (entry: T) => boolean): boolean {
 }
 
 /** Case-sensitive. Presence means "not empty". */
-function matchesText(entry: StringMatch, text: string): boolean {
+export function matchesText(entry: StringMatch, text: string): boolean {
   switch (entry.kind) {
     case "exact":
       return text === entry.value;

@@ -1,0 +1,74 @@
+/**
+ * Pure. HOT PATH. Authorization of one request, or of one connection that is not HTTP: any matching DENY refuses; without ALLOW policies
+ * everything else is allowed; with them, one must match. Policies in dry run decide nothing.
+ */
+import type { Decision, DryRunMatch } from "../decision.ts";
+import type { CompiledEntry, CompiledGroup, CompiledPolicy, CompiledRule } from "./compile-policy.ts";
+import { nearestRequestMiss } from "./nearest-miss.ts";
+import type { OrderedPolicies, RequestPolicySet } from "./policy-sets.ts";
+import type { RequestFacts } from "./request-facts.ts";
+
+const NO_ALLOW_POLICIES: Decision = { kind: "allow", reason: "no-allow-policies" };
+const NO_MATCHES: readonly DryRunMatch[] = [];
+
+/** By the connection form of the policies if `request.http` is undefined. */
+export function evaluateRequest(set: RequestPolicySet, request: RequestFacts): Decision {
+  if (set.kind === "missing") return { kind: "deny", reason: "policy-missing", missing: set.names };
+  const { deny, allow } = policiesFor(set, request);
+  for (const policy of deny) {
+    const rule = matchingRule(policy, request);
+    if (rule >= 0) return { kind: "deny", reason: "matched-deny", policy: policy.key, rule };
+  }
+  if (allow.length === 0) return NO_ALLOW_POLICIES;
+  for (const policy of allow) {
+    const rule = matchingRule(policy, request);
+    if (rule >= 0) return { kind: "allow", reason: "matched-allow", policy: policy.key, rule };
+  }
+  return { kind: "deny", reason: "no-allow-matched", nearest: nearestRequestMiss(allow, request) };
+}
+
+/** Which dry-run policies match; for logs only. */
+export function evaluateRequestDryRun(set: RequestPolicySet, request: RequestFacts): readonly DryRunMatch[] {
+  if (set.kind === "missing") return NO_MATCHES;
+  const { dryRun } = policiesFor(set, request);
+  if (dryRun.length === 0) return NO_MATCHES;
+  return dryRun.flatMap((policy) => {
+    const rule = matchingRule(policy, request);
+    return rule < 0 ? [] : [{ policy: policy.key, rule, action: policy.action }];
+  });
+}
+
+/** A connection that was judged as one and turns out to be HTTP, on a port where HTTP is not declared: DENY rules of HTTP alone refuse it. */
+export function evaluateUndeclaredHttp(set: RequestPolicySet): Decision | undefined {
+  if (set.kind === "missing") return { kind: "deny", reason: "policy-missing", missing: set.names };
+  if (set.httpOnlyDeny === undefined) return undefined;
+  return { kind: "deny", reason: "matched-deny", ...set.httpOnlyDeny };
+}
+
+function policiesFor(
+  set: Extract<RequestPolicySet, { kind: "known" }>,
+  request: RequestFacts,
+): OrderedPolicies {
+  return request.http === undefined ? set.connections : set.requests;
+}
+
+/** Index of the first rule that matches, or -1: a policy without rules never matches. */
+function matchingRule(policy: CompiledPolicy, request: RequestFacts): number {
+  for (const rule of policy.rules) if (ruleHolds(rule, request)) return rule.index;
+  return -1;
+}
+
+function ruleHolds(rule: CompiledRule, request: RequestFacts): boolean {
+  for (const group of rule.groups) if (!groupHolds(group, request)) return false;
+  return true;
+}
+
+function groupHolds(group: CompiledGroup, request: RequestFacts): boolean {
+  for (const entry of group) if (entryHolds(entry, request)) return true;
+  return false;
+}
+
+function entryHolds(entry: CompiledEntry, request: RequestFacts): boolean {
+  for (const condition of entry) if (!condition.holds(request)) return false;
+  return true;
+}
