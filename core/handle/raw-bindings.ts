@@ -1,7 +1,7 @@
 /**
  * The libuv wraps behind node:net, reached through `process.binding`: deprecated (DEP0111) and untyped, so everything
  * that is used of them is named here, and probed before use. Misuse of a wrap kills the process without an exception:
- * only `raw-stream.ts` and `raw-backend.ts` call them.
+ * only the `raw-*.ts` files of this folder call them.
  */
 import { AmbitError } from "../runtime/errors.ts";
 import { HANDLE_RAW_UNAVAILABLE } from "./handle-errors.ts";

@@ -1,13 +1,12 @@
 /**
- * HOT PATH. `Handle` on a libuv stream wrap, plain or TLS. Keeps the rules whose breach kills the process: one write
- * in flight (more is copied and gathered), one shutdown and only with an empty queue, requests never reused in their
- * own completion, read memory referenced until the wrap is closed, and nothing thrown into C++.
+ * HOT PATH. `Handle` on a libuv stream wrap, plain or TLS: writes and ends. Keeps the rules whose breach kills the
+ * process: one write in flight (more is copied and gathered), one shutdown and only with an empty queue, requests never
+ * reused in their own completion.
  */
 import type { SocketAddress } from "../net/socket-address.ts";
 import type { Handle, HandleEvents, ReadBuffers, WriteResult } from "./handle.ts";
-import { callbackError, resetError, systemError } from "./handle-errors.ts";
-import { sharedReadBuffer } from "./shared-read-buffers.ts";
-import type { RawBindings, StreamWrap } from "./raw-bindings.ts";
+import { resetError, systemError } from "./handle-errors.ts";
+import { RawReads } from "./raw-reads.ts";
 import {
   giveBackRequest,
   newShutdown,
@@ -15,57 +14,15 @@ import {
   type RequestOwner,
   takeRequest,
 } from "./raw-requests.ts";
+import { closedWrap, type RawStreamParts, type RawTerminator, type WrapOwner } from "./raw-wrap.ts";
 
-const EOF = -4095;
-/** For every handle without buffers of its own. */
-const scratch = sharedReadBuffer;
-
-const OWNER = Symbol("raw stream");
-
-interface OwnedWrap extends StreamWrap {
-  [OWNER]?: RawStream | undefined;
-}
-
-/** Called with the closed wrap as `this`. */
-export type WrapClosed = (this: StreamWrap) => void;
-
-/** How the connection under the wrap is ended; `done` is called once the wrap is closed. */
-export interface RawTerminator {
-  close(wrap: StreamWrap, done: WrapClosed): void;
-  reset(wrap: StreamWrap, done: WrapClosed): void;
-  /** A plain socket cannot be reset while its shutdown is under way (EINVAL, and it leaks): wait for it. */
-  readonly resetWaitsForShutdown: boolean;
-}
-
-export interface RawStreamParts {
-  readonly bindings: RawBindings;
-  readonly wrap: StreamWrap;
-  readonly terminator: RawTerminator;
-  readonly local: SocketAddress;
-  readonly remote: SocketAddress;
-  readonly copiesOnWrite: boolean;
-}
-
-export class RawStream implements Handle, RequestOwner {
+export class RawStream extends RawReads implements Handle, RequestOwner, WrapOwner {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
   readonly copiesOnWrite: boolean;
   queuedBytes = 0;
-  closed = false;
 
-  readonly #bindings: RawBindings;
-  readonly #wrap: OwnedWrap;
   readonly #terminator: RawTerminator;
-  #events: HandleEvents | undefined;
-  #buffers: ReadBuffers | undefined;
-  #buffer: Uint8Array = scratch;
-  /** An adopted wrap reads into the shared buffer until its first read after `start`. */
-  #readsIntoLent = false;
-  /** What arrived before `start`, copied; empty for plain sockets, which do not read before. */
-  #early: Uint8Array[] = [];
-  #reading = false;
-  #readEnded = false;
-  #endReported = false;
   #write: "open" | "ending" | "shutting" | "ended" = "open";
   #inFlight = false;
   #backlog: Uint8Array[] = [];
@@ -75,21 +32,11 @@ export class RawStream implements Handle, RequestOwner {
   #wrapClosed = false;
 
   constructor(parts: RawStreamParts) {
-    this.#bindings = parts.bindings;
-    this.#wrap = parts.wrap;
+    super(parts);
     this.#terminator = parts.terminator;
     this.local = parts.local;
     this.remote = parts.remote;
     this.copiesOnWrite = parts.copiesOnWrite;
-    this.#wrap[OWNER] = this;
-  }
-
-  /** Takes over a wrap that is already reading: bytes are kept until `start`. */
-  adopt(): void {
-    this.#wrap.onread = onRead;
-    this.#wrap.useUserBuffer(this.#buffer);
-    this.#wrap.readStart();
-    this.#reading = true;
   }
 
   /** Another object ends and reads this connection from now on (TLS on top): this one is dead. */
@@ -98,29 +45,17 @@ export class RawStream implements Handle, RequestOwner {
   }
 
   start(events: HandleEvents, buffers?: ReadBuffers): void {
-    this.#events = events;
-    this.#buffers = buffers;
-    if (this.#wrapClosed || this.closed) {
-      process.nextTick(() => this.#reportClose());
-      return;
-    }
-    if (this.#wrap.onread !== onRead) {
-      this.#buffer = buffers?.next(0) ?? scratch;
-      this.#readsIntoLent = buffers !== undefined;
-      this.#wrap.onread = onRead;
-      this.#wrap.useUserBuffer(this.#buffer);
-      this.#begin();
-    } else if (this.#early.length > 0 || this.#readEnded) {
-      process.nextTick(() => this.#deliverEarly());
-    }
+    this.events = events;
+    if (this.#wrapClosed || this.closed) process.nextTick(() => this.#reportClose());
+    else this.startReading(buffers);
   }
 
   write(bytes: Uint8Array): WriteResult {
     if (this.closed || this.#write !== "open") return "closed";
     if (this.#inFlight) return this.#enqueue(bytes);
     if (bytes.length === 0) return "sent";
-    const request = takeRequest(this.#bindings, this);
-    return this.#written(request, this.#wrap.writeBuffer(request, bytes), bytes.length, bytes);
+    const request = takeRequest(this.bindings, this);
+    return this.#written(request, this.wrap.writeBuffer(request, bytes), bytes.length, bytes);
   }
 
   writev(pieces: readonly Uint8Array[]): WriteResult {
@@ -141,16 +76,6 @@ export class RawStream implements Handle, RequestOwner {
     if (!this.#inFlight) this.#sendFin();
   }
 
-  pause(): void {
-    if (!this.#reading || this.closed || this.#readEnded) return;
-    this.#reading = false;
-    this.#wrap.readStop();
-  }
-
-  resume(): void {
-    if (!this.closed && !this.#readEnded) this.#begin();
-  }
-
   reset(): void {
     if (!this.closed) this.fail(resetError());
   }
@@ -160,22 +85,9 @@ export class RawStream implements Handle, RequestOwner {
     if (this.closed) return;
     this.closed = true;
     this.#error = error;
-    if (this.#write !== "shutting") this.#terminator.reset(this.#wrap, onWrapClosed);
+    if (this.#write !== "shutting") this.#terminator.reset(this.wrap, closedWrap);
     else if (this.#terminator.resetWaitsForShutdown) this.#resetPending = true;
-    else this.#terminator.close(this.#wrap, onWrapClosed);
-  }
-
-  /** Called by the wrap only: a read finished. Returns the next buffer, or undefined to keep the present one. */
-  onRead(): Uint8Array | undefined {
-    const result = this.#bindings.state[this.#bindings.readResult] ?? 0;
-    if (this.closed || result === 0) return undefined;
-    try {
-      if (result > 0) return this.#deliver(result);
-      this.#readFailed(result);
-    } catch (error) {
-      this.fail(callbackError(error));
-    }
-    return undefined;
+    else this.#terminator.close(this.wrap, closedWrap);
   }
 
   /** Called by the request only: the write in flight is done. */
@@ -195,54 +107,7 @@ export class RawStream implements Handle, RequestOwner {
     }
     if (this.#inFlight || this.closed) return;
     if (this.#write === "ending") this.#sendFin();
-    this.#call(() => this.#events?.onDrain());
-  }
-
-  #begin(): void {
-    if (this.#reading) return;
-    this.#reading = true;
-    const status = this.#wrap.readStart();
-    if (status < 0) this.fail(systemError(status, "read"));
-  }
-
-  #deliver(byteCount: number): Uint8Array | undefined {
-    const bytes = byteCount === this.#buffer.length ? this.#buffer : this.#buffer.subarray(0, byteCount);
-    if (this.#events === undefined || this.#early.length > 0) {
-      this.#early.push(Buffer.from(bytes));
-      return undefined;
-    }
-    const isLent = this.#buffers === undefined || this.#readsIntoLent;
-    this.#events.onData(isLent ? bytes : Buffer.from(bytes));
-    if (this.#buffers === undefined || this.closed) return undefined;
-    const next = this.#buffers.next(this.#readsIntoLent ? byteCount : 0);
-    this.#readsIntoLent = true;
-    if (next === this.#buffer) return undefined;
-    this.#buffer = next;
-    return next;
-  }
-
-  #deliverEarly(): void {
-    this.#call(() => {
-      while (this.#early.length > 0 && !this.closed) this.#events?.onData(this.#early.shift() as Uint8Array);
-      if (this.#readEnded) this.#reportEnd();
-    });
-  }
-
-  #readFailed(status: number): void {
-    if (status !== EOF) {
-      this.fail(systemError(status, "read"));
-      return;
-    }
-    this.#readEnded = true;
-    this.#wrap.readStop();
-    if (this.#events !== undefined && this.#early.length === 0) this.#reportEnd();
-  }
-
-  #reportEnd(): void {
-    if (this.#endReported || this.closed) return;
-    this.#endReported = true;
-    this.#events?.onEnd();
-    this.#closeWhenBothEnded();
+    this.call(() => this.events?.onDrain());
   }
 
   #enqueue(bytes: Uint8Array): WriteResult {
@@ -254,8 +119,8 @@ export class RawStream implements Handle, RequestOwner {
   #gather(pieces: readonly Uint8Array[]): WriteResult {
     let total = 0;
     for (const piece of pieces) total += piece.length;
-    const request = takeRequest(this.#bindings, this);
-    return this.#written(request, this.#wrap.writev(request, pieces, true), total, pieces);
+    const request = takeRequest(this.bindings, this);
+    return this.#written(request, this.wrap.writev(request, pieces, true), total, pieces);
   }
 
   #written(request: OwnedRequest, status: number, byteCount: number, held: unknown): WriteResult {
@@ -264,7 +129,7 @@ export class RawStream implements Handle, RequestOwner {
       this.fail(systemError(status, "write"));
       return "closed";
     }
-    if (this.#bindings.state[this.#bindings.writeWasAsync] === 0) {
+    if (this.bindings.state[this.bindings.writeWasAsync] === 0) {
       giveBackRequest(request);
       return "sent";
     }
@@ -277,8 +142,8 @@ export class RawStream implements Handle, RequestOwner {
 
   #sendFin(): void {
     this.#write = "shutting";
-    const request = newShutdown(this.#bindings, this);
-    const status = this.#wrap.shutdown(request);
+    const request = newShutdown(this.bindings, this);
+    const status = this.wrap.shutdown(request);
     if (status === 1) this.onFinSent(0);
     else if (status < 0) this.onFinSent(status);
   }
@@ -288,7 +153,7 @@ export class RawStream implements Handle, RequestOwner {
     this.#write = "ended";
     if (this.#resetPending) {
       this.#resetPending = false;
-      this.#terminator.reset(this.#wrap, onWrapClosed);
+      this.#terminator.reset(this.wrap, closedWrap);
       return;
     }
     if (this.closed) return;
@@ -296,10 +161,14 @@ export class RawStream implements Handle, RequestOwner {
     else this.#closeWhenBothEnded();
   }
 
+  protected afterEnd(): void {
+    this.#closeWhenBothEnded();
+  }
+
   #closeWhenBothEnded(): void {
-    if (this.closed || !this.#endReported || this.#write !== "ended") return;
+    if (this.closed || !this.endReported || this.#write !== "ended") return;
     this.closed = true;
-    this.#terminator.close(this.#wrap, onWrapClosed);
+    this.#terminator.close(this.wrap, closedWrap);
   }
 
   /** Called by the wrap only: it is closed. */
@@ -309,28 +178,9 @@ export class RawStream implements Handle, RequestOwner {
   }
 
   #reportClose(): void {
-    if (this.#closeReported || this.#events === undefined || !this.#wrapClosed) return;
+    if (this.#closeReported || this.events === undefined || !this.#wrapClosed) return;
     this.#closeReported = true;
-    this.#buffers = undefined;
-    this.#events.onClose(this.#error);
+    this.forgetBuffers();
+    this.events.onClose(this.#error);
   }
-
-  #call(callback: () => void): void {
-    try {
-      callback();
-    } catch (error) {
-      this.fail(callbackError(error));
-    }
-  }
-}
-
-function onRead(this: OwnedWrap): Uint8Array | undefined {
-  return this[OWNER]?.onRead();
-}
-
-/** Lets go of everything, see `raw-requests.ts`. */
-function onWrapClosed(this: OwnedWrap): void {
-  const owner = this[OWNER];
-  this[OWNER] = undefined;
-  owner?.onWrapClosed();
 }

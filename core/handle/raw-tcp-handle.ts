@@ -4,7 +4,8 @@ import { formatSocketAddress, type SocketAddress } from "../net/socket-address.t
 import type { Handle } from "./handle.ts";
 import { connectTimeout, systemError } from "./handle-errors.ts";
 import type { AddressOut, RawBindings, TcpWrap } from "./raw-bindings.ts";
-import { RawStream, type RawStreamParts, type RawTerminator } from "./raw-stream.ts";
+import { RawStream } from "./raw-stream.ts";
+import type { RawStreamParts, RawTerminator } from "./raw-wrap.ts";
 import type { Listener } from "./socket-factory.ts";
 import { KEEPALIVE_IDLE_SECONDS } from "./tcp-settings.ts";
 import { wrapAddress } from "./wrap-address.ts";

@@ -9,8 +9,9 @@ import { AmbitError } from "../runtime/errors.ts";
 import type { Handle } from "./handle.ts";
 import { HANDLE_RAW_UNAVAILABLE, HANDLE_TLS_FAILED } from "./handle-errors.ts";
 import { isStreamWrap, type RawBindings, type StreamWrap } from "./raw-bindings.ts";
-import { RawStream, type RawStreamParts, type RawTerminator, type WrapClosed } from "./raw-stream.ts";
+import { RawStream } from "./raw-stream.ts";
 import { takeTcpWrap } from "./raw-tcp-handle.ts";
+import type { RawStreamParts, RawTerminator, WrapClosed } from "./raw-wrap.ts";
 import type { TlsHandle, TlsOptions } from "./tls-handle.ts";
 import { handshake, type TlsFacts, type TlsRole } from "./tls-setup.ts";
 
