@@ -21,6 +21,7 @@ export const CORE_LAYERS: readonly string[] = [
   "wire",
   "identity",
   "xds",
+  "state",
   "handle",
   "http1",
   "http2",
@@ -36,8 +37,9 @@ const TEST_SUPPORT = "core/testing/";
 const PURE: readonly RegExp[] = [
   /^core\/(?:base|model|authz|http)\//,
   /^core\/net\//,
+  /^core\/state\/(?:choose-endpoint|resolve-gateway|config-dump|dump-certificates)\.ts$/,
   /^controller\/translate\//,
-  /^ztunnel\/.*-route\.ts$/,
+  /^(?:ztunnel|waypoint)\/.*-route\.ts$/,
   /^istio-cni\/.*-plan\.ts$/,
   /^core\/k8s\/(?:object-types|json-read)\.ts$/,
   /^core\/http2\/(?:hpack\/.*|settings|flood-limits|header-rules|error-codes)\.ts$/,

@@ -3,19 +3,24 @@ import { readFileSync } from "node:fs";
 import { systemClock } from "#core/base/clock.ts";
 import { chooseBackend } from "#core/handle/choose-handle.ts";
 import { CertificateManager } from "#core/identity/cert-manager.ts";
+import { certificateIssuer } from "#core/identity/certificate-issuer.ts";
 import { StopStack } from "#core/runtime/lifecycle.ts";
 import type { LogControl, Logger } from "#core/runtime/log.ts";
+import { listenAll } from "#core/runtime/operator-endpoints.ts";
+import { registerProcessMetrics } from "#core/runtime/process-metrics.ts";
 import { createReadiness } from "#core/runtime/readiness.ts";
 import type { Daemon } from "#core/runtime/run-main.ts";
 import { spawn } from "#core/runtime/spawn.ts";
+import { dumpMesh } from "#core/state/config-dump.ts";
+import { dumpCertificates } from "#core/state/dump-certificates.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
 import type { JsonObject } from "#core/wire/json-value.ts";
 import { Registry } from "prom-client";
-import { listenAll } from "./admin/endpoints.ts";
-import { registerProcessMetrics } from "./admin/process-metrics.ts";
 import type { ZtunnelConfig } from "./config.ts";
 import { dumpPods } from "./inpod/dump-pods.ts";
 import { IdentityKeeper } from "./inpod/identity-keeper.ts";
 import { netnsPodSockets } from "./inpod/netns-socket-factory.ts";
+import { registerPodMetrics } from "./inpod/pod-metrics.ts";
 import { PodManager } from "./inpod/pod-manager.ts";
 import { runZdsClient } from "./inpod/zds-client.ts";
 import { ConnectionLog } from "./proxy/connection-log.ts";
@@ -23,10 +28,6 @@ import { ConnectionRegistry } from "./proxy/connection-registry.ts";
 import { ProxyMetrics } from "./proxy/metrics.ts";
 import { PodProxy } from "./proxy/pod-proxy.ts";
 import type { LocalPods, ProxyDeps, ProxyOptions } from "./proxy/proxy-deps.ts";
-import { certificateIssuer } from "./sources/certificate-issuer.ts";
-import { dumpMesh } from "./state/config-dump.ts";
-import { dumpCertificates } from "./state/dump-certificates.ts";
-import { MeshState } from "./state/mesh-state.ts";
 
 const STOP_DEADLINE_MS = 5_000;
 
@@ -52,7 +53,15 @@ export async function startZtunnel(config: ZtunnelConfig, control: LogControl): 
   const { promise: finished, resolve: quit } = Promise.withResolvers<void>();
   const metricsRegistry = makeMetricsRegistry(parts, pods);
   const dump = (): JsonObject => dumpAll(parts, pods);
-  const endpoints = await listenAll({ config, control, readiness, registry: metricsRegistry, dump, quit });
+  const endpoints = await listenAll({
+    component: "ztunnel",
+    ports: config,
+    control,
+    readiness,
+    registry: metricsRegistry,
+    dump,
+    quit,
+  });
   for (const endpoint of endpoints) stops.push("endpoint", () => endpoint.close());
   stops.push("control plane", () => controller.abort());
   stops.push("pods", () => pods.stop("ztunnel ends"));
@@ -83,7 +92,8 @@ async function stop({ config, log }: Parts, pods: PodManager, stops: StopStack):
 async function makeParts(config: ZtunnelConfig, control: LogControl): Promise<Parts> {
   const log = control.root;
   const state = new MeshState();
-  const issuer = await certificateIssuer(config, log);
+  const [trustDomain = ""] = config.trustDomains;
+  const issuer = await certificateIssuer({ ...config, trustDomain, asks: "for-pods-of-this-node" }, log);
   return {
     config,
     control,
@@ -172,7 +182,8 @@ async function receiveState({ config, state, log, controller }: Parts): Promise<
 function makeMetricsRegistry({ metrics, config }: Parts, pods: PodManager): Registry {
   const registry = new Registry();
   metrics.register(registry);
-  registerProcessMetrics(registry, config.version, () => pods.counts());
+  registerProcessMetrics(registry, "ztunnel", config.version);
+  registerPodMetrics(registry, () => pods.counts());
   return registry;
 }
 

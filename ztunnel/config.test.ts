@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EnvReader } from "#core/runtime/env.ts";
-import { parseConfig, parseLogLevel } from "./config.ts";
-import { plainLine } from "./plain-log.ts";
+import { parseLogLevel } from "#core/runtime/log-level.ts";
+import { parseConfig } from "./config.ts";
+import { plainLine } from "#core/runtime/plain-log.ts";
 
 test("a node name is all that must be given", () => {
   const config = parseConfig(new EnvReader({ NODE_NAME: "n1" }));

@@ -11,6 +11,7 @@ import {
 } from "#core/model/well-known.ts";
 import type { EnvReader } from "#core/runtime/env.ts";
 import type { LogLevel } from "#core/runtime/log.ts";
+import { parseLogLevel } from "#core/runtime/log-level.ts";
 
 export interface ZtunnelConfig {
   readonly node: string;
@@ -200,11 +201,4 @@ function readOperation(env: EnvReader): Pick<ZtunnelConfig, OperationKeys> {
       help: "version shown in metrics, in the dump and to the controller",
     }),
   };
-}
-
-const LEVELS: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
-
-export function parseLogLevel(text: string): LogLevel | undefined {
-  const name = (text.split(",")[0] ?? "").toLowerCase();
-  return LEVELS.find((level) => level === ({ warning: "warn", critical: "error" }[name] ?? name));
 }

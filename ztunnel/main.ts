@@ -3,10 +3,10 @@ import { describeProblems } from "#core/base/parse-result.ts";
 import { EnvReader } from "#core/runtime/env.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import { createLog } from "#core/runtime/log.ts";
+import { plainLine } from "#core/runtime/plain-log.ts";
 import { runMain } from "#core/runtime/run-main.ts";
 import { startZtunnel } from "./app.ts";
 import { parseConfig } from "./config.ts";
-import { plainLine } from "./plain-log.ts";
 
 const config = parseConfig(new EnvReader());
 const plain = config.ok && config.value.logFormat === "plain";

@@ -6,9 +6,9 @@ import { publicCertificate } from "#core/identity/certificate.ts";
 import { spiffeId } from "#core/model/spiffe-id.ts";
 import { ip } from "#core/net/ip.ts";
 import { aService, aStrictPolicy, aWorkload } from "#core/testing/builders.ts";
-import { dumpMesh } from "#ztunnel/state/config-dump.ts";
-import { dumpCertificates } from "#ztunnel/state/dump-certificates.ts";
-import { MeshState } from "#ztunnel/state/mesh-state.ts";
+import { dumpMesh } from "#core/state/config-dump.ts";
+import { dumpCertificates } from "#core/state/dump-certificates.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
 import { certificateTable, policyTable, serviceTable, workloadTable } from "./tables.ts";
 import { parseZtunnelDump, type ZtunnelDump } from "./ztunnel-dump.ts";
 

@@ -4,11 +4,23 @@ import { cell, generatedFrom, type SourceFile } from "./sources.ts";
 const METRIC =
   /"((?:istio|ambit|pilot|workload_manager|process|ztunnel)_[a-z_]+)",\s*(?:count: "\w+",\s*)?(?:help:\s*)?"([^"]+)"(?:,\s*labelNames: \[([^\]]*)\]|,\s*"([a-z]+)")?/g;
 
-const PARTS: readonly { readonly title: string; readonly where: string; readonly folder: string }[] = [
+const PARTS: readonly {
+  readonly title: string;
+  readonly where: string;
+  readonly folder: string;
+  readonly shared?: true;
+}[] = [
   {
     title: "ztunnel",
     where: "`GET :15020/metrics` and `/stats/prometheus` of each ztunnel pod",
     folder: "ztunnel/",
+    shared: true,
+  },
+  {
+    title: "Waypoint",
+    where: "`GET :15020/metrics` and `/stats/prometheus` of each waypoint pod",
+    folder: "waypoint/",
+    shared: true,
   },
   {
     title: "Node agent",
@@ -17,6 +29,9 @@ const PARTS: readonly { readonly title: string; readonly where: string; readonly
   },
   { title: "Controller", where: "`GET :15014/metrics` of each controller pod", folder: "controller/" },
 ];
+
+/** What proxies share. */
+const SHARED = "core/runtime/process-metrics.ts";
 
 const INTRODUCTION = `# Metrics
 
@@ -43,7 +58,7 @@ export function metricsPage(sources: readonly SourceFile[]): string {
 
 function section(part: (typeof PARTS)[number], sources: readonly SourceFile[]): string {
   const rows = sources
-    .filter(({ path }) => path.startsWith(part.folder))
+    .filter(({ path }) => path.startsWith(part.folder) || (part.shared === true && path === SHARED))
     .flatMap(({ text }) => [...text.matchAll(METRIC)])
     .map(([, name = "", help = "", list, one]) => {
       const labels = list === undefined ? (one ?? "") : list.replaceAll('"', "");

@@ -4,7 +4,7 @@ import { podUid } from "#core/model/ids.ts";
 import { silentLogger } from "#core/runtime/log.ts";
 import { aWorkload } from "#core/testing/builders.ts";
 import type { LocalPod } from "../proxy/local-workload.ts";
-import { MeshState } from "../state/mesh-state.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
 import { IdentityKeeper } from "./identity-keeper.ts";
 
 const web = (uid: string, name: string): LocalPod => ({

@@ -10,7 +10,7 @@ import type { Logger } from "#core/runtime/log.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { findLocalWorkload, type LocalPod } from "../proxy/local-workload.ts";
 import type { CertificateSource } from "../proxy/proxy-deps.ts";
-import type { MeshState, StateChange } from "../state/mesh-state.ts";
+import type { MeshState, StateChange } from "#core/state/mesh-state.ts";
 
 export interface IdentityKeeperDeps {
   readonly state: MeshState;

@@ -4,7 +4,7 @@ import type { Authorization } from "#core/model/authorization.ts";
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import { ip } from "#core/net/ip.ts";
 import { anAuthorizationOf, aPolicyKey, aStrictPolicy, aWorkload } from "#core/testing/builders.ts";
-import { MeshState } from "../state/mesh-state.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
 import { authorize } from "./authorize.ts";
 
 const FRONTEND = "cluster.local/ns/shop/sa/frontend";

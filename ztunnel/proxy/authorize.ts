@@ -9,7 +9,7 @@ import { policiesFor } from "#core/authz/policies-for.ts";
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
 import type { Workload } from "#core/model/workload.ts";
-import type { MeshView } from "../state/mesh-state.ts";
+import type { MeshView } from "#core/state/mesh-state.ts";
 import type { Reason } from "./response-flag.ts";
 
 /** What the access log says about a verdict. */

@@ -4,7 +4,7 @@ import type { Clock } from "#core/base/clock.ts";
 import { podUid, policyKey } from "#core/model/ids.ts";
 import { ip } from "#core/net/ip.ts";
 import { anAuthorization, aWorkload } from "#core/testing/builders.ts";
-import { MeshState } from "../state/mesh-state.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
 import type { Verdict } from "./authorize.ts";
 import { ConnectionRegistry, type TrackedConnection } from "./connection-registry.ts";
 

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "#core/base/clock.ts";
 import type { PodUid, WorkloadUid } from "#core/model/ids.ts";
-import type { MeshState, StateChange } from "../state/mesh-state.ts";
+import type { MeshState, StateChange } from "#core/state/mesh-state.ts";
 import type { Verdict } from "./authorize.ts";
 import type { ConnectionRecord } from "./connection-log.ts";
 import type { Reason } from "./response-flag.ts";

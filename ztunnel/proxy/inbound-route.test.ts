@@ -8,7 +8,7 @@ import type { Workload } from "#core/model/workload.ts";
 import { ip } from "#core/net/ip.ts";
 import { formatSocketAddress } from "#core/net/socket-address.ts";
 import { aService, aWorkload } from "#core/testing/builders.ts";
-import { MeshState } from "../state/mesh-state.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
 import { chooseInboundRoute } from "./inbound-route.ts";
 
 const WEB = "web.default.svc.cluster.local";

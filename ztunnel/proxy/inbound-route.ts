@@ -10,8 +10,8 @@ import { ZTUNNEL_OWN_PORTS } from "#core/model/well-known.ts";
 import type { Workload } from "#core/model/workload.ts";
 import type { IpAddress } from "#core/net/ip.ts";
 import { type SocketAddress, socketAddress } from "#core/net/socket-address.ts";
-import type { MeshView } from "../state/mesh-state.ts";
-import { isGatewayWorkload } from "../state/resolve-gateway.ts";
+import type { MeshView } from "#core/state/mesh-state.ts";
+import { isGatewayWorkload } from "#core/state/resolve-gateway.ts";
 import type { Reason } from "./response-flag.ts";
 
 export interface InboundRequest {

@@ -23,7 +23,7 @@ import { ActiveConnection } from "./active-connection.ts";
 import { workloadBaggage } from "./baggage-fields.ts";
 import type { ConnectionRecord } from "./connection-log.ts";
 import { certificateFor, verifyClient } from "./credentials.ts";
-import { HandshakeLimiter } from "./handshake-limiter.ts";
+import { HandshakeLimiter } from "#core/hbone/handshake-limiter.ts";
 import { chooseInboundRoute } from "./inbound-route.ts";
 import { awaitLocalWorkload, findLocalWorkload } from "./local-workload.ts";
 import type { PodContext } from "./proxy-deps.ts";

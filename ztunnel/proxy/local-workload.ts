@@ -5,8 +5,8 @@
 import type { PodUid } from "#core/model/ids.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
-import type { MeshState, MeshView } from "../state/mesh-state.ts";
-import { awaitState } from "./await-state.ts";
+import type { MeshState, MeshView } from "#core/state/mesh-state.ts";
+import { awaitState } from "#core/state/await-state.ts";
 
 /** A pod as the node agent announces it. */
 export interface LocalPod {

@@ -8,7 +8,7 @@ import type { Workload } from "#core/model/workload.ts";
 import { cidr } from "#core/net/cidr.ts";
 import { ip } from "#core/net/ip.ts";
 import { parseSocketAddress } from "#core/net/socket-address.ts";
-import { MeshState } from "../state/mesh-state.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
 import { chooseOutboundRoute, describeRoute, type OutboundRoute } from "./outbound-route.ts";
 
 interface RouteCase {

@@ -8,9 +8,9 @@ import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import { HBONE_PORT } from "#core/model/well-known.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
 import { formatSocketAddress, type SocketAddress, socketAddress } from "#core/net/socket-address.ts";
-import { chooseEndpoint } from "../state/choose-endpoint.ts";
-import type { MeshView } from "../state/mesh-state.ts";
-import { resolveGateway } from "../state/resolve-gateway.ts";
+import { chooseEndpoint } from "#core/state/choose-endpoint.ts";
+import type { MeshView } from "#core/state/mesh-state.ts";
+import { resolveGateway } from "#core/state/resolve-gateway.ts";
 import type { Reason } from "./response-flag.ts";
 
 export interface OutboundRequest {

@@ -6,13 +6,13 @@ import type { WorkloadCertificate } from "#core/identity/certificate.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { Workload } from "#core/model/workload.ts";
 import type { Logger } from "#core/runtime/log.ts";
-import type { MeshState } from "../state/mesh-state.ts";
+import type { MeshState } from "#core/state/mesh-state.ts";
 import type { ConnectionLog } from "./connection-log.ts";
 import type { ConnectionRegistry } from "./connection-registry.ts";
 import type { LocalPod } from "./local-workload.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import type { PodSockets } from "./pod-sockets.ts";
-import type { HandshakeLimits } from "./handshake-limiter.ts";
+import type { HandshakeLimits } from "#core/hbone/handshake-limiter.ts";
 
 export interface ProxyOptions {
   /** Name of the node whose pods are served. */

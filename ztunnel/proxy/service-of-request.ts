@@ -2,7 +2,7 @@
 import { forwardedHost } from "#core/hbone/connect-request.ts";
 import type { Service } from "#core/model/service.ts";
 import type { Workload } from "#core/model/workload.ts";
-import type { MeshView } from "../state/mesh-state.ts";
+import type { MeshView } from "#core/state/mesh-state.ts";
 
 /** `forwarded` is the header as received (RFC 7239), undefined when absent. */
 export function serviceOfRequest(

@@ -5,7 +5,7 @@
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import type { Workload } from "#core/model/workload.ts";
 import { authorize, type Verdict } from "./authorize.ts";
-import { awaitState } from "./await-state.ts";
+import { awaitState } from "#core/state/await-state.ts";
 import type { PolicyWatch } from "./connection-registry.ts";
 import { findLocalWorkload } from "./local-workload.ts";
 import type { PodContext } from "./proxy-deps.ts";

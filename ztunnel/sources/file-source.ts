@@ -3,7 +3,7 @@ import { readFileSync, unwatchFile, watchFile } from "node:fs";
 import { describeError } from "#core/runtime/errors.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { parse } from "yaml";
-import type { MeshResource, MeshState, Removal } from "../state/mesh-state.ts";
+import type { MeshResource, MeshState, Removal } from "#core/state/mesh-state.ts";
 import { requireLocalState } from "../state/read-local-state.ts";
 
 const POLL_MS = 250;

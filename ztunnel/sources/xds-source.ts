@@ -1,14 +1,14 @@
 /** The mesh from the controller: delta xDS with the identity that Istio's control plane expects of a ztunnel. */
 import { readFile } from "node:fs/promises";
 import type { Clock } from "#core/base/clock.ts";
+import { readToken } from "#core/identity/read-token.ts";
 import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import type { XdsNode } from "#core/wire/xds-codec.ts";
 import { DeltaClient } from "#core/xds/delta-client.ts";
 import type { ZtunnelConfig } from "../config.ts";
-import { applyUpdate } from "../state/apply-update.ts";
-import type { MeshState } from "../state/mesh-state.ts";
-import { readToken } from "./read-token.ts";
+import { applyUpdate } from "#core/state/apply-update.ts";
+import type { MeshState } from "#core/state/mesh-state.ts";
 
 export interface XdsSourceDeps {
   readonly state: MeshState;

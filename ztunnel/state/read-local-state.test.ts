@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { arbitraryAuthorization, arbitraryService, arbitraryWorkload } from "#core/testing/arbitraries.ts";
-import { dumpMesh } from "./config-dump.ts";
-import { MeshState } from "./mesh-state.ts";
+import { dumpMesh } from "#core/state/config-dump.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
 import { readLocalState } from "./read-local-state.ts";
 
 test("a dump read as a file gives the same dump", () => {

@@ -13,7 +13,7 @@ import { cidr, parseCidr } from "#core/net/cidr.ts";
 import { ip, parseIp } from "#core/net/ip.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import { DocumentReader } from "./document-reader.ts";
-import type { MeshResource } from "./mesh-state.ts";
+import type { MeshResource } from "#core/state/mesh-state.ts";
 import { readPolicy } from "./read-policy-document.ts";
 
 const NO_IP = ip("0.0.0.0");

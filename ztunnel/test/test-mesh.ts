@@ -25,7 +25,7 @@ import { ProxyMetrics } from "../proxy/metrics.ts";
 import { PodProxy } from "../proxy/pod-proxy.ts";
 import type { PodSockets } from "../proxy/pod-sockets.ts";
 import type { CertificateSource, ProxyDeps, ProxyOptions } from "../proxy/proxy-deps.ts";
-import { MeshState } from "../state/mesh-state.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
 
 export type LogLine = Readonly<Record<string, unknown>>;
 

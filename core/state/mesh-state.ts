@@ -2,7 +2,7 @@
  * Everything this node knows of the mesh. Changed only by `commit`, in one synchronous batch: no reader ever sees
  * half an update, and a decision that does not await sees one version.
  */
-import type { Authorization } from "#core/model/authorization.ts";
+import type { Authorization } from "../model/authorization.ts";
 import {
   type PolicyKey,
   policyKey,
@@ -10,9 +10,9 @@ import {
   serviceKey,
   workloadUid,
   type WorkloadUid,
-} from "#core/model/ids.ts";
-import type { Service } from "#core/model/service.ts";
-import type { Workload } from "#core/model/workload.ts";
+} from "../model/ids.ts";
+import type { Service } from "../model/service.ts";
+import type { Workload } from "../model/workload.ts";
 import { type PolicyLookup, PolicyStore } from "./policy-store.ts";
 import { type ServiceLookup, ServiceStore } from "./service-store.ts";
 import { type WorkloadLookup, WorkloadStore } from "./workload-store.ts";

@@ -1,6 +1,6 @@
 /** Authorization policies by key and by scope. Every list is sorted by key, so that explanations are stable. */
-import { type PolicyKey, policyKey } from "#core/model/ids.ts";
-import type { Authorization } from "#core/model/authorization.ts";
+import { type PolicyKey, policyKey } from "../model/ids.ts";
+import type { Authorization } from "../model/authorization.ts";
 
 export interface PolicyLookup {
   readonly size: number;

@@ -2,11 +2,11 @@
  * Pure. Which workload of a service gets a new connection: eligibility, locality preference, weighted choice, target
  * port and address (Istio's ztunnel, state.rs `load_balance`). No retries, no memory of earlier choices.
  */
-import type { NetworkAddress } from "#core/model/address.ts";
-import { serviceKey } from "#core/model/ids.ts";
-import type { LoadBalancing, RoutingScope, Service } from "#core/model/service.ts";
-import type { Workload } from "#core/model/workload.ts";
-import { type IpAddress, type IpFamily, ipFamily } from "#core/net/ip.ts";
+import type { NetworkAddress } from "../model/address.ts";
+import { serviceKey } from "../model/ids.ts";
+import type { LoadBalancing, RoutingScope, Service } from "../model/service.ts";
+import type { Workload } from "../model/workload.ts";
+import { type IpAddress, type IpFamily, ipFamily } from "../net/ip.ts";
 import type { MeshView } from "./mesh-state.ts";
 import type { Endpoint } from "./service-store.ts";
 

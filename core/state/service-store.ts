@@ -2,11 +2,11 @@
  * Services by key, virtual address, address block and hostname, and the endpoints of each. Endpoints come from
  * workloads and are kept for services that are not known yet ("staged"), so that order of arrival does not matter.
  */
-import { type NetworkAddress, networkAddressKey } from "#core/model/address.ts";
-import { type ServiceKey, serviceKey, type WorkloadUid } from "#core/model/ids.ts";
-import type { Service } from "#core/model/service.ts";
-import type { ServicePorts, Workload, WorkloadStatus } from "#core/model/workload.ts";
-import { type Cidr, cidrContains } from "#core/net/cidr.ts";
+import { type NetworkAddress, networkAddressKey } from "../model/address.ts";
+import { type ServiceKey, serviceKey, type WorkloadUid } from "../model/ids.ts";
+import type { Service } from "../model/service.ts";
+import type { ServicePorts, Workload, WorkloadStatus } from "../model/workload.ts";
+import { type Cidr, cidrContains } from "../net/cidr.ts";
 import { Multimap } from "./multimap.ts";
 
 /** One workload as member of one service. */

@@ -2,9 +2,9 @@
  * Workloads by uid, address, pod name, node and hostname. Readers see the `WorkloadLookup` side; only
  * `MeshState.commit` writes. The answer of every lookup depends on what is stored, never on the order of arrival.
  */
-import { type NamespacedHostname, type NetworkAddress, networkAddressKey } from "#core/model/address.ts";
-import type { WorkloadUid } from "#core/model/ids.ts";
-import type { Workload } from "#core/model/workload.ts";
+import { type NamespacedHostname, type NetworkAddress, networkAddressKey } from "../model/address.ts";
+import type { WorkloadUid } from "../model/ids.ts";
+import type { Workload } from "../model/workload.ts";
 import { Multimap } from "./multimap.ts";
 
 export interface WorkloadLookup {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known.ts";
-import { anAuthorization, aService, aWorkload } from "#core/testing/builders.ts";
-import { encodeAddress } from "#core/wire/address-codec.ts";
-import { encodeAuthorization } from "#core/wire/authorization-codec.ts";
-import type { XdsResource } from "#core/wire/xds-codec.ts";
+import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "../model/well-known.ts";
+import { anAuthorization, aService, aWorkload } from "../testing/builders.ts";
+import { encodeAddress } from "../wire/address-codec.ts";
+import { encodeAuthorization } from "../wire/authorization-codec.ts";
+import type { XdsResource } from "../wire/xds-codec.ts";
 import { applyUpdate } from "./apply-update.ts";
 import { MeshState } from "./mesh-state.ts";
 

@@ -1,7 +1,7 @@
 /** A CA whose root lies in a directory: for runs without a controller. */
 import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createFileCa, type FileCa } from "#core/identity/file-ca.ts";
+import { createFileCa, type FileCa } from "./file-ca.ts";
 
 /** Several ztunnels may start on one empty directory: whoever links its pair first is the root of all. */
 export function directoryCa(directory: string, trustDomain: string): FileCa {

@@ -2,13 +2,13 @@
  * One response of the controller into the mesh state: decode everything, then commit what is good in one synchronous
  * batch. A bad resource rejects only itself; what it replaced stays in force.
  */
-import { describeProblems, type Parsed, parsed, problem } from "#core/base/parse-result.ts";
-import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known.ts";
-import { decodeAddress } from "#core/wire/address-codec.ts";
-import { decodeAuthorization } from "#core/wire/authorization-codec.ts";
-import type { XdsResource } from "#core/wire/xds-codec.ts";
-import type { XdsUpdate } from "#core/xds/delta-client.ts";
-import type { XdsRejection } from "#core/xds/delta-state.ts";
+import { describeProblems, type Parsed, parsed, problem } from "../base/parse-result.ts";
+import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "../model/well-known.ts";
+import { decodeAddress } from "../wire/address-codec.ts";
+import { decodeAuthorization } from "../wire/authorization-codec.ts";
+import type { XdsResource } from "../wire/xds-codec.ts";
+import type { XdsUpdate } from "../xds/delta-client.ts";
+import type { XdsRejection } from "../xds/delta-state.ts";
 import type { MeshResource, MeshState, Removal } from "./mesh-state.ts";
 
 /** Resources that are not among the results are in force, open connections already judged again, when this returns. */

@@ -1,10 +1,10 @@
 /** Several workloads claim one address: who is believed does not depend on who came first. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { workloadUid } from "#core/model/ids.ts";
-import type { Workload } from "#core/model/workload.ts";
-import { ip } from "#core/net/ip.ts";
-import { aWorkload } from "#core/testing/builders.ts";
+import { workloadUid } from "../model/ids.ts";
+import type { Workload } from "../model/workload.ts";
+import { ip } from "../net/ip.ts";
+import { aWorkload } from "../testing/builders.ts";
 import { WorkloadStore } from "./workload-store.ts";
 
 const AT = { network: "", ip: ip("10.0.0.5") };

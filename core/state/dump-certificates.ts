@@ -1,8 +1,8 @@
 /** Pure. Certificates for `config_dump`: public parts only; each certificate as base64 of its PEM text. */
 import { X509Certificate } from "node:crypto";
-import type { CertificateEntry } from "#core/identity/cert-manager.ts";
-import type { PublicCertificate } from "#core/identity/certificate.ts";
-import type { JsonObject } from "#core/wire/json-value.ts";
+import type { CertificateEntry } from "../identity/cert-manager.ts";
+import type { PublicCertificate } from "../identity/certificate.ts";
+import type { JsonObject } from "../wire/json-value.ts";
 
 export function dumpCertificates(entries: readonly CertificateEntry[]): readonly JsonObject[] {
   return entries.toSorted((a, b) => (a.identity < b.identity ? -1 : 1)).map(dumpEntry);

@@ -2,14 +2,14 @@
  * Pure. The mesh state as the JSON that `istioctl ztunnel-config` and `ambit ztunnel-config` read: sorted, camelCase,
  * defaults left out (Istio's ztunnel, admin.rs). Never holds keys or tokens.
  */
-import { type GatewayAddress, networkAddressKey } from "#core/model/address.ts";
-import type { Authorization, AuthorizationMatch, StringMatch } from "#core/model/authorization.ts";
-import type { ServiceKey } from "#core/model/ids.ts";
-import { serviceKey } from "#core/model/ids.ts";
-import type { LoadBalancing, Service } from "#core/model/service.ts";
-import type { Workload } from "#core/model/workload.ts";
-import { formatCidr } from "#core/net/cidr.ts";
-import type { JsonObject, JsonValue } from "#core/wire/json-value.ts";
+import { type GatewayAddress, networkAddressKey } from "../model/address.ts";
+import type { Authorization, AuthorizationMatch, StringMatch } from "../model/authorization.ts";
+import type { ServiceKey } from "../model/ids.ts";
+import { serviceKey } from "../model/ids.ts";
+import type { LoadBalancing, Service } from "../model/service.ts";
+import type { Workload } from "../model/workload.ts";
+import { formatCidr } from "../net/cidr.ts";
+import type { JsonObject, JsonValue } from "../wire/json-value.ts";
 import type { MeshView } from "./mesh-state.ts";
 import type { Endpoint } from "./service-store.ts";
 

@@ -2,31 +2,42 @@
  * Operator endpoints: admin on localhost (dump, log level, quit), metrics, readiness. Changes need POST; nothing here
  * shows keys or tokens.
  */
-import type { LogControl } from "#core/runtime/log.ts";
-import { type Endpoint, type EndpointReply, listenEndpoint } from "#core/runtime/http-endpoint.ts";
-import type { Readiness } from "#core/runtime/readiness.ts";
-import type { JsonObject } from "#core/wire/json-value.ts";
 import type { Registry } from "prom-client";
-import { parseLogLevel, type ZtunnelConfig } from "../config.ts";
+import { type Endpoint, type EndpointReply, listenEndpoint } from "./http-endpoint.ts";
+import type { LogControl } from "./log.ts";
+import { parseLogLevel } from "./log-level.ts";
+import type { Readiness } from "./readiness.ts";
+
+export interface OperatorPorts {
+  readonly adminPort: number;
+  readonly metricsPort: number;
+  readonly readinessPort: number;
+}
 
 export interface EndpointDeps {
-  readonly config: ZtunnelConfig;
+  /** Name of the program, for people who open the admin port. */
+  readonly component: string;
+  readonly ports: OperatorPorts;
   readonly control: LogControl;
   readonly readiness: Readiness;
   readonly registry: Registry;
-  dump(): JsonObject;
+  /** Becomes JSON. */
+  dump(): object;
   quit(): void;
 }
 
 export function listenAll(deps: EndpointDeps): Promise<readonly Endpoint[]> {
-  const { adminPort, metricsPort, readinessPort } = deps.config;
+  const { adminPort, metricsPort, readinessPort } = deps.ports;
   const metrics = (): Promise<EndpointReply> => metricsReply(deps.registry);
   return Promise.all([
     listenEndpoint({
       port: adminPort,
       host: "127.0.0.1",
       routes: {
-        "GET /": () => ({ status: 200, body: "ztunnel: /config_dump, POST /logging, POST /quitquitquit\n" }),
+        "GET /": () => ({
+          status: 200,
+          body: `${deps.component}: /config_dump, POST /logging, POST /quitquitquit\n`,
+        }),
         "GET /config_dump": () => jsonReply(deps.dump()),
         "POST /logging": (url) => loggingReply(deps.control, url),
         "POST /quitquitquit": () => quitReply(deps),
@@ -45,7 +56,7 @@ export function listenAll(deps: EndpointDeps): Promise<readonly Endpoint[]> {
   ]);
 }
 
-function jsonReply(value: JsonObject): EndpointReply {
+function jsonReply(value: object): EndpointReply {
   return { status: 200, body: `${JSON.stringify(value, null, 2)}\n`, contentType: "application/json" };
 }
 

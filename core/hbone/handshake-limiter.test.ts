@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ip } from "#core/net/ip.ts";
+import { ip } from "../net/ip.ts";
 import { HandshakeLimiter } from "./handshake-limiter.ts";
 
 test("one source cannot take all places, and places come back exactly once", () => {

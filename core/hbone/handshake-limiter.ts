@@ -1,5 +1,5 @@
 /** Caps TLS handshakes in progress, per destination pod and per source address: a flood hurts only itself. */
-import type { IpAddress } from "#core/net/ip.ts";
+import type { IpAddress } from "../net/ip.ts";
 
 export interface HandshakeLimits {
   readonly perPod: number;

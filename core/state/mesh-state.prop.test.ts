@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import fc from "fast-check";
-import { networkAddressKey } from "#core/model/address.ts";
-import { arbitraryAuthorization, arbitraryService, arbitraryWorkload } from "#core/testing/arbitraries.ts";
+import { networkAddressKey } from "../model/address.ts";
+import { arbitraryAuthorization, arbitraryService, arbitraryWorkload } from "../testing/arbitraries.ts";
 import { dumpMesh } from "./config-dump.ts";
 import { type MeshResource, MeshState, type Removal } from "./mesh-state.ts";
 

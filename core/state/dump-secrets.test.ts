@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { createPrivateKey } from "node:crypto";
 import { test } from "node:test";
-import { systemClock } from "#core/base/clock.ts";
-import { CertificateManager } from "#core/identity/cert-manager.ts";
-import type { WorkloadCertificate } from "#core/identity/certificate.ts";
-import { createFileCa } from "#core/identity/file-ca.ts";
-import { spiffeId } from "#core/model/spiffe-id.ts";
-import { createLog } from "#core/runtime/log.ts";
+import { systemClock } from "../base/clock.ts";
+import { CertificateManager } from "../identity/cert-manager.ts";
+import type { WorkloadCertificate } from "../identity/certificate.ts";
+import { createFileCa } from "../identity/file-ca.ts";
+import { spiffeId } from "../model/spiffe-id.ts";
+import { createLog } from "../runtime/log.ts";
 import { dumpCertificates } from "./dump-certificates.ts";
 
 /** The number that must stay secret, in every encoding that a dump could choose; the middle, whatever the padding. */

@@ -1,9 +1,9 @@
 /** Pure. From a waypoint reference to the one workload, address and port that a tunnel is opened to. */
-import type { GatewayAddress } from "#core/model/address.ts";
-import { serviceKey } from "#core/model/ids.ts";
-import type { Service } from "#core/model/service.ts";
-import type { Workload } from "#core/model/workload.ts";
-import type { IpAddress } from "#core/net/ip.ts";
+import type { GatewayAddress } from "../model/address.ts";
+import { serviceKey } from "../model/ids.ts";
+import type { Service } from "../model/service.ts";
+import type { Workload } from "../model/workload.ts";
+import type { IpAddress } from "../net/ip.ts";
 import { chooseEndpoint } from "./choose-endpoint.ts";
 import type { MeshView } from "./mesh-state.ts";
 

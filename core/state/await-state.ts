@@ -1,5 +1,5 @@
 /** Waiting until the mesh state says something: bounded, and woken by commits alone. */
-import type { MeshState } from "../state/mesh-state.ts";
+import type { MeshState } from "./mesh-state.ts";
 
 /** Where waits end: a time limit per wait, and the signal of whoever waits. */
 export interface WaitLimits {

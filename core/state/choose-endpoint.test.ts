@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { serviceKey } from "#core/model/ids.ts";
-import type { LoadBalancing, RoutingScope } from "#core/model/service.ts";
-import type { Workload } from "#core/model/workload.ts";
-import { ip } from "#core/net/ip.ts";
-import { aService, aWorkload } from "#core/testing/builders.ts";
+import { serviceKey } from "../model/ids.ts";
+import type { LoadBalancing, RoutingScope } from "../model/service.ts";
+import type { Workload } from "../model/workload.ts";
+import { ip } from "../net/ip.ts";
+import { aService, aWorkload } from "../testing/builders.ts";
 import { chooseEndpoint } from "./choose-endpoint.ts";
 import { MeshState } from "./mesh-state.ts";
 
