@@ -4,7 +4,10 @@
  */
 import type { HttpField, Refusal, RequestHead, ResponseHead } from "./message.ts";
 
-/** Bytes of a message body on their way out. */
+/**
+ * Bytes of a message body on their way out. `end` is called once for every message, with framing "none" too, except by whoever replies or aborts.
+ * Calls that come after the message ended, or after the other side of the exchange failed, do nothing ("closed").
+ */
 export interface BodyWriter {
   /** Valid until it returns: the bytes are sent or copied. "pause": accepted, stop until `onWritable`. */
   write(bytes: Uint8Array): "more" | "pause" | "closed";
@@ -14,7 +17,10 @@ export interface BodyWriter {
   abort(reason: string): void;
 }
 
-/** What both directions tell about bytes that come in. */
+/**
+ * What both directions tell about bytes that come in. `onEnd` comes once for every message, with framing "none" too. A request with `upgrade` has
+ * its end when the answer decides: at the end of the caller's side of the tunnel, or when the head of another answer than 101 is sent.
+ */
 export interface BodyEvents {
   /** The view is valid until it returns. */
   onBody(bytes: Uint8Array): void;
@@ -40,8 +46,10 @@ export interface ServerExchange extends BodyWriter {
 }
 
 export interface ServerExchangeEvents extends BodyEvents {
-  /** The caller is gone, or broke the rules of the body: nothing can be answered any more. */
-  onAbort(reason: string): void;
+  /**
+   * The caller is gone, or broke the rules of the body: nothing can be answered any more. `answered`: what the caller was told, if it was told.
+   */
+  onAbort(reason: string, answered?: Refusal): void;
 }
 
 export interface LocalAnswer {

@@ -28,7 +28,7 @@ export interface RequestHead {
   /** `host` or `:authority` as sent; checked, never empty. */
   readonly authority: string;
   readonly scheme: "http" | "https";
-  /** End to end only: without hop-by-hop fields, `host`, framing fields, and those that `connection` nominated. */
+  /** End to end only: without hop-by-hop fields, `host`, `expect`, framing fields, and those that `connection` nominated. */
   readonly fields: readonly HttpField[];
   readonly body: BodyFraming;
   readonly upgrade: "websocket" | undefined;
@@ -38,7 +38,7 @@ export interface RequestHead {
 export interface ResponseHead {
   /** 100..599. */
   readonly status: number;
-  /** As the request's. */
+  /** As the request's. An answer to HEAD and a 304 keep `content-length`: there it tells about a body that is not sent. */
   readonly fields: readonly HttpField[];
   readonly body: BodyFraming;
 }
