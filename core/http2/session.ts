@@ -2,58 +2,45 @@
  * One HTTP/2 connection (RFC 9113) on a handle, client or server. Owns the handle. Whatever ends it, every stream and
  * the session itself end once, and a stream that had not ended both ways says so.
  */
-import { systemClock, type Clock } from "../base/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import type { Handle, HandleEvents } from "../handle/handle.ts";
 import { ReadRing } from "../handle/read-ring.ts";
 import { AmbitError } from "../runtime/errors.ts";
 import { Delivery } from "./delivery.ts";
 import { ErrorCode } from "./error-codes.ts";
-import { CONNECTION_WINDOW, ReceiveBudget } from "./flow-control.ts";
+import { writeFirstFrames } from "./first-frames.ts";
+import { ReceiveBudget } from "./flow-control.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { FrameType } from "./frame-types.ts";
-import { goawayPayload } from "./goaway.ts";
 import type { HeaderField } from "./hpack/header-field.ts";
 import { brokeRules, connectionLost, HTTP2_CLOSED, peerSilent, sessionClosed } from "./http2-errors.ts";
 import type { Http2Stream, Http2StreamEvents } from "./http2-stream.ts";
 import { Keepalive } from "./keepalive.ts";
 import { SessionCore } from "./session-core.ts";
+import { Goodbye, MAX_STREAM_ID } from "./session-goodbye.ts";
+import { SessionTimers } from "./session-timers.ts";
 import { type SessionControl, SessionInput } from "./session-input.ts";
 import { CLIENT_LIMITS, SERVER_LIMITS, type SessionOptions } from "./session-options.ts";
-import { encodeSettings } from "./settings.ts";
 
 /** A read shorter than this ended a burst: what was gathered goes to the application at once. */
 const SHORT_READ = 16_000;
-const MAX_STREAM_ID = 0x7fff_ffff;
 /** How long a peer may take to read our GOAWAY and close. */
 const LINGER_MS = 1_000;
-/** Bound of the wait for the answer to the first GOAWAY. */
-const DRAIN_NOTICE_MS = 1_000;
-const DRAIN_PING: Uint8Array = Buffer.from("drain...", "latin1");
 const DEFAULT_BUDGET = new ReceiveBudget();
-
-/** Each cancels its timer. */
-interface SessionTimers {
-  settings: () => void;
-  acknowledgement: () => void;
-  stall: () => void;
-  linger: () => void;
-  drain: () => void;
-}
 
 type Phase = "open" | "draining" | "closing" | "closed";
 
 export class Http2Session implements HandleEvents, SessionControl {
   readonly #handle: Handle;
-  readonly #clock: Clock;
   readonly #core: SessionCore;
   readonly #reader: FrameReader;
   readonly #delivery: Delivery;
   readonly #ring: ReadRing;
   readonly #keepalive: Keepalive;
+  readonly #goodbye: Goodbye;
   readonly #timers: SessionTimers;
   #phase: Phase = "open";
   #ready = false;
-  #goawaySent = false;
   #peerGoaway = false;
   #readingStopped = false;
   #lingering = false;
@@ -65,7 +52,6 @@ export class Http2Session implements HandleEvents, SessionControl {
     const clock = options.clock ?? systemClock;
     const budget = options.budget ?? DEFAULT_BUDGET;
     this.#handle = handle;
-    this.#clock = clock;
     const core = new SessionCore({
       handle,
       options,
@@ -94,17 +80,15 @@ export class Http2Session implements HandleEvents, SessionControl {
       ping: (payload) => core.writer.control(FrameType.PING, 0, 0, payload),
       onSilent: () => this.destroy(peerSilent("no answer to PING: the peer or the way to it is gone")),
     });
-    const silent = (): void => this.destroy(peerSilent("no SETTINGS from the peer"));
-    const unacknowledged = (): void =>
-      this.fail(ErrorCode.SETTINGS_TIMEOUT, "our SETTINGS were not acknowledged");
-    this.#timers = {
-      settings: clock.after(limits.settingsTimeoutMs, silent),
-      acknowledgement: clock.after(limits.stallTimeoutMs, unacknowledged),
-      stall: () => undefined,
-      linger: () => undefined,
-      drain: () => undefined,
-    };
-    this.#sendFirstFrames();
+    this.#timers = new SessionTimers(clock);
+    this.#timers.start("settings", limits.settingsTimeoutMs, () =>
+      this.destroy(peerSilent("no SETTINGS from the peer")),
+    );
+    this.#timers.start("acknowledgement", limits.stallTimeoutMs, () =>
+      this.fail(ErrorCode.SETTINGS_TIMEOUT, "our SETTINGS were not acknowledged"),
+    );
+    this.#goodbye = new Goodbye(core, clock, () => this.#endNotice());
+    writeFirstFrames(core);
     handle.start(this, this.#ring);
     core.writer.release();
     this.#keepalive.start();
@@ -154,21 +138,11 @@ export class Http2Session implements HandleEvents, SessionControl {
     return stream;
   }
 
-  /**
-   * No new streams; open ones may finish, then the connection closes. A server first says so, and names its last
-   * stream only when the peer must have heard it, so that requests under way are served (RFC 9113 6.8).
-   */
+  /** No new streams; open ones may finish, then the connection closes. */
   drain(): void {
     if (this.#phase !== "open") return;
     this.#phase = "draining";
-    const { role, writer } = this.#core;
-    if (role === "client") {
-      this.#endDrainNotice();
-      return;
-    }
-    writer.control(FrameType.GOAWAY, 0, 0, goawayPayload(MAX_STREAM_ID, ErrorCode.NO_ERROR, ""));
-    writer.control(FrameType.PING, 0, 0, DRAIN_PING);
-    this.#timers.drain = this.#clock.after(DRAIN_NOTICE_MS, () => this.#endDrainNotice());
+    this.#goodbye.giveNotice();
   }
 
   /** Ends now: streams report `error`, the peer sees a reset. */
@@ -181,7 +155,7 @@ export class Http2Session implements HandleEvents, SessionControl {
   /** The peer broke a rule: GOAWAY, then close. */
   fail(code: ErrorCode, reason: string): void {
     if (this.#phase === "closing" || this.#phase === "closed") return;
-    this.#sendGoaway(code, reason);
+    this.#goodbye.say(code, reason);
     this.#end(brokeRules(code, reason));
     this.#linger();
   }
@@ -213,14 +187,14 @@ export class Http2Session implements HandleEvents, SessionControl {
     const isLoss = this.#core.streams.size > 0;
     this.#end(isLoss ? connectionLost(error) : undefined);
     this.#phase = "closed";
-    this.#timers.linger();
+    this.#timers.stop("linger");
     this.#core.writer.close();
     this.#ring.release();
     this.#core.events.onClose(this.#error);
   }
 
   onPeerSettings(): void {
-    this.#timers.settings();
+    this.#timers.stop("settings");
     if (this.#ready) {
       this.#core.events.onCapacity?.();
       return;
@@ -230,12 +204,11 @@ export class Http2Session implements HandleEvents, SessionControl {
   }
 
   onSettingsAcknowledged(): void {
-    this.#timers.acknowledgement();
+    this.#timers.stop("acknowledgement");
   }
 
   onPong(payload: Uint8Array): void {
-    if (DRAIN_PING.every((octet, i) => octet === payload[i])) this.#endDrainNotice();
-    else this.#keepalive.onPong(payload);
+    if (!this.#goodbye.onPong(payload)) this.#keepalive.onPong(payload);
   }
 
   onPeerGoaway(lastStream: number, code: number): void {
@@ -253,33 +226,11 @@ export class Http2Session implements HandleEvents, SessionControl {
     this.#closeWhenDone();
   }
 
-  #sendFirstFrames(): void {
-    const { writer, limits, role, floor } = this.#core;
-    const isServer = role === "server";
-    const settings = encodeSettings({
-      ...(isServer ? { maxConcurrentStreams: limits.announcedStreams } : { enablePush: false }),
-      initialWindowSize: floor,
-      maxFrameSize: limits.maxFrameSize,
-      maxHeaderListSize: limits.maxHeaderListBytes,
-    });
-    writer.hold();
-    if (!isServer) writer.preface();
-    writer.control(FrameType.SETTINGS, 0, 0, settings);
-    writer.number(FrameType.WINDOW_UPDATE, 0, CONNECTION_WINDOW - 65_535);
-  }
-
-  #sendGoaway(code: ErrorCode, reason = ""): void {
-    if (this.#goawaySent && code === ErrorCode.NO_ERROR) return;
-    this.#goawaySent = true;
-    const payload = goawayPayload(this.#core.lastPeerStream, code, reason);
-    this.#core.writer.control(FrameType.GOAWAY, 0, 0, payload);
-  }
-
-  #endDrainNotice(): void {
-    this.#timers.drain();
-    if (this.#phase !== "draining" || this.#goawaySent) return;
+  #endNotice(): void {
+    this.#goodbye.cancel();
+    if (this.#phase !== "draining" || this.#goodbye.isSaid) return;
     this.#core.acceptsStreams = false;
-    this.#sendGoaway(ErrorCode.NO_ERROR);
+    this.#goodbye.say(ErrorCode.NO_ERROR);
     this.#closeWhenDone();
   }
 
@@ -290,14 +241,14 @@ export class Http2Session implements HandleEvents, SessionControl {
 
   #closeWhenDone(): void {
     if (this.#phase !== "draining" || this.#core.streams.size > 0 || this.#isNoticeOut()) return;
-    this.#sendGoaway(ErrorCode.NO_ERROR);
+    this.#goodbye.say(ErrorCode.NO_ERROR);
     this.#end(undefined);
     this.#linger();
   }
 
   /** A server's first GOAWAY is out and the second is not: streams may still come. */
   #isNoticeOut(): boolean {
-    return this.#core.role === "server" && !this.#goawaySent && !this.#peerGoaway;
+    return this.#core.role === "server" && !this.#goodbye.isSaid && !this.#peerGoaway;
   }
 
   /** Sends what is queued and a FIN; a peer that does not close in time is reset. */
@@ -305,8 +256,7 @@ export class Http2Session implements HandleEvents, SessionControl {
     if (this.#lingering) return;
     this.#lingering = true;
     this.#core.writer.finish(() => this.#handle.shutdown());
-    this.#timers.linger();
-    this.#timers.linger = this.#clock.after(LINGER_MS, () => this.#handle.reset());
+    this.#timers.start("linger", LINGER_MS, () => this.#handle.reset());
   }
 
   /** Streams end, timers stop, input is ignored. The handle remains to be ended by the caller. */
@@ -316,10 +266,8 @@ export class Http2Session implements HandleEvents, SessionControl {
     this.#error ??= error;
     this.#reader.stop();
     this.#keepalive.stop();
-    this.#timers.settings();
-    this.#timers.acknowledgement();
-    this.#timers.stall();
-    this.#timers.drain();
+    this.#timers.stopAll();
+    this.#goodbye.cancel();
     const lost = this.#error ?? new AmbitError(HTTP2_CLOSED, "the session was closed");
     for (const stream of this.#core.streams.values()) {
       this.#core.endStream(stream, { kind: "session-lost", error: lost });
@@ -329,7 +277,7 @@ export class Http2Session implements HandleEvents, SessionControl {
   #onWritten(): void {
     if (this.#readingStopped && this.#core.writer.pendingControlBytes === 0) {
       this.#readingStopped = false;
-      this.#timers.stall();
+      this.#timers.stop("stall");
       this.#handle.resume();
     }
     this.#core.queue.onWritten();
@@ -341,7 +289,7 @@ export class Http2Session implements HandleEvents, SessionControl {
     this.#readingStopped = true;
     this.#handle.pause();
     const { stallTimeoutMs } = this.#core.limits;
-    this.#timers.stall = this.#clock.after(stallTimeoutMs, () =>
+    this.#timers.start("stall", stallTimeoutMs, () =>
       this.destroy(sessionClosed("the peer does not read our answers")),
     );
   }
