@@ -1,7 +1,7 @@
 /** How fast each TLS library encrypts on this machine in this run: AES-256-GCM, 16 KiB blocks, one core. */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { createRequire } from "node:module";
+import { programFunctions } from "#core/linux/libc.ts";
 import type { Program } from "./debian-root.ts";
 
 const BLOCK_BYTES = 16_384;
@@ -40,36 +40,37 @@ export function parseOpensslSpeed(text: string): number | undefined {
   return value === undefined ? undefined : Number(value) / GIB;
 }
 
-interface ForeignLibrary {
-  func(declaration: string): (...args: readonly unknown[]) => unknown;
-}
-
 /**
  * GiB/s of the OpenSSL inside this Node, called as `openssl speed` calls its own: node:crypto makes a new buffer for
  * every answer, which takes three quarters of the time. Undefined when this Node does not export it.
  */
 export function nodeCipherSpeed(): number | undefined {
   try {
-    const koffi = createRequire(import.meta.url)("koffi") as { load(path: null): ForeignLibrary };
-    return measureNode(koffi.load(null));
+    return measureNode();
   } catch {
     return undefined; // reported as unknown
   }
 }
 
-function measureNode(program: ForeignLibrary): number {
-  const context = program.func("void* EVP_CIPHER_CTX_new()")();
-  const cipher = program.func("void* EVP_aes_256_gcm()")();
-  const start = program.func("int EVP_EncryptInit_ex(void*, void*, void*, void*, void*)");
-  const update = program.func("int EVP_EncryptUpdate(void*, void*, void*, void*, int)");
+function measureNode(): number {
+  const evp = programFunctions({
+    newContext: "void* EVP_CIPHER_CTX_new()",
+    freeContext: "void EVP_CIPHER_CTX_free(void*)",
+    cipher: "void* EVP_aes_256_gcm()",
+    start: "int EVP_EncryptInit_ex(void*, void*, void*, void*, void*)",
+    update: "int EVP_EncryptUpdate(void*, void*, void*, void*, int)",
+  });
+  const context = evp.newContext();
   const [input, output, length] = [Buffer.alloc(BLOCK_BYTES), Buffer.alloc(BLOCK_BYTES), Buffer.alloc(4)];
-  if (start(context, cipher, null, randomBytes(32), randomBytes(12)) !== 1) throw new Error("no cipher");
+  if (evp.start(context, evp.cipher(), null, randomBytes(32), randomBytes(12)) !== 1) {
+    throw new Error("no cipher");
+  }
   const started = performance.now();
   let bytes = 0;
   while (performance.now() - started < MEASURE_MS) {
-    for (let i = 0; i < 64; i++) update(context, output, length, input, BLOCK_BYTES);
+    for (let i = 0; i < 64; i++) evp.update(context, output, length, input, BLOCK_BYTES);
     bytes += 64 * BLOCK_BYTES;
   }
-  program.func("void EVP_CIPHER_CTX_free(void*)")(context);
+  evp.freeContext(context);
   return bytes / GIB / ((performance.now() - started) / 1_000);
 }

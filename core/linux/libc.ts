@@ -124,6 +124,17 @@ export function addressOf(bytes: Uint8Array): bigint {
   return (loaded ??= load()).koffi.address(bytes);
 }
 
+export type ForeignFunction = (...values: readonly unknown[]) => unknown;
+
+/** Functions that this program itself exports, as those of the OpenSSL inside Node; throws when one is not there. */
+export function programFunctions<Name extends string>(
+  declarations: Readonly<Record<Name, string>>,
+): Readonly<Record<Name, ForeignFunction>> {
+  const program = (loaded ??= load()).koffi.load(null);
+  const entries = Object.entries<string>(declarations).map(([name, text]) => [name, program.func(text)]);
+  return Object.fromEntries(entries) as Record<Name, ForeignFunction>;
+}
+
 /**
  * Readiness of a descriptor that Node has no stream for (libuv's uv_poll; level-triggered). Close it before the fd.
  * koffi calls back without a turn of the microtask queue after it, therefore `onReady` runs in the check phase of the
