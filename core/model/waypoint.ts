@@ -26,3 +26,14 @@ export function isAutomaticWaypoint({ destination }: GatewayAddress): boolean {
     destination.name.hostname.startsWith(`${AUTOMATIC_WAYPOINT}.${destination.name.namespace}.svc.`)
   );
 }
+
+/**
+ * Begins the name of the policies that refuse everybody but the waypoint at a workload; what follows are the ports, declared
+ * TCP, on which they do not: `ambit_only_through_waypoint`, `ambit_only_through_waypoint_5432`.
+ */
+export const ONLY_THROUGH_WAYPOINT = "ambit_only_through_waypoint";
+
+/** Whether a policy of this name (without namespace) means "not through the waypoint". No object of a user has such a name. */
+export function isOnlyThroughWaypoint(policyName: string): boolean {
+  return policyName === ONLY_THROUGH_WAYPOINT || policyName.startsWith(`${ONLY_THROUGH_WAYPOINT}_`);
+}
