@@ -18,19 +18,19 @@ export function record<T extends object>(fields: { [K in keyof T]: fc.Arbitrary<
 
 const name: fc.Arbitrary<string> = fc.constantFrom("a", "b", "web", "db-1", "x".repeat(70), "zürich");
 const text: fc.Arbitrary<string> = fc.oneof(fc.constant(""), name);
-const arbitraryPort: fc.Arbitrary<number> = fc.constantFrom(0, 1, 80, 8080, 443, 65_535);
+export const arbitraryPort: fc.Arbitrary<number> = fc.constantFrom(0, 1, 80, 8080, 443, 65_535);
 
-const arbitraryIp: fc.Arbitrary<IpAddress> = fc.oneof(
+export const arbitraryIp: fc.Arbitrary<IpAddress> = fc.oneof(
   fc.constantFrom(0, 1, 5, 255).map((last) => formatIp(Uint8Array.of(10, 0, 0, last))),
   fc.uint8Array({ minLength: 4, maxLength: 4 }).map(formatIp),
   fc.uint8Array({ minLength: 16, maxLength: 16 }).map(formatIp),
 );
 
-const arbitraryCidr: fc.Arbitrary<Cidr> = fc
+export const arbitraryCidr: fc.Arbitrary<Cidr> = fc
   .tuple(arbitraryIp, fc.nat(128))
   .map(([address, length]) => cidr(address, Math.min(length, address.includes(":") ? 128 : 32)));
 
-const arbitraryIdentity: fc.Arbitrary<SpiffeId> = fc
+export const arbitraryIdentity: fc.Arbitrary<SpiffeId> = fc
   .record({
     trustDomain: fc.constantFrom("cluster.local", "td2"),
     namespace: fc.constantFrom("a", "b", "web"),
@@ -141,14 +141,14 @@ export const arbitraryService: fc.Arbitrary<Service> = record({
   visibility: fc.constantFrom("public", "namespace"),
 });
 
-const namespaceMatch: fc.Arbitrary<StringMatch> = fc.oneof(
+export const namespaceMatch: fc.Arbitrary<StringMatch> = fc.oneof(
   record({
     kind: fc.constantFrom("exact" as const, "prefix" as const, "suffix" as const),
     value: fc.constantFrom("", "a", "b", "web", "we", "eb"),
   }),
   fc.constant({ kind: "presence" as const }),
 );
-const principalMatch: fc.Arbitrary<StringMatch> = fc.oneof(
+export const principalMatch: fc.Arbitrary<StringMatch> = fc.oneof(
   record({
     kind: fc.constantFrom("exact" as const, "prefix" as const, "suffix" as const),
     value: fc.oneof(
@@ -159,7 +159,7 @@ const principalMatch: fc.Arbitrary<StringMatch> = fc.oneof(
   fc.constant({ kind: "presence" as const }),
 );
 
-function matchList<T>(item: fc.Arbitrary<T>): fc.Arbitrary<MatchList<T>> {
+export function matchList<T>(item: fc.Arbitrary<T>): fc.Arbitrary<MatchList<T>> {
   const list = fc.array(item, { maxLength: 2 });
   const nothing = fc.constant({ any: [], none: [] });
   return fc.oneof({ arbitrary: nothing, weight: 2 }, record({ any: list, none: list }));
