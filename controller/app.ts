@@ -23,6 +23,7 @@ import { KubeSource } from "./source/kube-source.ts";
 import { Refusals } from "./status/refusals.ts";
 import { StatusWriter } from "./status/status-writer.ts";
 import { WriteQueue } from "./status/write-queue.ts";
+import { waypointPods } from "./waypoints/waypoint-pods.ts";
 
 export interface Controller extends Daemon {
   /** Ports in use; `grpc` is 0 until a CA has been loaded. */
@@ -163,12 +164,14 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     roots.writeAll();
   };
   store.material.subscribe(() => roots.writeAll());
+  const waypoints = waypointPods({ recorded: () => undefined, replicaSet: () => undefined });
   const checks = makeCallerChecks(config, {
     client,
     clock,
     log,
     graph,
     store,
+    waypoints,
     count: metrics.countCertificate,
   });
   const xds: DeltaServer = new DeltaServer({
@@ -177,7 +180,11 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     admission,
     clock,
     log: log.child("xds"),
-    trustedNodeAccounts: config.nodeCheck.trustedNodeAccounts,
+    clients: {
+      trustedNodeAccounts: config.nodeCheck.trustedNodeAccounts,
+      waypoints,
+      pod: (namespace, name) => graph.sources.pods.get(`${namespace}/${name}`),
+    },
     metrics: metrics.push,
     onRefused: (blamed, reason) => {
       for (const resource of blamed) refusals.note(resource, reason);

@@ -11,6 +11,7 @@ import type { RootStore } from "./ca/root-store.ts";
 import { TokenReviews } from "./ca/token-review.ts";
 import type { ControllerConfig } from "./config.ts";
 import type { MeshGraph } from "./mesh-graph.ts";
+import type { WaypointPods } from "./waypoints/waypoint-pods.ts";
 
 export interface CallerCheckDeps {
   readonly client: KubeClient;
@@ -18,6 +19,7 @@ export interface CallerCheckDeps {
   readonly log: Logger;
   readonly graph: MeshGraph;
   readonly store: RootStore;
+  readonly waypoints: WaypointPods;
   readonly count: (outcome: string) => void;
 }
 
@@ -29,7 +31,7 @@ export function makeCallerChecks(
   config: ControllerConfig,
   deps: CallerCheckDeps,
 ): { readonly authenticator: Authenticator; readonly ca: CaService } {
-  const { client, clock, graph, store, count } = deps;
+  const { client, clock, graph, store, waypoints, count } = deps;
   const log = deps.log.child("ca");
   const cluster = clusterView(graph.sources);
   const nowMs = (): number => clock.monotonicMs();
@@ -47,6 +49,7 @@ export function makeCallerChecks(
     material: () => store.material.get(),
     nodeCheck: () => ({ ...config.nodeCheck, trustDomain: graph.index.mesh().trustDomain }),
     facts: cluster,
+    waypoints,
     early: new EarlyRequests(nowMs),
     issue: config.issue,
     clock,

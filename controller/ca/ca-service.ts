@@ -9,6 +9,7 @@ import { decodeCertificateRequest, encodeCertificateResponse } from "#core/wire/
 import type { Authentication, Authenticator, Caller, Credentials } from "./caller-identity.ts";
 import type { CaMaterial } from "./ca-material.ts";
 import type { EarlyRequests } from "./early-requests.ts";
+import type { WaypointPods } from "../waypoints/waypoint-pods.ts";
 import { issueCertificate, type IssuePolicy } from "./issue.ts";
 import {
   checkIdentity,
@@ -22,6 +23,7 @@ export interface CaServiceDeps {
   readonly material: () => CaMaterial | undefined;
   readonly nodeCheck: () => NodeCheckPolicy;
   readonly facts: NodeCheckFacts;
+  readonly waypoints: WaypointPods;
   readonly early: EarlyRequests;
   readonly issue: IssuePolicy;
   readonly clock: Clock;
@@ -96,11 +98,13 @@ export class CaService {
 
   /** As `checkIdentity`, with an end to patience. */
   #checkIdentity(caller: Caller, requested: string | undefined, nowMs: number): IdentityVerdict {
-    const { nodeCheck, facts, early } = this.#deps;
+    const { nodeCheck, facts, waypoints, early } = this.#deps;
     const verdict = checkIdentity(caller, requested, nodeCheck(), {
       nowMs,
       podsOn: (node, account) => facts.podsOn(node, account),
       namespace: (name) => facts.namespace(name),
+      pod: (namespace, name) => facts.pod(namespace, name),
+      waypoints,
     });
     if (verdict.kind === "granted") early.settle(caller.nodeName, verdict.account);
     if (verdict.kind !== "early" || early.mayBeEarly(caller.nodeName, verdict.account)) return verdict;

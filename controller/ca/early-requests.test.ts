@@ -12,6 +12,7 @@ import { encodeCertificateRequest } from "#core/wire/ca-codec.ts";
 import { type CaAnswer, CaService } from "./ca-service.ts";
 import { makeSelfSignedRoot, readCaMaterial } from "./ca-material.ts";
 import type { Caller } from "./caller-identity.ts";
+import { waypointPods } from "../waypoints/waypoint-pods.ts";
 import { EarlyRequests } from "./early-requests.ts";
 
 const SHOP = { trustDomain: "cluster.local", namespace: "shop", serviceAccount: "web" };
@@ -82,7 +83,9 @@ function caThatSees(seen: Seen): () => Promise<number | "issued"> {
       podsOn: () => seen.pods,
       namespace: (name) =>
         seen.labels === undefined ? undefined : { metadata: meta(name, seen.labels), terminating: false },
+      pod: () => undefined,
     },
+    waypoints: waypointPods({ recorded: () => undefined, replicaSet: () => undefined }),
     early: new EarlyRequests(() => clock.monotonicMs()),
     issue: { defaultTtlMs: 3_600_000, maxTtlMs: 3_600_000 },
     clock,

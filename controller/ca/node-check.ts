@@ -1,8 +1,12 @@
-/** Pure. May this caller have a certificate of that identity? A node gets the identities that run on it, no other. */
+/**
+ * Pure. May this caller have a certificate of that identity? A node gets the identities that run on it, no other; a pod gets
+ * its own only if it is a waypoint that the controller made.
+ */
 import { decideEnrolment, type EnrolmentOptions } from "#core/authz/enrolment.ts";
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
-import { parseSpiffeId, type SpiffeId, spiffeParts } from "#core/model/spiffe-id.ts";
+import { parseSpiffeId, type SpiffeId, spiffeId, spiffeParts } from "#core/model/spiffe-id.ts";
 import { ANNOTATION_MIRROR_POD } from "#core/model/well-known.ts";
+import type { WaypointPods } from "../waypoints/waypoint-pods.ts";
 import { type Caller, TERMINATION_GRACE_MS } from "./caller-identity.ts";
 
 export interface NodeCheckPolicy {
@@ -18,6 +22,13 @@ export interface NodeCheckFacts {
   /** Pods of a node that run under `namespace/account`. */
   podsOn(node: string, account: string): readonly PodObject[];
   namespace(name: string): NamespaceObject | undefined;
+  pod(namespace: string, name: string): PodObject | undefined;
+}
+
+/** What a check reads, at one moment. */
+export interface NodeCheckNow extends NodeCheckFacts {
+  readonly waypoints: WaypointPods;
+  readonly nowMs: number;
 }
 
 export type IdentityVerdict =
@@ -34,10 +45,9 @@ export function checkIdentity(
   caller: Caller,
   requested: string | undefined,
   policy: NodeCheckPolicy,
-  facts: NodeCheckFacts & { readonly nowMs: number },
+  facts: NodeCheckNow,
 ): IdentityVerdict {
-  // Own identities go to waypoint and gateway pods that the controller made; it makes none yet.
-  if (requested === undefined) return refused("pods get no certificate of their own identity");
+  if (requested === undefined) return checkOwnIdentity(caller, policy, facts);
   const callerAccount = `${caller.namespace}/${caller.serviceAccount}`;
   if (!policy.trustedNodeAccounts.includes(callerAccount)) {
     return refused(`${callerAccount} may not ask for other identities`);
@@ -52,6 +62,10 @@ export function checkIdentity(
   const account = `${namespace}/${serviceAccount}`;
   if (policy.reservedAccounts.includes(account))
     return refused(`${account} is an account of the mesh itself`);
+  // Whoever speaks for a waypoint is believed by its destinations: no pod that only runs as its account is.
+  if (facts.waypoints.isWaypointAccount(namespace, serviceAccount)) {
+    return refused(`${account} is an account of a waypoint, which asks for itself`);
+  }
   const on = `on ${caller.nodeName}`;
   const pods = facts.podsOn(caller.nodeName, account);
   if (pods.length === 0)
@@ -65,6 +79,35 @@ export function checkIdentity(
         why: `no pod ${on} that runs as ${account} has been seen with a label for the mesh`,
       }
     : refused(`no eligible pod ${on} runs as ${account}`);
+}
+
+/** A waypoint that is on its way out has the certificate that it needs to finish. */
+function checkOwnIdentity(
+  caller: Caller,
+  { trustDomain }: NodeCheckPolicy,
+  { pod: podOf, waypoints }: NodeCheckNow,
+): IdentityVerdict {
+  const { namespace, serviceAccount, podName, podUid } = caller;
+  const account = `${namespace}/${serviceAccount}`;
+  const pod = podOf(namespace, podName);
+  if (pod === undefined || pod.metadata.uid !== podUid) return refused("the caller's pod is gone");
+  if (pod.serviceAccount !== serviceAccount) return refused("the pod runs under another account");
+  if (pod.metadata.deletionMs !== undefined) return refused("the pod is being deleted");
+  const standing = waypoints.standingOf(pod);
+  switch (standing.kind) {
+    case "waypoint":
+      return {
+        kind: "granted",
+        identity: spiffeId({ trustDomain, namespace, serviceAccount }),
+        account,
+      };
+    case "not-seen":
+      return { kind: "early", account, why: standing.why };
+    case "foreign":
+      return refused(
+        `pods get no certificate of their own identity, and this is no waypoint: ${standing.why}`,
+      );
+  }
 }
 
 /** Labels come and go while a pod lives; what else keeps it out does not. */

@@ -10,7 +10,7 @@ import { decodeDeltaRequest, type DeltaRequest } from "#core/wire/xds-codec.ts";
 import type { Caller } from "../ca/caller-identity.ts";
 import type { EncodedResource } from "../encoded-resource.ts";
 import type { Admission } from "./admission.ts";
-import { checkClient } from "./client-auth.ts";
+import { checkClient, type ClientFacts } from "./client-auth.ts";
 import { type ClientNode, parseClientNode } from "./node-id.ts";
 import type { PublishedState, ResourceType } from "./published-state.ts";
 import type { FrameCache } from "./range-frame.ts";
@@ -24,7 +24,7 @@ export interface ClientStreamDeps {
   readonly admission: Admission;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly trustedNodeAccounts: readonly string[];
+  readonly clients: ClientFacts;
   readonly metrics: PushCounters;
   /** A client cannot use these; `reason` is its own text. */
   readonly onRefused: (blamed: readonly EncodedResource[], reason: string) => void;
@@ -51,6 +51,7 @@ export class ClientStream {
   readonly #onGone: () => void;
   #log: Logger;
   #client: ClientNode | undefined;
+  #waypoint: string | undefined;
   #state: StreamState | undefined;
   #accounted = 0;
   #ended = false;
@@ -70,6 +71,11 @@ export class ClientStream {
 
   get client(): ClientNode | undefined {
     return this.#client;
+  }
+
+  /** `namespace/gateway` of a waypoint. */
+  get waypoint(): string | undefined {
+    return this.#waypoint;
   }
 
   get state(): StreamState | undefined {
@@ -143,12 +149,14 @@ export class ClientStream {
       this.close(status.INVALID_ARGUMENT, `${first?.path ?? ""} ${first?.message ?? ""}`);
       return false;
     }
-    const verdict = checkClient(this.caller, client.value, this.#deps.trustedNodeAccounts);
+    const verdict = checkClient(this.caller, client.value, this.#deps.clients);
     if (verdict.kind === "refused") {
       this.#log.warn({ why: verdict.why }, "client refused");
-      this.close(status.PERMISSION_DENIED, "refused, see the controller's log");
+      const code = verdict.retry ? status.UNAVAILABLE : status.PERMISSION_DENIED;
+      this.close(code, "refused, see the controller's log");
       return false;
     }
+    this.#waypoint = verdict.waypoint;
     const { epoch, published, frames, clock } = this.#deps;
     this.#client = client.value;
     const state = new StreamState({ epoch, published, frames, node: this.caller.nodeName });

@@ -9,6 +9,7 @@ import { spawn } from "#core/runtime/spawn.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import type { Authenticator, Caller } from "../ca/caller-identity.ts";
 import type { Admission } from "./admission.ts";
+import type { ClientFacts } from "./client-auth.ts";
 import { ClientStream, type ClientStreamDeps, type PushCounters } from "./client-stream.ts";
 import { type PublishedState, RESOURCE_TYPES } from "./published-state.ts";
 import { FrameCache } from "./range-frame.ts";
@@ -20,7 +21,7 @@ export interface DeltaServerDeps {
   readonly admission: Admission;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly trustedNodeAccounts: readonly string[];
+  readonly clients: ClientFacts;
   readonly metrics: PushCounters;
   readonly onRefused: ClientStreamDeps["onRefused"];
   /** False until every input is complete: a half-filled first answer would delete. */
@@ -120,7 +121,7 @@ export class DeltaServer {
   }
 
   #streamDeps(): ClientStreamDeps {
-    const { published, admission, clock, log, trustedNodeAccounts, metrics, onRefused } = this.#deps;
+    const { published, admission, clock, log, clients, metrics, onRefused } = this.#deps;
     const frames = this.#frames;
     return {
       epoch: this.#epoch,
@@ -129,7 +130,7 @@ export class DeltaServer {
       admission,
       clock,
       log,
-      trustedNodeAccounts,
+      clients,
       metrics,
       onRefused,
     };
