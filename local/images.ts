@@ -37,6 +37,7 @@ const IMAGES: Readonly<Record<string, Image>> = {
   "ambit/ztunnel": bundle("ztunnel", ROOT),
   "ambit/istio-cni": bundle("agent", ROOT),
   "ambit/controller": bundle("controller", APPLICATION),
+  "ambit/waypoint": bundle("waypoint", APPLICATION),
   "ambit/sample-frontend": bundle("sample-frontend", APPLICATION),
   "ambit/sample-catalog": bundle("sample-catalog", APPLICATION),
   "ambit/sample-client": bundle("sample-client", APPLICATION),

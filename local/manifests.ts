@@ -29,6 +29,8 @@ const KINDS: Readonly<Record<string, { readonly plural: string; readonly namespa
   ValidatingAdmissionPolicyBinding: { plural: "validatingadmissionpolicybindings", namespaced: false },
   AuthorizationPolicy: { plural: "authorizationpolicies", namespaced: true },
   PeerAuthentication: { plural: "peerauthentications", namespaced: true },
+  GatewayClass: { plural: "gatewayclasses", namespaced: false },
+  Gateway: { plural: "gateways", namespaced: true },
 };
 
 /** Documents of one YAML text. Throws `MANIFEST_INVALID` with the position of the first error. */

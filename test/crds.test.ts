@@ -40,6 +40,8 @@ test("kubectl explain has a sentence for every field", () => {
   for (const [file, fields] of [
     ["authorization-policy.yaml", 60],
     ["peer-authentication.yaml", 20],
+    ["gateway-class.yaml", 20],
+    ["gateway.yaml", 100],
   ] as const) {
     looked = 0;
     const crd = parse(readFileSync(join(import.meta.dirname, "..", "crds", file), "utf8")) as Crd;

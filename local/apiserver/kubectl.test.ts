@@ -50,6 +50,18 @@ get authorizationpolicies -n demo
 explain authorizationpolicy.spec.action
 patch authorizationpolicy front -n demo --type=merge -p {"spec":{"action":"NOPE"}}
 patch authorizationpolicy front -n demo --type=merge -p {"spec":{"nope":1}}
+patch authorizationpolicy front -n demo --subresource=status --type=merge -p {"status":{"conditions":[{"type":"Enforced","status":"True"}]}}
+wait --for=condition=Enforced authorizationpolicy/front -n demo --timeout=10s
+get authorizationpolicies -n demo
+apply -f ${CRDS}gateway-class.yaml -f ${CRDS}gateway.yaml
+wait --for=condition=Established crd/gateways.gateway.networking.k8s.io --timeout=10s
+apply -f ${DATA}gateway.yaml
+get gateways,gatewayclasses -n demo
+wait --for=condition=Programmed gateway/waypoint -n demo --timeout=1s
+patch gateway waypoint -n demo --subresource=status --type=merge -p {"status":{"addresses":[{"value":"10.96.0.9"}],"conditions":[{"type":"Programmed","status":"True","reason":"Programmed","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}
+wait --for=condition=Programmed gateway/waypoint -n demo --timeout=10s
+get gtw -n demo
+delete gateway waypoint -n demo
 get cm nope -n demo
 get nothings
 logs p1 -n demo
@@ -61,13 +73,17 @@ get ns demo
   .trim()
   .split("\n");
 const FAILING =
-  /^(diff|wait --for=condition=Ready|patch authorizationpolicy front -n demo --type=merge -p \{"spec":\{"n?action?|get cm nope|get nothings|logs|get ns demo$)/;
+  /^(diff|wait --for=condition=Ready|wait --for=condition=Programmed gateway\/waypoint -n demo --timeout=1s|patch authorizationpolicy front -n demo --type=merge -p \{"spec":\{"n?action?|get cm nope|get nothings|logs|get ns demo$)/;
 
 /** The first minor version of kubectl that has a command, or that asks OpenAPI v3 for it (the server's v2 document is empty). */
 const SINCE: readonly (readonly [start: string, minor: number])[] = [
   ["create token", 24],
   ["auth whoami", 27],
   ["explain", 27],
+  ["patch authorizationpolicy front -n demo --subresource", 24],
+  ["patch gateway", 24],
+  ["wait --for=condition=Enforced", 24],
+  ["wait --for=condition=Programmed gateway/waypoint -n demo --timeout=10s", 24],
   ["create cm dry", 27],
 ];
 

@@ -5,6 +5,7 @@ import { alreadyExists, forbidden, invalid, StatusError } from "../http/status-e
 import { type ApiObject, timestamp } from "../object.ts";
 import { apiVersionOf, keyOf } from "../registry/resource.ts";
 import { strategyOf } from "../registry/strategies.ts";
+import { applyDefaults } from "../schema/default-values.ts";
 import type { RequestContext, RestDeps, Target } from "./context.ts";
 import { decode } from "./decode.ts";
 import { validateObject } from "./validate-object.ts";
@@ -26,6 +27,7 @@ export async function createObject(
     throw new StatusError(400, "resourceVersion should not be set on objects to be created");
   }
   prepare(deps, target, decoded, context);
+  if (resource.custom !== undefined) applyDefaults(decoded, resource.custom.schema); // of a status that nobody has written and nobody owns
   const strategy = strategyOf(resource.id);
   const request = {
     operation: "CREATE" as const,
