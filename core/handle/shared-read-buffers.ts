@@ -5,8 +5,8 @@
 
 /** Memory in front of what is read: a tunnel puts its frame header there and sends both without a copy. */
 const HEADROOM_BYTES = 9;
-/** With the header eight full TLS records: a few bytes more would be a record of their own. */
-const READ_BYTES = 128 * 1024 - HEADROOM_BYTES;
+/** With the header sixteen full TLS records: a few bytes more would be a record of their own. */
+const READ_BYTES = 256 * 1024 - HEADROOM_BYTES;
 
 const memory: Buffer = Buffer.allocUnsafeSlow(HEADROOM_BYTES + READ_BYTES);
 
