@@ -17,8 +17,6 @@ export type FieldRole =
   | "expect"
   | "te";
 
-const ROLES: ReadonlyMap<string, FieldRole> = roles();
-
 /** Undefined: a name that is not known; it may be a confusable one. */
 export function roleOf(name: string): FieldRole | undefined {
   return ROLES.get(name);
@@ -61,6 +59,8 @@ const PLAIN =
   "server-timing set-cookie strict-transport-security traceparent tracestate trailer user-agent vary via www-authenticate x-api-key " +
   "x-content-type-options x-correlation-id x-forwarded-for x-forwarded-host x-forwarded-proto x-frame-options x-powered-by " +
   "x-real-ip x-request-id x-requested-with";
+
+const ROLES: ReadonlyMap<string, FieldRole> = roles();
 
 function roles(): Map<string, FieldRole> {
   const map = new Map<string, FieldRole>();
