@@ -9,4 +9,5 @@ export const testMeshConfig: MeshConfig = {
   network: "",
   dnsDomain: "cluster.local",
   dryRunPolicies: false,
+  pathNormalization: "base",
 };

@@ -5,6 +5,7 @@ import type { Authorization, AuthorizationScope } from "#core/model/authorizatio
 import { type PolicyKey, policyKey } from "#core/model/ids.ts";
 import { translateRule } from "./authorization-rule.ts";
 import type { MeshConfig } from "./mesh-config.ts";
+import { isDryRun, policyInForce } from "./policy-in-force.ts";
 import { Report } from "./policy-report.ts";
 import type { TranslationProblem } from "./problem.ts";
 
@@ -30,7 +31,6 @@ const SPEC_FIELDS: ReadonlySet<string> = new Set([
   "action",
   "provider",
 ]);
-const DRY_RUN = "istio.io/dry-run";
 
 export function translateAuthorizationPolicy(policy: CustomObject, mesh: MeshConfig): TranslatedPolicy {
   const report = new Report("AuthorizationPolicy", policy);
@@ -52,7 +52,7 @@ export function translateAuthorizationPolicy(policy: CustomObject, mesh: MeshCon
     };
   }
   const selector = selectorOf(spec, report);
-  const authorization = enforceable(policy, mesh, report)
+  const authorization = policyInForce(policy, mesh, { report, enforcer: "ztunnel" })
     ? toAuthorization(policy, scopeOf(selector, namespace, mesh), report)
     : undefined;
   return { ...head, authorization, selector, attachment: "ztunnel", problems: report.problems };
@@ -75,28 +75,6 @@ function scopeOf(
   return namespace === mesh.rootNamespace ? "global" : "namespace";
 }
 
-function enforceable(policy: CustomObject, mesh: MeshConfig, report: Report): boolean {
-  const spec = jsonObject(policy.spec);
-  const action = spec["action"] ?? "ALLOW";
-  if (action !== "ALLOW" && action !== "DENY") {
-    report.unsupported(
-      "spec.action",
-      `${JSON.stringify(action)} cannot be enforced by ztunnel; the policy is not in force`,
-    );
-    return false;
-  }
-  if (spec["provider"] !== undefined)
-    report.unsupported("spec.provider", "has no effect without action CUSTOM");
-  if (isDryRun(policy) && !mesh.dryRunPolicies) {
-    report.unsupported(
-      `metadata.annotations ${DRY_RUN}`,
-      "dry runs are switched off; the policy is not in force",
-    );
-    return false;
-  }
-  return true;
-}
-
 function toAuthorization(policy: CustomObject, scope: AuthorizationScope, report: Report): Authorization {
   const spec = jsonObject(policy.spec);
   const { namespace, name } = policy.metadata;
@@ -110,9 +88,4 @@ function toAuthorization(policy: CustomObject, scope: AuthorizationScope, report
     rules: jsonList(spec["rules"]).flatMap((rule, i) => translateRule(rule, `spec.rules[${i}]`, input) ?? []),
     dryRun: isDryRun(policy),
   };
-}
-
-/** Go's ParseBool: other texts count as absent. */
-function isDryRun(policy: CustomObject): boolean {
-  return ["1", "t", "T", "TRUE", "true", "True"].includes(policy.metadata.annotations[DRY_RUN] ?? "");
 }

@@ -29,3 +29,29 @@ test("good aliases are no problem, in whatever order", () => {
   assert.deepEqual(output.trustDomainAliases, ["a.domain", "b.domain"]);
   assert.deepEqual(problems, []);
 });
+
+test("path normalisation has Istio's names; the default is BASE, and a wrong name is said", () => {
+  const option = (text: string) => read(`pathNormalization: { normalization: ${text} }\n`);
+  for (const [text, meant] of [
+    ["NONE", "none"],
+    ["DEFAULT", "base"],
+    ["BASE", "base"],
+    ["MERGE_SLASHES", "merge-slashes"],
+    ["DECODE_AND_MERGE_SLASHES", "decode-and-merge-slashes"],
+  ] as const) {
+    const { output, problems } = option(text);
+    assert.equal(output.pathNormalization, meant);
+    assert.deepEqual(problems, []);
+  }
+  assert.equal(read("rootNamespace: x\n").output.pathNormalization, "base");
+  for (const wrong of ["base", "DECODE", "7", "[]"]) {
+    const { output, problems } = option(wrong);
+    assert.equal(output.pathNormalization, "base");
+    assert.deepEqual(problems, ["data.mesh.pathNormalization.normalization"]);
+  }
+  const { problems } = read("pathNormalization: { normalisation: NONE }\n");
+  assert.deepEqual(problems, [
+    "data.mesh.pathNormalization.normalisation",
+    "data.mesh.pathNormalization.normalization",
+  ]);
+});

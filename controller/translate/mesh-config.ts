@@ -2,6 +2,7 @@
 import { parse } from "yaml";
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import type { ConfigMapObject } from "#core/k8s/object-types.ts";
+import type { PathNormalization } from "#core/model/waypoint-config.ts";
 import type { Translated, TranslationProblem } from "./problem.ts";
 
 export interface MeshConfig {
@@ -16,10 +17,25 @@ export interface MeshConfig {
   readonly dnsDomain: string;
   /** Whether policies marked `istio.io/dry-run` are sent. */
   readonly dryRunPolicies: boolean;
+  /** What waypoints make of paths before anything reads them. */
+  readonly pathNormalization: PathNormalization;
 }
 
 /** Fields of Istio's MeshConfig that Ambit reads. */
-const READ_FIELDS: ReadonlySet<string> = new Set(["trustDomain", "trustDomainAliases", "rootNamespace"]);
+const READ_FIELDS: ReadonlySet<string> = new Set([
+  "trustDomain",
+  "trustDomainAliases",
+  "rootNamespace",
+  "pathNormalization",
+]);
+/** Istio's names. */
+const NORMALIZATIONS: ReadonlyMap<string, PathNormalization> = new Map([
+  ["NONE", "none"],
+  ["DEFAULT", "base"],
+  ["BASE", "base"],
+  ["MERGE_SLASHES", "merge-slashes"],
+  ["DECODE_AND_MERGE_SLASHES", "decode-and-merge-slashes"],
+]);
 const DOMAIN = /^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$/;
 
 /** `defaults` holds where the ConfigMap is absent, silent or wrong. */
@@ -51,12 +67,16 @@ export function translateMeshConfig(
   const aliases = readAliases(mesh["trustDomainAliases"], (path, message) =>
     report(path, "Invalid", message),
   );
+  const normalization = readNormalization(mesh["pathNormalization"], (path, message) =>
+    report(path, "Invalid", message),
+  );
   return {
     output: {
       ...defaults,
       trustDomain: text("trustDomain"),
       rootNamespace: text("rootNamespace"),
       trustDomainAliases: aliases,
+      pathNormalization: normalization ?? defaults.pathNormalization,
     },
     problems,
   };
@@ -71,6 +91,24 @@ function readAliases(raw: unknown, invalid: (path: string, message: string) => v
     if (!DOMAIN.test(alias)) invalid(`${path}[${i}]`, "is not a name; it is not believed");
   }
   return aliases.filter((alias) => DOMAIN.test(alias)).toSorted();
+}
+
+/** Undefined when nothing is said, or nothing that is known. */
+function readNormalization(
+  raw: unknown,
+  invalid: (path: string, message: string) => void,
+): PathNormalization | undefined {
+  if (raw === undefined) return undefined;
+  const path = "data.mesh.pathNormalization";
+  const { normalization, ...rest } = jsonObject(raw);
+  for (const field of Object.keys(rest)) invalid(`${path}.${field}`, "is not known and has no effect");
+  const option = NORMALIZATIONS.get(jsonText(normalization));
+  if (option === undefined)
+    invalid(
+      `${path}.normalization`,
+      `is none of ${[...NORMALIZATIONS.keys()].join(", ")}; the default is used`,
+    );
+  return option;
 }
 
 function readYaml(text: string): Readonly<Record<string, unknown>> | undefined {
