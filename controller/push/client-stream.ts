@@ -161,6 +161,8 @@ export class ClientStream {
     this.#client = client.value;
     const state = new StreamState({ epoch, published, frames, node: this.caller.nodeName });
     this.#state = state;
+    // A waypoint gets its policies with its configuration.
+    if (verdict.waypoint !== undefined) state.endPolicyGrace();
     this.#cancelGrace = clock.after(POLICY_GRACE_MS, () => {
       state.endPolicyGrace();
       this.pump();

@@ -3,6 +3,7 @@ import { EnvReader } from "#core/runtime/env.ts";
 import { parseConfig as parseControllerConfig } from "#controller/config.ts";
 import { parseAgentConfig } from "#istio-cni/agent/config.ts";
 import { readKubeletConfig } from "#local/kubelet/config.ts";
+import { parseSettings as parseWaypointSettings } from "#waypoint/config.ts";
 import { parseConfig as parseZtunnelConfig } from "#ztunnel/config.ts";
 import { cell, generatedFrom } from "./sources.ts";
 
@@ -12,6 +13,7 @@ const PROGRAMS: readonly {
   readonly read: (env: EnvReader) => unknown;
 }[] = [
   { title: "ztunnel", file: "ztunnel/config.ts", read: parseZtunnelConfig },
+  { title: "Waypoint", file: "waypoint/config.ts", read: parseWaypointSettings },
   { title: "Node agent (istio-cni)", file: "istio-cni/agent/config.ts", read: parseAgentConfig },
   { title: "Controller", file: "controller/config.ts", read: parseControllerConfig },
   { title: "Kubelet of the local cluster", file: "local/kubelet/config.ts", read: readKubeletConfig },
