@@ -13,8 +13,10 @@ export interface FloodLimits {
   readonly resets: BucketLimits;
   /** Every frame that moves no payload: PING, SETTINGS, WINDOW_UPDATE, PRIORITY, RST_STREAM, empty DATA, unknown. */
   readonly controlFrames: BucketLimits;
-  /** Tokens that each KiB of received DATA gives back to `controlFrames`: WINDOW_UPDATEs go with traffic. */
+  /** Tokens that each KiB of DATA, of either side, gives back to `controlFrames`: WINDOW_UPDATEs go with traffic. */
   readonly controlFramesPerKib: number;
+  /** Tokens that each answered stream gives back: default none. */
+  readonly controlFramesPerStream?: number;
   /** One header block as sent, over HEADERS and all its CONTINUATION frames. */
   readonly headerBlockBytes: number;
   readonly continuationFrames: number;
@@ -87,6 +89,15 @@ export class FloodGuard {
 
   onData(bytes: number): void {
     this.#control.give((bytes / 1_024) * this.#limits.controlFramesPerKib);
+  }
+
+  /** What we send is acknowledged by WINDOW_UPDATEs. */
+  onDataSent(bytes: number): void {
+    this.onData(bytes);
+  }
+
+  onAnswer(): void {
+    this.#control.give(this.#limits.controlFramesPerStream ?? 0);
   }
 
   /** HEADERS has come; `bytes` of its header block fragment. */

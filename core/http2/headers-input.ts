@@ -55,11 +55,13 @@ export class HeadersInput {
     }
     const head = readRequestHead(fields);
     if (head.kind === "malformed" || head.kind === "extended-connect") {
-      this.#refuse(streamId, ErrorCode.PROTOCOL_ERROR);
+      const reason = head.kind === "malformed" ? head.reason : "extended CONNECT, which was not enabled";
+      this.#refuse(streamId, ErrorCode.PROTOCOL_ERROR, reason);
       return;
     }
     const stream = core.newStream(streamId);
     stream.headReceived = true;
+    stream.remoteEnding = endStream;
     core.events.onRequest?.(stream, head, fields);
     if (endStream) core.onRemoteEnd(stream);
   }
@@ -80,6 +82,7 @@ export class HeadersInput {
       this.#fail(stream, ErrorCode.PROTOCOL_ERROR);
       return;
     }
+    stream.remoteEnding = endStream;
     this.#delivery.flush();
     stream.events?.onHeaders(fields, endStream);
     if (endStream) this.#core.onRemoteEnd(stream);
@@ -97,11 +100,11 @@ export class HeadersInput {
     return !endStream && stream.informational <= MAX_INFORMATIONAL;
   }
 
-  #refuse(streamId: number, code: ErrorCode): void {
+  #refuse(streamId: number, code: ErrorCode, reason?: string): void {
     if (!this.#countReset()) return;
     this.#core.rememberReset(streamId);
     this.#core.writer.number(FrameType.RST_STREAM, streamId, code);
-    if (code !== ErrorCode.REFUSED_STREAM) this.#core.events.onBreach?.(code);
+    if (code !== ErrorCode.REFUSED_STREAM) this.#core.events.onBreach?.(code, reason);
   }
 
   #fail(stream: Http2Stream, code: ErrorCode): void {

@@ -5,7 +5,7 @@
 import type { PinnableBuffer } from "../handle/read-ring.ts";
 import { ErrorCode } from "./error-codes.ts";
 import type { ReceiveWindow } from "./flow-control.ts";
-import type { HeaderField } from "./hpack/header-field.ts";
+import type { FieldToSend, HeaderField } from "./hpack/header-field.ts";
 
 /**
  * What became of delivered bytes: "consumed" (gone; credit the sender now), "held" (memory still referenced,
@@ -35,10 +35,11 @@ export interface Http2StreamEvents {
 
 /** What a stream asks of its session. */
 export interface StreamHost {
-  sendHeaders(stream: Http2Stream, fields: readonly HeaderField[], endStream: boolean): void;
+  sendHeaders(stream: Http2Stream, fields: readonly FieldToSend[], endStream: boolean): void;
   sendData(stream: Http2Stream, bytes: Uint8Array): "more" | "pause";
   sendEnd(stream: Http2Stream): void;
   sendReset(stream: Http2Stream, code: ErrorCode): void;
+  sendBreach(stream: Http2Stream, code: ErrorCode): void;
   credit(stream: Http2Stream, byteCount: number): void;
 }
 
@@ -60,6 +61,8 @@ export class Http2Stream {
   localEnded = false;
   /** The peer has sent END_STREAM. */
   remoteEnded = false;
+  /** The peer's END_STREAM is behind what is being delivered. */
+  remoteEnding = false;
   /** Ended in any way: no further events, no further frames. */
   closed = false;
   /** A final response (client) or the request (server) has come: what follows are trailers. */
@@ -72,6 +75,10 @@ export class Http2Stream {
   /** Accepted and not yet sent for want of window or room. */
   pending: Uint8Array | undefined;
   endWanted = false;
+  /** Go with END_STREAM, behind everything written. */
+  trailers: readonly FieldToSend[] | undefined;
+  /** Once we have ended, nothing more is wanted of the peer. */
+  refusesRest = false;
   blocked: Blocked = "no";
   /** Sent since the peer's last credit for this stream, and when that was; -Infinity: it has given none yet. */
   sentSinceCredit = 0;
@@ -87,7 +94,7 @@ export class Http2Stream {
     this.sendWindow = parts.sendWindow;
   }
 
-  sendHeaders(fields: readonly HeaderField[], endStream = false): void {
+  sendHeaders(fields: readonly FieldToSend[], endStream = false): void {
     if (!this.closed && !this.localEnded) this.#host.sendHeaders(this, fields, endStream);
   }
 
@@ -97,10 +104,20 @@ export class Http2Stream {
     return this.#host.sendData(this, bytes);
   }
 
-  /** END_STREAM after everything written. */
-  end(): void {
+  /** END_STREAM after everything written, with `trailers` if there are any. */
+  end(trailers: readonly FieldToSend[] = NO_FIELDS): void {
     if (this.closed || this.localEnded || this.endWanted) return;
+    if (trailers.length > 0) this.trailers = trailers;
     this.#host.sendEnd(this);
+  }
+
+  /**
+   * Once our end is out, a peer that has not ended is told that the rest is not wanted: RST_STREAM(NO_ERROR), which takes
+   * nothing back (RFC 9113 8.1).
+   */
+  refuseRest(): void {
+    this.refusesRest = true;
+    if (this.localEnded && !this.remoteEnding) this.reset(ErrorCode.NO_ERROR);
   }
 
   /** RST_STREAM; no event follows. Does nothing when the stream has ended. */
@@ -108,8 +125,15 @@ export class Http2Stream {
     if (!this.closed) this.#host.sendReset(this, code);
   }
 
+  /** RST_STREAM because the peer broke a rule that its owner knows of; counts as such. No event follows. */
+  breach(code: ErrorCode): void {
+    if (!this.closed) this.#host.sendBreach(this, code);
+  }
+
   /** Bytes of deliveries that were not answered "consumed" are gone now. */
   consumed(byteCount: number): void {
     this.#host.credit(this, byteCount);
   }
 }
+
+const NO_FIELDS: readonly FieldToSend[] = [];

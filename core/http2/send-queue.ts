@@ -3,6 +3,7 @@
  * the queue full waits in line and is resumed in turn, so that one bulk transfer cannot hold up the others.
  */
 import type { FrameWriter } from "./frame-writer.ts";
+import type { FieldToSend } from "./hpack/header-field.ts";
 import type { Http2Stream } from "./http2-stream.ts";
 import { OutputTurns } from "./output-turns.ts";
 import { MAX_WINDOW_SIZE } from "./settings.ts";
@@ -21,12 +22,15 @@ const SMALL_CONNECTION = 2 * CONGESTED_BELOW;
 export interface SendQueueOptions {
   readonly writer: FrameWriter;
   readonly nowMs: () => number;
+  /** Writes `trailers` with END_STREAM. */
+  readonly sendTrailers: (stream: Http2Stream, trailers: readonly FieldToSend[]) => void;
   readonly onEndSent: (stream: Http2Stream) => void;
 }
 
 export class SendQueue {
   readonly #writer: FrameWriter;
   readonly #nowMs: () => number;
+  readonly #sendTrailers: SendQueueOptions["sendTrailers"];
   readonly #onEndSent: (stream: Http2Stream) => void;
   readonly #turns: OutputTurns;
   #waitingForConnection: Http2Stream[] = [];
@@ -39,6 +43,7 @@ export class SendQueue {
   constructor(options: SendQueueOptions) {
     this.#writer = options.writer;
     this.#nowMs = options.nowMs;
+    this.#sendTrailers = options.sendTrailers;
     this.#onEndSent = options.onEndSent;
     this.#turns = new OutputTurns(options.writer, (stream) => this.#resume(stream));
   }
@@ -139,7 +144,8 @@ export class SendQueue {
   #sendEnd(stream: Http2Stream): void {
     stream.endWanted = false;
     stream.localEnded = true;
-    this.#writer.endStream(stream.id);
+    if (stream.trailers === undefined) this.#writer.endStream(stream.id);
+    else this.#sendTrailers(stream, stream.trailers);
     this.#onEndSent(stream);
   }
 

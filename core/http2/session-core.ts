@@ -2,14 +2,14 @@
 import { ChurnTable } from "../base/churn-table.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Handle } from "../handle/handle.ts";
-import type { ErrorCode } from "./error-codes.ts";
+import { ErrorCode } from "./error-codes.ts";
 import { CONNECTION_WINDOW, type ReceiveBudget, ReceiveWindow } from "./flow-control.ts";
 import { FloodGuard } from "./flood-limits.ts";
 import { FrameType } from "./frame-types.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { releasePin } from "./delivery.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
-import type { HeaderField } from "./hpack/header-field.ts";
+import type { FieldToSend } from "./hpack/header-field.ts";
 import { Http2Stream, type StreamEnd, type StreamHost } from "./http2-stream.ts";
 import { SendQueue } from "./send-queue.ts";
 import type { SessionEvents, SessionLimits, SessionOptions } from "./session-options.ts";
@@ -39,6 +39,7 @@ export class SessionCore implements StreamHost {
   /** Streams that were reset: frames that were under way are not the peer's fault. */
   readonly recentlyReset: Set<number> = new Set();
   readonly floor: number;
+  readonly sendsEarly: boolean;
   readonly #budget: ReceiveBudget;
   readonly #encoder = new HpackEncoder();
   peerSettings: Http2Settings = DEFAULT_SETTINGS;
@@ -50,6 +51,8 @@ export class SessionCore implements StreamHost {
   nextStream: number;
   #connectionAvailable = CONNECTION_WINDOW;
   #connectionReceived = 0;
+  /** Called when an owner found that the peer broke a rule. False: that was one too many, and the session has failed. */
+  onOwnersBreach: () => boolean = () => true;
   /** Called when a stream is gone: the session may be finished. */
   onStreamGone: () => void = () => undefined;
 
@@ -61,13 +64,15 @@ export class SessionCore implements StreamHost {
     this.limits = limits;
     this.#budget = budget;
     this.floor = budget.chooseFloor();
+    this.sendsEarly = options.sendsEarly ?? false;
     this.nextStream = options.role === "client" ? 1 : 2;
     this.guard = new FloodGuard(clock.monotonicMs(), limits.flood);
     this.writer = new FrameWriter(parts.handle, { onWritten: parts.onWritten });
     this.queue = new SendQueue({
       writer: this.writer,
       nowMs: () => clock.monotonicMs(),
-      onEndSent: (stream) => this.#endedOneWay(stream),
+      sendTrailers: (stream, trailers) => this.#writeHeaders(stream, trailers, true),
+      onEndSent: (stream) => this.#onEndSent(stream),
     });
   }
 
@@ -87,16 +92,16 @@ export class SessionCore implements StreamHost {
     this.#encoder.limitTable(bytes);
   }
 
-  sendHeaders(stream: Http2Stream, fields: readonly HeaderField[], endStream: boolean): void {
-    const { maxFrameSize } = this.peerSettings;
+  sendHeaders(stream: Http2Stream, fields: readonly FieldToSend[], endStream: boolean): void {
     stream.headSent = true;
-    this.writer.headers(stream.id, this.#encoder.encode(fields), { endStream, maxFrameSize });
+    this.#writeHeaders(stream, fields, endStream);
     if (!endStream) return;
     stream.localEnded = true;
-    this.#endedOneWay(stream);
+    this.#onEndSent(stream);
   }
 
   sendData(stream: Http2Stream, bytes: Uint8Array): "more" | "pause" {
+    this.guard.onDataSent(bytes.length);
     return this.queue.write(stream, bytes);
   }
 
@@ -107,6 +112,10 @@ export class SessionCore implements StreamHost {
   sendReset(stream: Http2Stream, code: ErrorCode): void {
     this.writer.number(FrameType.RST_STREAM, stream.id, code);
     this.forget(stream);
+  }
+
+  sendBreach(stream: Http2Stream, code: ErrorCode): void {
+    if (this.onOwnersBreach()) this.sendReset(stream, code);
   }
 
   credit(stream: Http2Stream, byteCount: number): void {
@@ -148,6 +157,7 @@ export class SessionCore implements StreamHost {
   /** The peer's END_STREAM, after all data was delivered. */
   onRemoteEnd(stream: Http2Stream): void {
     if (stream.closed || stream.remoteEnded) return;
+    stream.remoteEnding = true;
     stream.remoteEnded = true;
     stream.events?.onEnd();
     this.#endedOneWay(stream);
@@ -169,6 +179,17 @@ export class SessionCore implements StreamHost {
     }
   }
 
+  #writeHeaders(stream: Http2Stream, fields: readonly FieldToSend[], endStream: boolean): void {
+    const { maxFrameSize } = this.peerSettings;
+    this.writer.headers(stream.id, this.#encoder.encode(fields), { endStream, maxFrameSize });
+  }
+
+  #onEndSent(stream: Http2Stream): void {
+    this.guard.onAnswer();
+    if (stream.refusesRest && !stream.remoteEnding) stream.reset(ErrorCode.NO_ERROR);
+    else this.#endedOneWay(stream);
+  }
+
   #endedOneWay(stream: Http2Stream): void {
     if (stream.localEnded && stream.remoteEnded && !stream.closed) this.#remove(stream);
   }
@@ -176,6 +197,7 @@ export class SessionCore implements StreamHost {
   #remove(stream: Http2Stream): void {
     stream.closed = true;
     stream.pending = undefined;
+    stream.trailers = undefined;
     stream.receive.close();
     this.streams.delete(stream.id);
     this.onStreamGone();

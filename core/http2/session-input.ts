@@ -38,6 +38,7 @@ export class SessionInput implements FrameSink {
     this.#control = control;
     this.#delivery = delivery;
     this.#headers = new HeadersInput(core, control, delivery);
+    core.onOwnersBreach = () => this.#countReset();
   }
 
   onDataFrame(streamId: number, flowBytes: number): void {
@@ -68,6 +69,7 @@ export class SessionInput implements FrameSink {
     if (stream === undefined) return;
     const padding = this.#flowBytes - this.#dataBytes;
     if (endStream) {
+      stream.remoteEnding = true;
       this.#delivery.flush();
       this.#core.onRemoteEnd(stream);
     } else if (padding > 0) {

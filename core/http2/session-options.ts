@@ -13,11 +13,11 @@ export interface SessionEvents {
   onReady?(): void;
   /**
    * Server: a well-formed request. `stream.events` must be set before this returns. A body ends with `onEnd`,
-   * which comes at once for a request that ends with its head.
+   * which comes at once for a request that ends with its head (`stream.remoteEnding` tells).
    */
   onRequest?(stream: Http2Stream, head: Request, fields: readonly HeaderField[]): void;
-  /** The peer broke a rule on one stream, which was reset with `code`; the connection lives on. */
-  onBreach?(code: number): void;
+  /** The peer broke a rule on one stream, which was reset with `code`; the connection lives on. `reason`: if its head did. */
+  onBreach?(code: number, reason?: string): void;
   /** The peer wants no new streams. */
   onGoaway?(): void;
   /** A stream ended, or the peer changed its limit. */
@@ -32,6 +32,8 @@ export interface SessionOptions {
   readonly clock?: Clock;
   readonly budget?: ReceiveBudget;
   readonly limits?: SessionLimits;
+  /** Client: requests go out before the peer's SETTINGS came, as RFC 9113 3.4 allows: no first round trip is lost. */
+  readonly sendsEarly?: boolean;
 }
 
 export interface SessionLimits {

@@ -12,7 +12,7 @@ import { writeFirstFrames } from "./first-frames.ts";
 import { ReceiveBudget } from "./flow-control.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { FrameType } from "./frame-types.ts";
-import type { HeaderField } from "./hpack/header-field.ts";
+import type { FieldToSend } from "./hpack/header-field.ts";
 import { brokeRules, connectionLost, HTTP2_CLOSED, peerSilent, sessionClosed } from "./http2-errors.ts";
 import type { Http2Stream, Http2StreamEvents } from "./http2-stream.ts";
 import { Keepalive } from "./keepalive.ts";
@@ -112,15 +112,15 @@ export class Http2Session implements HandleEvents, SessionControl {
     return this.#core.peerSettings.maxConcurrentStreams;
   }
 
+  /** Client: false once the last stream id is used. */
+  get hasIdsLeft(): boolean {
+    return this.#core.nextStream < MAX_STREAM_ID;
+  }
+
   /** Client: whether `openStream` would succeed. */
   get canOpen(): boolean {
-    const { streams, nextStream } = this.#core;
-    return (
-      this.#phase === "open" &&
-      this.#ready &&
-      streams.size < this.peerStreamLimit &&
-      nextStream < MAX_STREAM_ID
-    );
+    const isUp = this.#phase === "open" && (this.#ready || this.#core.sendsEarly);
+    return isUp && this.streamCount < this.peerStreamLimit && this.hasIdsLeft;
   }
 
   /** For how long the connection's send window has been nearly used up. */
@@ -129,12 +129,16 @@ export class Http2Session implements HandleEvents, SessionControl {
   }
 
   /** Client: sends a request. Undefined when the peer takes no more streams. */
-  openStream(fields: readonly HeaderField[], events: Http2StreamEvents): Http2Stream | undefined {
+  openStream(
+    fields: readonly FieldToSend[],
+    events: Http2StreamEvents,
+    endStream = false,
+  ): Http2Stream | undefined {
     if (!this.canOpen) return undefined;
     const stream = this.#core.newStream(this.#core.nextStream);
     this.#core.nextStream += 2;
     stream.events = events;
-    stream.sendHeaders(fields);
+    stream.sendHeaders(fields, endStream);
     return stream;
   }
 

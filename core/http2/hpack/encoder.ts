@@ -5,7 +5,7 @@
  */
 import { DynamicTable } from "./dynamic-table.ts";
 import { INITIAL_TABLE_BYTES } from "./decoder.ts";
-import { fieldSizeBytes, type HeaderField } from "./header-field.ts";
+import { fieldSizeBytes, type FieldToSend, type HeaderField, headerField } from "./header-field.ts";
 import { encodeHuffman, huffmanLength } from "./huffman.ts";
 import { MAX_INTEGER_OCTETS, writeInteger } from "./integer.ts";
 import { STATIC_INDEX_BY_FIELD, STATIC_INDEX_BY_NAME, STATIC_TABLE_LENGTH } from "./static-table.ts";
@@ -28,19 +28,28 @@ const NEVER_INDEXED: ReadonlySet<string> = new Set([
 const SELDOM_REPEATED: ReadonlySet<string> = new Set([
   ":path",
   "age",
+  "b3",
   "content-length",
   "content-range",
   "date",
   "etag",
   "forwarded",
   "grpc-message",
+  "grpc-timeout",
+  "idempotency-key",
   "if-modified-since",
   "if-none-match",
   "last-modified",
   "traceparent",
   "tracestate",
+  "x-amzn-trace-id",
+  "x-b3-parentspanid",
   "x-b3-spanid",
   "x-b3-traceid",
+  "x-cloud-trace-context",
+  "x-correlation-id",
+  "x-datadog-parent-id",
+  "x-datadog-trace-id",
   "x-forwarded-for",
   "x-request-id",
 ]);
@@ -87,14 +96,14 @@ export class HpackEncoder {
   }
 
   /** One complete header block in a buffer of its own. */
-  encode(fields: readonly HeaderField[]): Buffer {
+  encode(fields: readonly FieldToSend[]): Buffer {
     const most = maxEncodedBytes(fields);
     if (this.#scratch.length < most) this.#scratch = Buffer.alloc(most * 2);
     return Buffer.from(this.#scratch.subarray(0, this.encodeInto(fields, this.#scratch, 0)));
   }
 
   /** The same into `out`, which has `maxEncodedBytes(fields)` of room at `offset`; returns the offset behind it. */
-  encodeInto(fields: readonly HeaderField[], out: Uint8Array, offset: number): number {
+  encodeInto(fields: readonly FieldToSend[], out: Uint8Array, offset: number): number {
     let at = this.#writeSizeUpdates(out, offset);
     for (const field of fields) at = this.#writeField(field, out, at);
     return at;
@@ -109,9 +118,10 @@ export class HpackEncoder {
     return writeInteger(out, at, SIZE_UPDATE, current);
   }
 
-  #writeField(field: HeaderField, out: Uint8Array, offset: number): number {
+  #writeField(field: FieldToSend, out: Uint8Array, offset: number): number {
     const { name, value } = field;
-    if (field.sensitive || NEVER_INDEXED.has(name)) return this.#writeLiteral(field, NEVER, out, offset);
+    if (field.sensitive === true || NEVER_INDEXED.has(name))
+      return this.#writeLiteral(field, NEVER, out, offset);
     const index = STATIC_INDEX_BY_FIELD.get(name)?.get(value) ?? this.#dynamicIndex(name, value);
     if (index !== undefined) return writeInteger(out, offset, INDEXED, index);
     if (!this.#isWorthIndexing(field)) return this.#writeLiteral(field, WITHOUT_INDEXING, out, offset);
@@ -120,7 +130,7 @@ export class HpackEncoder {
     return at;
   }
 
-  #writeLiteral(field: HeaderField, form: LiteralForm, out: Uint8Array, offset: number): number {
+  #writeLiteral(field: FieldToSend, form: LiteralForm, out: Uint8Array, offset: number): number {
     const nameIndex = STATIC_INDEX_BY_NAME.get(field.name) ?? this.#dynamicNameIndex(field.name) ?? 0;
     let at = writeInteger(out, offset, form, nameIndex);
     if (nameIndex === 0) at = this.#writeString(field.name, out, at);
@@ -136,7 +146,7 @@ export class HpackEncoder {
     return writeOctets(text, out, writeInteger(out, offset, RAW_STRING, text.length));
   }
 
-  #isWorthIndexing(field: HeaderField): boolean {
+  #isWorthIndexing(field: FieldToSend): boolean {
     // An entry of more than half of the table would push out everything else.
     return !SELDOM_REPEATED.has(field.name) && fieldSizeBytes(field) <= this.#table.maxBytes / 2;
   }
@@ -153,11 +163,11 @@ export class HpackEncoder {
       : STATIC_TABLE_LENGTH + 1 + this.#inserted - first.value;
   }
 
-  #insert(field: HeaderField): void {
-    this.#table.add(field);
+  #insert({ name, value }: FieldToSend): void {
+    this.#table.add(headerField(name, value));
     this.#inserted++;
-    const byValue = this.#insertions.get(field.name) ?? new Map<string, number>();
-    this.#insertions.set(field.name, byValue.set(field.value, this.#inserted));
+    const byValue = this.#insertions.get(name) ?? new Map<string, number>();
+    this.#insertions.set(name, byValue.set(value, this.#inserted));
   }
 
   #forget(field: HeaderField): void {
@@ -169,7 +179,7 @@ export class HpackEncoder {
 }
 
 /** Bytes that the block of `fields` can take at most, size updates included. */
-export function maxEncodedBytes(fields: readonly HeaderField[]): number {
+export function maxEncodedBytes(fields: readonly FieldToSend[]): number {
   let bytes = 2 * MAX_INTEGER_OCTETS;
   for (const field of fields) bytes += field.name.length + field.value.length + 3 * MAX_INTEGER_OCTETS;
   return bytes;

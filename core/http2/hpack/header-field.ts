@@ -10,6 +10,13 @@ export interface HeaderField {
   readonly sensitive: boolean;
 }
 
+/** A field on its way out. */
+export interface FieldToSend {
+  readonly name: string;
+  readonly value: string;
+  readonly sensitive?: boolean;
+}
+
 /** RFC 7541 4.1: what a field adds to the size of a table, and to a header list (RFC 9113 6.5.2). */
 export const FIELD_OVERHEAD_BYTES = 32;
 
@@ -18,7 +25,7 @@ export function headerField(name: string, value: string, sensitive = false): Hea
 }
 
 /** Size in bytes by RFC 7541 4.1. */
-export function fieldSizeBytes(field: HeaderField): number {
+export function fieldSizeBytes(field: FieldToSend): number {
   return field.name.length + field.value.length + FIELD_OVERHEAD_BYTES;
 }
 

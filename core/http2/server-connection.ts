@@ -1,0 +1,139 @@
+/**
+ * A caller's connection that carries requests: HTTP/2 (RFC 9113) under the rules of core/http. What the rules refuse is
+ * answered or reset on its stream alone; nothing of it is handed out.
+ */
+import { type Clock, systemClock } from "../base/clock.ts";
+import { callbackError } from "../handle/handle-errors.ts";
+import type { Handle } from "../handle/handle.ts";
+import type { ServerConnection, ServerConnectionEvents, ServerExchange } from "../http/exchange.ts";
+import type { Refusal } from "../http/message.ts";
+import { isRefusal, refusal } from "../http/raw-head.ts";
+import { checkRequest } from "../http/request-rules.ts";
+import { AmbitError } from "../runtime/errors.ts";
+import { errorCodeName } from "./error-codes.ts";
+import type { ReceiveBudget } from "./flow-control.ts";
+import type { HeaderField } from "./hpack/header-field.ts";
+import { HTTP2_PEER_BROKE_RULES, sessionClosed } from "./http2-errors.ts";
+import type { Http2Stream, Http2StreamEvents } from "./http2-stream.ts";
+import { lengthField, rawRequest, statusField } from "./message-fields.ts";
+import { MAX_FIELDS, REQUEST_SERVER_LIMITS } from "./request-limits.ts";
+import { type ExchangeHost, Http2ServerExchange } from "./server-exchange.ts";
+import type { Request, SessionLimits } from "./session-options.ts";
+import { Http2Session } from "./session.ts";
+
+/** A connection without a request is told to go. */
+const IDLE_MS = 60_000;
+
+export interface Http2ServerOptions {
+  readonly events: ServerConnectionEvents;
+  /** Names in lower case that the policy in force reads: asked for each request. */
+  readonly fieldsRead?: () => ReadonlySet<string>;
+  readonly clock?: Clock;
+  readonly budget?: ReceiveBudget;
+  readonly limits?: SessionLimits;
+  readonly idleMs?: number;
+}
+
+export class Http2ServerConnection implements ServerConnection, ExchangeHost {
+  readonly #session: Http2Session;
+  readonly #events: ServerConnectionEvents;
+  readonly #clock: Clock;
+  readonly #fieldsRead: () => ReadonlySet<string>;
+  readonly #idleMs: number;
+  #busyMs: number;
+  #cancelIdle: () => void;
+
+  /** Starts at once: `handle` must not have been started. */
+  constructor(handle: Handle, options: Http2ServerOptions) {
+    const { events, clock = systemClock, budget, limits = REQUEST_SERVER_LIMITS } = options;
+    this.#events = events;
+    this.#clock = clock;
+    this.#fieldsRead = options.fieldsRead ?? readsNothing;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#busyMs = clock.monotonicMs();
+    this.#cancelIdle = clock.after(this.#idleMs, () => this.#onIdleTimer());
+    this.#session = new Http2Session(handle, {
+      role: "server",
+      clock,
+      limits,
+      ...(budget === undefined ? {} : { budget }),
+      events: {
+        onRequest: (stream, head, fields) => this.#onHead(stream, head, fields),
+        onBreach: (code, reason) => this.onRefused(refusal(400, reason ?? errorCodeName(code))),
+        onCapacity: () => {
+          this.#busyMs = clock.monotonicMs();
+        },
+        onClose: (error) => this.#onClose(error),
+      },
+    });
+  }
+
+  get fieldsRead(): ReadonlySet<string> {
+    return this.#fieldsRead();
+  }
+
+  drain(): void {
+    this.#session.drain();
+  }
+
+  destroy(reason: string): void {
+    this.#session.destroy(sessionClosed(reason));
+  }
+
+  onRequest(exchange: ServerExchange): void {
+    this.#events.onRequest(exchange);
+  }
+
+  onRefused(reason: Refusal): void {
+    this.#events.onRefused(reason);
+  }
+
+  onBug(cause: unknown): void {
+    this.#session.destroy(callbackError(cause));
+  }
+
+  #onHead(stream: Http2Stream, head: Request, fields: readonly HeaderField[]): void {
+    if (head.kind !== "request") this.#refuse(stream, NO_CONNECT);
+    else if (fields.length > MAX_FIELDS) this.#refuse(stream, TOO_MANY_FIELDS);
+    else {
+      const checked = checkRequest(rawRequest(head, fields, stream.remoteEnding), this.fieldsRead);
+      if (isRefusal(checked)) this.#refuse(stream, checked);
+      else new Http2ServerExchange(stream, checked, this).announce();
+    }
+  }
+
+  #refuse(stream: Http2Stream, reason: Refusal): void {
+    stream.events = IGNORED;
+    stream.sendHeaders([statusField(reason.status), lengthField(0)], true);
+    stream.refuseRest();
+    this.onRefused(reason);
+  }
+
+  #onIdleTimer(): void {
+    const idleMs = this.#clock.monotonicMs() - this.#busyMs;
+    const leftMs = this.#session.streamCount > 0 ? this.#idleMs : this.#idleMs - idleMs;
+    if (leftMs <= 0) this.#session.drain();
+    else this.#cancelIdle = this.#clock.after(leftMs, () => this.#onIdleTimer());
+  }
+
+  #onClose(error: Error | undefined): void {
+    this.#cancelIdle();
+    // The message has numbers of the peer's in it.
+    if (error instanceof AmbitError && error.code === HTTP2_PEER_BROKE_RULES)
+      this.onRefused(refusal(400, errorCodeName(Number(error.fields["http2Code"]))));
+    this.#events.onClose(error);
+  }
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set();
+const readsNothing = (): ReadonlySet<string> => NO_NAMES;
+const NO_CONNECT = refusal(405, "CONNECT is not served here");
+const TOO_MANY_FIELDS = refusal(431, "too many fields");
+/** What comes on a stream that was refused. */
+const IGNORED: Http2StreamEvents = {
+  onHeaders: () => undefined,
+  onData: () => "consumed",
+  onEnd: () => undefined,
+  onWritable: () => undefined,
+  onReset: () => undefined,
+};

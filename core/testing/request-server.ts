@@ -1,0 +1,122 @@
+/** A server connection of HTTP/2 on a handle in memory, with an application that writes down what it is given. */
+import type { ServerExchange, ServerExchangeEvents } from "../http/exchange.ts";
+import type { HttpField } from "../http/message.ts";
+import { Http2ServerConnection, type Http2ServerOptions } from "../http2/server-connection.ts";
+import { FakeHandle } from "./fake-handle.ts";
+import { type Frame, frame, parseFrames, PREFACE, settings, summary } from "./frames.ts";
+import { createManualClock, type ManualClock } from "./manual-clock.ts";
+
+/** One request as the application saw it. */
+export class SeenRequest implements ServerExchangeEvents {
+  readonly exchange: ServerExchange;
+  readonly #onComplete: (request: SeenRequest) => void;
+  readonly #chunks: Buffer[] = [];
+  trailers: readonly HttpField[] = [];
+  end: "open" | "complete" | "aborted" = "open";
+  abortReason: string | undefined;
+  writableCount = 0;
+
+  constructor(exchange: ServerExchange, onComplete: (request: SeenRequest) => void) {
+    this.exchange = exchange;
+    this.#onComplete = onComplete;
+  }
+
+  get body(): string {
+    return Buffer.concat(this.#chunks).toString("latin1");
+  }
+
+  onBody(bytes: Uint8Array): void {
+    this.#chunks.push(Buffer.from(bytes));
+  }
+
+  onEnd(trailers: readonly HttpField[]): void {
+    this.trailers = trailers;
+    this.end = "complete";
+    this.#onComplete(this);
+  }
+
+  onWritable(): void {
+    this.writableCount++;
+  }
+
+  onAbort(reason: string): void {
+    this.end = "aborted";
+    this.abortReason = reason;
+  }
+}
+
+/** 200 with two octets, as the upstream of the vectors does. */
+export function answerOk({ exchange }: SeenRequest): void {
+  exchange.sendHead({ status: 200, fields: [], body: { kind: "length", bytes: 2 } });
+  exchange.write(Buffer.from("ok"));
+  exchange.end([]);
+}
+
+export interface RequestServerOptions extends Partial<Omit<Http2ServerOptions, "events">> {
+  readonly onComplete?: (request: SeenRequest) => void;
+  /** Default: started at once. */
+  readonly onRequest?: (request: SeenRequest) => void;
+}
+
+export interface RequestServer {
+  readonly handle: FakeHandle;
+  readonly clock: ManualClock;
+  readonly connection: Http2ServerConnection;
+  readonly seen: SeenRequest[];
+  readonly refused: string[];
+  /** Undefined while it lives. */
+  readonly closed: () => { readonly error: Error | undefined } | undefined;
+  send(...parts: readonly Uint8Array[]): void;
+  /** Frames since the last call. */
+  frames(): readonly Frame[];
+  answer(): string[];
+}
+
+export const SETTINGS_ACK: Buffer = frame(4, 1, 0);
+/** What a caller sends before its first request. */
+export const HELLO: Buffer = Buffer.concat([PREFACE, settings(), SETTINGS_ACK]);
+
+/** The caller's preface and SETTINGS are not sent yet. */
+export function rawRequestServer(options: RequestServerOptions = {}): RequestServer {
+  const { onComplete = () => undefined, onRequest, ...rest } = options;
+  const handle = new FakeHandle();
+  const clock = createManualClock();
+  const seen: SeenRequest[] = [];
+  const refused: string[] = [];
+  let closed: { readonly error: Error | undefined } | undefined;
+  const connection = new Http2ServerConnection(handle, {
+    clock,
+    ...rest,
+    events: {
+      onRequest: (exchange) => {
+        const request = new SeenRequest(exchange, onComplete);
+        seen.push(request);
+        if (onRequest === undefined) exchange.start(request);
+        else onRequest(request);
+      },
+      onRefused: ({ status, reason }) => void refused.push(`${status} ${reason}`),
+      onClose: (error) => {
+        closed = { error };
+      },
+    },
+  });
+  return {
+    handle,
+    clock,
+    connection,
+    seen,
+    refused,
+    closed: () => closed,
+    send: (...parts) => handle.feed(Buffer.concat(parts)),
+    frames: () => parseFrames(handle.take()),
+    answer: () => summary(parseFrames(handle.take())),
+  };
+}
+
+/** Both ends' first frames are over. */
+export function requestServer(options: RequestServerOptions = {}): RequestServer {
+  const server = rawRequestServer(options);
+  server.send(HELLO);
+  server.handle.take();
+  return server;
+}
