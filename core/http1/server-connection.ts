@@ -1,0 +1,339 @@
+/**
+ * HOT PATH. HTTP/1.1 towards callers, on a handle that it owns. One request after the other: nothing behind a request is looked at before its answer
+ * is complete. Whatever is refused or answered early never becomes a request; its sender gets time to read the answer.
+ */
+import { systemClock } from "../base/clock.ts";
+import type { Handle, HandleEvents } from "../handle/handle.ts";
+import type { ServerConnection, ServerConnectionEvents } from "../http/exchange.ts";
+import type { Refusal } from "../http/message.ts";
+import { isRefusal } from "../http/raw-head.ts";
+import { checkTrailers } from "../http/trailer-rules.ts";
+import { BodyReader } from "./body-reader.ts";
+import {
+  DEFAULT_TIMEOUTS,
+  type Http1Timeouts,
+  MAX_DISCARDED_BYTES,
+  MAX_LINGER_BYTES,
+} from "./http1-limits.ts";
+import { HeadScanner } from "./head-scanner.ts";
+import { type Consumer, Input } from "./input.ts";
+import { Output } from "./output.ts";
+import { refusalText } from "./refusal-text.ts";
+import { readRequest } from "./request-reader.ts";
+import { type ExchangeHost, Http1ServerExchange } from "./server-exchange.ts";
+import type { Http1ServerOptions } from "./server-options.ts";
+import { Watchdog } from "./watchdog.ts";
+
+type Phase =
+  /** Between requests, or in the middle of a head. */
+  | "head"
+  | "body"
+  /** The request is complete, its answer is not. */
+  | "wait"
+  /** Answered; the rest of a short body is thrown away. */
+  | "discard"
+  | "tunnel"
+  /** The last answer is out; whatever comes is thrown away. */
+  | "linger"
+  | "closed";
+
+export class Http1ServerConnection implements ServerConnection, HandleEvents, Consumer, ExchangeHost {
+  readonly output: Output;
+  readonly #handle: Handle;
+  readonly #events: ServerConnectionEvents;
+  readonly #fieldsRead: () => ReadonlySet<string>;
+  readonly #timeouts: Http1Timeouts;
+  readonly #input: Input;
+  readonly #watchdog: Watchdog;
+  readonly #scanner = new HeadScanner("request");
+  readonly #body = new BodyReader();
+  #phase: Phase = "head";
+  #exchange: Http1ServerExchange | undefined;
+  /** No request after this one. */
+  #closing = false;
+  #inputEnded = false;
+  #outputEnded = false;
+  #thrownAway = 0;
+  /** Counts signs of life; compared when the watchdog expires. */
+  #activity = 0;
+  #activitySeen = 0;
+
+  /** Starts at once: `handle` must not have been started. */
+  constructor(handle: Handle, options: Http1ServerOptions) {
+    this.#handle = handle;
+    this.#events = options.events;
+    this.#fieldsRead = options.fieldsRead ?? (() => NO_FIELDS);
+    this.#timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
+    this.output = new Output(handle);
+    this.#input = new Input(handle, this);
+    this.#watchdog = new Watchdog(options.clock ?? systemClock, () => this.#onExpired());
+    this.#watchdog.set(this.#timeouts.idleMs);
+    handle.start(this);
+    if (options.received === undefined || options.received.length === 0) return;
+    this.#input.preload(options.received);
+    queueMicrotask(() => this.#input.run());
+  }
+
+  drain(): void {
+    this.#closing = true;
+    if (this.#phase === "head" && !this.#scanner.isPartial && this.#input.keptBytes === 0) this.#linger();
+  }
+
+  destroy(reason: string): void {
+    const exchange = this.#exchange;
+    this.breakOff(reason);
+    exchange?.fail(reason, undefined);
+  }
+
+  onData(bytes: Uint8Array): void {
+    this.#activity++;
+    this.#input.feed(bytes);
+  }
+
+  onEnd(): void {
+    this.#inputEnded = true;
+    if (!this.#input.isRunning) this.#checkEnd();
+  }
+
+  onDrain(): void {
+    this.#activity++;
+    this.output.drained();
+    if (this.#phase === "linger") this.#watchdog.set(this.#timeouts.lingerMs);
+    if (!this.output.wantsDrain) return;
+    this.output.wantsDrain = false;
+    this.#exchange?.drained();
+  }
+
+  onClose(error: Error | undefined): void {
+    const exchange = this.#exchange;
+    const isComplete = this.#phase === "tunnel" && this.#inputEnded && this.#outputEnded;
+    this.#shut();
+    if (!isComplete) exchange?.fail("the caller is gone", undefined);
+    this.#events.onClose(error);
+  }
+
+  consume(bytes: Uint8Array, at: number, end: number): number {
+    switch (this.#phase) {
+      case "head":
+        return this.#consumeHead(bytes, at, end);
+      case "body":
+        return this.#consumeBody(bytes, at, end);
+      case "wait":
+        return at;
+      case "discard":
+        return this.#consumeDiscarded(bytes, at, end);
+      case "tunnel":
+        return this.#consumeTunnel(bytes, at, end);
+      case "linger":
+        this.#throwAway(end - at, MAX_LINGER_BYTES);
+        return end;
+      case "closed":
+        return end;
+    }
+  }
+
+  afterInput(): void {
+    this.#checkEnd();
+  }
+
+  closesAfter(wanted: boolean, mayDiscard: boolean): boolean {
+    const isOver = this.#inputEnded && this.#input.keptBytes === 0;
+    const isEarly = this.#phase === "body" && !this.#body.done;
+    this.#closing ||= wanted || isOver || (isEarly && !(mayDiscard && this.#isShort()));
+    return this.#closing;
+  }
+
+  onReaderReady(): void {
+    this.#input.run();
+  }
+
+  onAnswered(): void {
+    this.#exchange = undefined;
+    if (this.#closing) {
+      this.#linger();
+      return;
+    }
+    if (this.#phase === "body" && !this.#body.done) {
+      this.#phase = "discard";
+      this.#thrownAway = 0;
+    } else this.#nextRequest();
+    this.#input.run();
+  }
+
+  onTunnel(): void {
+    this.#phase = "tunnel";
+    this.#input.run();
+  }
+
+  onTunnelOutputEnd(): void {
+    this.#outputEnded = true;
+    this.output.flush();
+    this.#handle.shutdown();
+  }
+
+  breakOff(_reason: string): void {
+    if (this.#phase === "closed") return;
+    this.#exchange = undefined;
+    this.#shut();
+    this.#handle.reset();
+  }
+
+  #consumeHead(bytes: Uint8Array, at: number, end: number): number {
+    const wasPartial = this.#scanner.isPartial;
+    const next = this.#scanner.scan(bytes, at, end);
+    if (this.#scanner.state === "more") {
+      if (!wasPartial) this.#watchdog.set(this.#timeouts.headMs);
+      return next;
+    }
+    const request = readRequest(this.#scanner, this.#fieldsRead());
+    this.#scanner.reset();
+    if (isRefusal(request)) {
+      this.#refuse(request);
+      return next;
+    }
+    this.#closing ||= request.closes;
+    this.#body.start(request.body);
+    this.#phase = this.#body.done ? "wait" : "body";
+    this.#activitySeen = -1;
+    const exchange = new Http1ServerExchange(this, request);
+    exchange.requestEnded = this.#body.done && request.upgrade === undefined;
+    this.#exchange = exchange;
+    this.#events.onRequest(exchange);
+    return next;
+  }
+
+  #consumeBody(bytes: Uint8Array, at: number, end: number): number {
+    const exchange = this.#exchange;
+    const body = this.#body;
+    if (exchange === undefined || !exchange.isReading) return at;
+    const next = body.read(bytes, at, end);
+    if (body.failure !== undefined) {
+      this.#breakBody({ status: 400, reason: body.failure });
+      return end;
+    }
+    if (body.dataEnd > body.dataStart) exchange.giveBody(bytes.subarray(body.dataStart, body.dataEnd));
+    // The receiver may have answered, or given up, meanwhile.
+    if (body.done && this.#exchange === exchange && this.#phase === "body") this.#endBody(exchange);
+    return next;
+  }
+
+  #endBody(exchange: Http1ServerExchange): void {
+    const trailers = checkTrailers(this.#body.trailers, "request", this.#fieldsRead());
+    if (isRefusal(trailers)) {
+      this.#breakBody(trailers);
+      return;
+    }
+    this.#phase = "wait";
+    exchange.endRequest(trailers);
+  }
+
+  #consumeDiscarded(bytes: Uint8Array, at: number, end: number): number {
+    const next = this.#body.read(bytes, at, end);
+    if (this.#body.failure !== undefined) this.#linger();
+    else if (this.#throwAway(next - at, MAX_DISCARDED_BYTES) && this.#body.done) this.#nextRequest();
+    return next;
+  }
+
+  #consumeTunnel(bytes: Uint8Array, at: number, end: number): number {
+    const exchange = this.#exchange;
+    if (exchange === undefined || !exchange.isReading) return at;
+    exchange.giveBody(bytes.subarray(at, end));
+    return end;
+  }
+
+  #throwAway(byteCount: number, bound: number): boolean {
+    this.#thrownAway += byteCount;
+    if (this.#thrownAway <= bound) return true;
+    this.breakOff("too much after the last answer");
+    return false;
+  }
+
+  /** A body whose end is known and near, from a caller that does not wait for leave to send it. */
+  #isShort(): boolean {
+    const head = this.#exchange?.head;
+    if (head === undefined || head.body.kind !== "length" || head.expectsContinue) return false;
+    return this.#body.remaining <= MAX_DISCARDED_BYTES;
+  }
+
+  #nextRequest(): void {
+    this.#phase = "head";
+    this.#watchdog.set(this.#timeouts.idleMs);
+  }
+
+  #refuse(refused: Refusal): void {
+    this.output.text(refusalText(refused));
+    this.#events.onRefused(refused);
+    this.#linger();
+  }
+
+  /** The request was handed out already: whoever has it must not take it for complete. */
+  #breakBody(refused: Refusal): void {
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    const mayAnswer = exchange !== undefined && !exchange.answerBegun;
+    if (mayAnswer) {
+      this.output.text(refusalText(refused));
+      this.#linger();
+    }
+    exchange?.fail(refused.reason, mayAnswer ? refused : undefined);
+    if (!mayAnswer) this.breakOff(refused.reason);
+  }
+
+  /** RFC 9112 9.6: closing with unread bytes would send a reset, and the caller would lose the answer. */
+  #linger(): void {
+    if (this.#phase === "closed" || this.#phase === "linger") return;
+    this.#phase = "linger";
+    this.#thrownAway = 0;
+    this.output.flush();
+    this.#handle.shutdown();
+    const { lingerMs, progressMs } = this.#timeouts;
+    this.#watchdog.set(this.#handle.queuedBytes === 0 ? lingerMs : progressMs);
+    this.#input.run();
+  }
+
+  /** The caller's FIN, once everything before it was taken. A half-closed caller still gets its answer. */
+  #checkEnd(): void {
+    if (!this.#inputEnded || this.#input.keptBytes > 0) return;
+    const exchange = this.#exchange;
+    if (this.#phase === "head" || this.#phase === "discard") this.#linger();
+    else if (exchange === undefined) return;
+    else if (this.#phase === "body" && exchange.isReading) this.#breakBody(ENDED_IN_BODY);
+    else if (this.#phase === "tunnel" && !exchange.requestEnded) exchange.endRequest([]);
+  }
+
+  #onExpired(): void {
+    if (this.#phase === "closed") return;
+    if (this.#phase === "linger") this.breakOff("the caller did not close");
+    else if (this.#phase === "head") this.#expireHead();
+    else this.#expireExchange();
+  }
+
+  #expireHead(): void {
+    if (this.#scanner.isPartial) this.#refuse(HEAD_TIMEOUT);
+    else this.#linger();
+  }
+
+  #expireExchange(): void {
+    const isAwaited =
+      this.#phase === "discard" || (this.#phase === "body" && this.#exchange?.isReading === true);
+    const isStuck = this.#handle.queuedBytes > 0;
+    if ((isAwaited || isStuck) && this.#activity === this.#activitySeen) {
+      if (isStuck) this.#handle.reset();
+      else this.#breakBody(BODY_TIMEOUT);
+      return;
+    }
+    this.#activitySeen = this.#activity;
+    this.#watchdog.set(this.#timeouts.progressMs);
+  }
+
+  #shut(): void {
+    this.#phase = "closed";
+    this.#watchdog.stop();
+    this.#input.drop();
+  }
+}
+
+const NO_FIELDS: ReadonlySet<string> = new Set();
+const ENDED_IN_BODY: Refusal = { status: 400, reason: "the caller ended in the middle of a body" };
+const HEAD_TIMEOUT: Refusal = { status: 408, reason: "head not complete in time" };
+const BODY_TIMEOUT: Refusal = { status: 408, reason: "body without progress" };
