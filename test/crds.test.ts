@@ -150,6 +150,45 @@ for (const [name, plural, spec, path] of REFUSED) {
   });
 }
 
+interface PolicyVector {
+  readonly id: string;
+  readonly name: string;
+  readonly operation: unknown;
+  readonly expect: { readonly admission: string; readonly field: string };
+}
+const { vectors } = JSON.parse(
+  readFileSync(join(import.meta.dirname, "testdata", "policy-vectors.json"), "utf8"),
+) as { vectors: readonly PolicyVector[] };
+
+test("the policy vectors are there", () => assert.equal(vectors.length, 14));
+
+for (const { id, name, operation, expect } of vectors) {
+  test(`${id} is refused with its field: ${name}`, async () => {
+    for (const action of ["ALLOW", "DENY"]) {
+      const answer = await create("authorizationpolicies", { action, rules: [{ to: [{ operation }] }] });
+      assert.equal(expect.admission, "reject");
+      assert.equal(answer.code, 422, answer.text);
+      const { causes } = answer.body["details"] as { causes: readonly { readonly field: string }[] };
+      assert.ok(
+        causes.some(({ field }) => field === expect.field),
+        JSON.stringify(causes),
+      );
+    }
+  });
+}
+
+for (const field of ["notPaths", "notHosts", "notMethods"]) {
+  test(`what can never match is refused among ${field} too`, async () => {
+    for (const text of ["/a b", "a*b", "get it"]) {
+      const answer = await create("authorizationpolicies", {
+        rules: [{ to: [{ operation: { [field]: ["*", text] } }] }],
+      });
+      assert.equal(answer.code, 422, answer.text);
+      assert.match(String(answer.body["message"]), new RegExp(`operation\\.${field}\\[1\\]`));
+    }
+  });
+}
+
 test("a misspelt field is refused as kubectl asks, and never kept", async () => {
   const strict = await create("peerauthentications", { mtsl: { mode: "STRICT" } }, "?fieldValidation=Strict");
   assert.equal(strict.code, 400);
@@ -160,11 +199,30 @@ test("a misspelt field is refused as kubectl asks, and never kept", async () => 
   assert.deepEqual(loose.body["spec"], {});
 });
 
+const REQUESTS = {
+  paths: [
+    "/",
+    "*",
+    "/a*",
+    "*.css",
+    "*/a",
+    "/.well-known/a",
+    "/a/..*",
+    "/i/{*}",
+    "/i/{*}.json",
+    "/{**}/p",
+    "/i/{**}",
+  ],
+  notPaths: ["/a//b", "/a;x=1", "/%2F", "/a:b@c!$&'()+,="],
+  hosts: ["*", "shop.test", "*.test", "shop.test:*", "Shop_1:80", "[::1]", "[::1]:80"],
+  methods: ["GET", "*", "P*", "*T", "M-SEARCH"],
+};
 const TAKEN: readonly (readonly [Plural, unknown])[] = [
   ["peerauthentications", { mtls: { mode: "STRICT" } }],
   ["peerauthentications", {}],
   ["authorizationpolicies", {}],
   ["authorizationpolicies", { action: "DENY", rules: [{}] }],
+  ["authorizationpolicies", { rules: [{ to: [{ operation: REQUESTS }] }] }],
   [
     "authorizationpolicies",
     source({ principals: ["cluster.local/ns/shop/sa/*"], ipBlocks: ["10.0.0.0/8", "fd00::/8"] }),

@@ -28,7 +28,7 @@ export function neverMatches(dimension: RequestText, text: string): string | und
   if (/[^\u0021-\u007e]/u.test(text)) return "has a space or a character that requests cannot have";
   if (dimension === "methods") return /^\*?[A-Z-]*\*?$/.test(text) ? undefined : "is no method in upper case";
   if (dimension === "hosts")
-    return /[/?#@%\\]/.test(text) ? "has a character that hosts cannot have" : undefined;
+    return /[^A-Za-z0-9._:[\]*-]/.test(text) ? "has a character that hosts cannot have" : undefined;
   return neverPath(text);
 }
 
