@@ -27,6 +27,7 @@ export class BodyInput {
   #hasEnded = false;
   #isOver = false;
   trailers: readonly HttpField[] = NO_TRAILERS;
+  receivedBytes = 0;
 
   constructor(owner: BodyOwner, announcedBytes: number | undefined) {
     this.#owner = owner;
@@ -41,6 +42,11 @@ export class BodyInput {
   /** END_STREAM has come. */
   get hasEnded(): boolean {
     return this.#hasEnded;
+  }
+
+  /** More could come, and is not stopped by us. */
+  get isAwaited(): boolean {
+    return !this.#hasEnded && !this.#isOver && !this.#paused;
   }
 
   start(events: BodyEvents): void {
@@ -105,6 +111,7 @@ export class BodyInput {
 
   /** False: it was too much, or the end came too early. */
   #count(byteCount: number, isLast: boolean): boolean {
+    this.receivedBytes += byteCount;
     if (this.#left === undefined) return true;
     this.#left -= byteCount;
     if (this.#left < 0) this.#fail("body longer than content-length");

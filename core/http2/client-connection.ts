@@ -55,7 +55,7 @@ export class Http2ClientConnection implements ClientConnection {
   }
 
   get usable(): boolean {
-    return this.#session.hasIdsLeft && !this.#session.isDraining;
+    return !this.#session.isDraining;
   }
 
   send(head: RequestHead, events: ClientExchangeEvents): ClientExchange {

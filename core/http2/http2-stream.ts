@@ -72,6 +72,8 @@ export class Http2Stream {
   headSent = false;
 
   sendWindow: number;
+  /** Octets of DATA. */
+  sentBytes = 0;
   /** Accepted and not yet sent for want of window or room. */
   pending: Uint8Array | undefined;
   endWanted = false;

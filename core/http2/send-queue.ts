@@ -158,6 +158,7 @@ export class SendQueue {
     this.#writer.data(stream.id, bytes, { start: 0, end, maxFrameSize: this.peerMaxFrameSize });
     stream.sendWindow -= end;
     stream.sentSinceCredit += end;
+    stream.sentBytes += end;
     this.#connectionWindow -= end;
     if (this.#connectionWindow < CONGESTED_BELOW) this.#noteCongestion();
     return end;

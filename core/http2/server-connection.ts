@@ -23,6 +23,10 @@ import { Http2Session } from "./session.ts";
 
 /** A connection without a request is told to go. */
 const IDLE_MS = 60_000;
+/** Between two looks at requests that do not move. */
+const CHECK_MS = 30_000;
+/** As many still looks end a request: five minutes. */
+const STILL_CHECKS = 10;
 
 export interface Http2ServerOptions {
   readonly events: ServerConnectionEvents;
@@ -42,6 +46,7 @@ export class Http2ServerConnection implements ServerConnection, ExchangeHost {
   readonly #idleMs: number;
   #busyMs: number;
   #cancelIdle: () => void;
+  #cancelCheck: () => void;
 
   /** Starts at once: `handle` must not have been started. */
   constructor(handle: Handle, options: Http2ServerOptions) {
@@ -52,6 +57,7 @@ export class Http2ServerConnection implements ServerConnection, ExchangeHost {
     this.#idleMs = options.idleMs ?? IDLE_MS;
     this.#busyMs = clock.monotonicMs();
     this.#cancelIdle = clock.after(this.#idleMs, () => this.#onIdleTimer());
+    this.#cancelCheck = clock.after(CHECK_MS, () => this.#onCheckTimer());
     this.#session = new Http2Session(handle, {
       role: "server",
       clock,
@@ -116,8 +122,17 @@ export class Http2ServerConnection implements ServerConnection, ExchangeHost {
     else this.#cancelIdle = this.#clock.after(leftMs, () => this.#onIdleTimer());
   }
 
+  #onCheckTimer(): void {
+    this.#cancelCheck = this.#clock.after(CHECK_MS, () => this.#onCheckTimer());
+    // A copy: streams go while they are looked at.
+    const streams = Array.from(this.#session.streams);
+    for (const { events } of streams)
+      if (events instanceof Http2ServerExchange) events.checkProgress(STILL_CHECKS);
+  }
+
   #onClose(error: Error | undefined): void {
     this.#cancelIdle();
+    this.#cancelCheck();
     // The message has numbers of the peer's in it.
     if (error instanceof AmbitError && error.code === HTTP2_PEER_BROKE_RULES)
       this.onRefused(refusal(400, errorCodeName(Number(error.fields["http2Code"]))));

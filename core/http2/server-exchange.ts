@@ -1,7 +1,7 @@
 /** HOT PATH. One request that came by HTTP/2, and its answer. */
 import type { LocalAnswer, ServerExchange, ServerExchangeEvents } from "../http/exchange.ts";
 import type { HttpField, Refusal, RequestHead, ResponseHead } from "../http/message.ts";
-import { isRefusal } from "../http/raw-head.ts";
+import { isRefusal, refusal } from "../http/raw-head.ts";
 import { checkTrailers } from "../http/trailer-rules.ts";
 import { BodyInput, type BodyOwner } from "./body-input.ts";
 import { ErrorCode, errorCodeName } from "./error-codes.ts";
@@ -27,6 +27,8 @@ export class Http2ServerExchange implements ServerExchange, Http2StreamEvents, B
   #events: ServerExchangeEvents | undefined;
   #state: "waiting" | "open" | "headed" | "over" = "open";
   #aborted: string | undefined;
+  #movedBytes = 0;
+  #stillChecks = 0;
 
   constructor(stream: Http2Stream, head: RequestHead, host: ExchangeHost) {
     this.stream = stream;
@@ -149,6 +151,19 @@ export class Http2ServerExchange implements ServerExchange, Http2StreamEvents, B
     else this.#host.onBug(cause);
   }
 
+  /**
+   * At regular times. A caller that neither brings what we wait for nor takes what it asked for is given up after `most`
+   * checks without a byte. Calls that stream (gRPC) may rest, and so may any caller once it is being answered.
+   */
+  checkProgress(most: number): void {
+    const { stream } = this;
+    const movedBytes = stream.sentBytes + this.#input.receivedBytes;
+    const isWaiting = stream.pending !== undefined || this.#isStalling();
+    this.#stillChecks = isWaiting && movedBytes === this.#movedBytes ? this.#stillChecks + 1 : 0;
+    this.#movedBytes = movedBytes;
+    if (this.#stillChecks > most) this.#expire();
+  }
+
   /** Called by the scheduler only. */
   reportAbort(): void {
     const reason = this.#aborted;
@@ -156,13 +171,37 @@ export class Http2ServerExchange implements ServerExchange, Http2StreamEvents, B
     if (reason !== undefined) this.#events?.onAbort(reason);
   }
 
-  #abort(reason: string): void {
+  #isStalling(): boolean {
+    const isAnswered = this.#state === "headed" || this.#state === "over";
+    return !isAnswered && this.#input.isAwaited && !this.#isStreamingCall();
+  }
+
+  #isStreamingCall(): boolean {
+    return this.head.fields.some(
+      ({ name, value }) => name === "content-type" && value.startsWith("application/grpc"),
+    );
+  }
+
+  #expire(): void {
+    const isAnswerable = this.#state === "open" || this.#state === "waiting";
+    if (this.#state !== "over") this.#abort(TOO_SLOW.reason, isAnswerable ? TOO_SLOW : undefined);
+    if (isAnswerable) {
+      this.stream.sendHeaders([statusField(TOO_SLOW.status), lengthField(0)], true);
+      this.stream.refuseRest();
+    } else {
+      this.stream.reset(ErrorCode.CANCEL);
+    }
+    this.#host.onRefused(TOO_SLOW);
+  }
+
+  #abort(reason: string, answered?: Refusal): void {
     const isKnown = this.#state !== "waiting";
     this.#state = "over";
     this.#input.cancel();
     if (!isKnown) return;
     if (this.#events === undefined) this.#aborted = reason;
-    else this.#events.onAbort(reason);
+    else if (answered === undefined) this.#events.onAbort(reason);
+    else this.#events.onAbort(reason, answered);
   }
 
   /** The answer is complete: what may still come of the request is not wanted. */
@@ -174,6 +213,8 @@ export class Http2ServerExchange implements ServerExchange, Http2StreamEvents, B
     }
   }
 }
+
+const TOO_SLOW = refusal(408, "the caller stopped sending, or reading");
 
 function reportAbort(exchange: Http2ServerExchange): void {
   exchange.reportAbort();

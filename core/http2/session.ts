@@ -98,9 +98,13 @@ export class Http2Session implements HandleEvents, SessionControl {
     return this.#core.streams.size;
   }
 
-  /** No new streams here: draining, closing or closed. */
+  get streams(): Iterable<Http2Stream> {
+    return this.#core.streams.values();
+  }
+
+  /** No new streams here: draining, closing, closed, or all stream ids used. */
   get isDraining(): boolean {
-    return this.#phase !== "open";
+    return this.#phase !== "open" || this.#core.nextStream >= MAX_STREAM_ID;
   }
 
   get isReady(): boolean {
@@ -112,15 +116,10 @@ export class Http2Session implements HandleEvents, SessionControl {
     return this.#core.peerSettings.maxConcurrentStreams;
   }
 
-  /** Client: false once the last stream id is used. */
-  get hasIdsLeft(): boolean {
-    return this.#core.nextStream < MAX_STREAM_ID;
-  }
-
   /** Client: whether `openStream` would succeed. */
   get canOpen(): boolean {
-    const isUp = this.#phase === "open" && (this.#ready || this.#core.sendsEarly);
-    return isUp && this.streamCount < this.peerStreamLimit && this.hasIdsLeft;
+    const isUp = !this.isDraining && (this.#ready || this.#core.sendsEarly);
+    return isUp && this.streamCount < this.peerStreamLimit;
   }
 
   /** For how long the connection's send window has been nearly used up. */

@@ -1,9 +1,11 @@
 /** A server connection of HTTP/2 on a handle in memory, with an application that writes down what it is given. */
+import assert from "node:assert/strict";
 import type { ServerExchange, ServerExchangeEvents } from "../http/exchange.ts";
 import type { HttpField } from "../http/message.ts";
 import { Http2ServerConnection, type Http2ServerOptions } from "../http2/server-connection.ts";
+import { HpackDecoder } from "../http2/hpack/decoder.ts";
 import { FakeHandle } from "./fake-handle.ts";
-import { type Frame, frame, parseFrames, PREFACE, settings, summary } from "./frames.ts";
+import { type Frame, frame, literal, parseFrames, PREFACE, settings, summary } from "./frames.ts";
 import { createManualClock, type ManualClock } from "./manual-clock.ts";
 
 /** One request as the application saw it. */
@@ -119,4 +121,36 @@ export function requestServer(options: RequestServerOptions = {}): RequestServer
   server.send(HELLO);
   server.handle.take();
   return server;
+}
+
+/** The first request, which must have come through. */
+export function firstSeen({ seen }: RequestServer): SeenRequest {
+  assert.ok(seen[0] !== undefined, "a request came through");
+  return seen[0];
+}
+
+export function requestBlock(
+  method: string,
+  extra: readonly (readonly [string, string])[] = [],
+  path: string = "/a?b=1",
+): Buffer {
+  const fields: readonly (readonly [string, string])[] = [
+    [":method", method],
+    [":scheme", "http"],
+    [":path", path],
+    [":authority", "shop.test"],
+    ...extra,
+  ];
+  return Buffer.concat(fields.map(([name, value]) => literal(name, value)));
+}
+
+/** All header lists of one connection, from its start, as text. */
+export function headerLists(frames: readonly Frame[]): string[] {
+  const decoder = new HpackDecoder({ maxListBytes: 65_536 });
+  return frames.flatMap(({ type, payload }) => {
+    if (type !== 1) return [];
+    const decoded = decoder.decode(payload);
+    assert.ok(decoded.kind === "headers");
+    return [decoded.fields.map(({ name, value }) => `${name}=${value}`).join(" ")];
+  });
 }

@@ -1,0 +1,169 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { data, frame, headers, literal, rst, settings, windowUpdate } from "../testing/frames.ts";
+import { settle } from "../testing/manual-clock.ts";
+import { answerOk, requestServer, requestBlock, headerLists, firstSeen } from "../testing/request-server.ts";
+
+const POST = requestBlock("POST");
+const GET = requestBlock("GET");
+const END = 5;
+
+describe("content-length", () => {
+  const announced = (bytes: number): Buffer => requestBlock("POST", [["content-length", String(bytes)]]);
+
+  it("is the body: the last octet waits for END_STREAM", () => {
+    const server = requestServer();
+    server.send(headers(1, announced(5)), data(1, "hel"));
+    server.send(data(1, "lo"));
+    const request = firstSeen(server);
+    assert.deepEqual([request.body, request.end], ["hell", "open"]);
+    server.send(data(1, "", 1));
+    assert.deepEqual([request.body, request.end], ["hello", "complete"]);
+  });
+
+  it("is the body: nothing waits where END_STREAM comes along", () => {
+    const server = requestServer();
+    server.send(headers(1, announced(5)), data(1, "hello", 1));
+    assert.deepEqual([firstSeen(server).body, firstSeen(server).end], ["hello", "complete"]);
+  });
+
+  it("of 0 without END_STREAM is shown to nobody before the end proves it", () => {
+    const server = requestServer();
+    server.send(headers(1, announced(0)));
+    assert.equal(server.seen.length, 0);
+    server.send(data(1, "", 1));
+    assert.equal(firstSeen(server).end, "complete");
+    server.send(headers(3, announced(0)), rst(3), headers(5, announced(0)), data(5, "x"));
+    assert.equal(server.seen.length, 1);
+    assert.deepEqual(server.answer(), ["RST 5 1"]);
+  });
+
+  for (const [what, parts] of [
+    ["more in one frame", [data(1, "hello!", 1)]],
+    ["more in a later frame", [data(1, "hello"), data(1, "!", 1)]],
+    ["less", [data(1, "hell", 1)]],
+    ["less, ended by trailers", [data(1, "hell"), headers(1, literal("x-sum", "7"), END)]],
+  ] as const) {
+    it(`${what}: the request is aborted, and never looked complete`, () => {
+      const server = requestServer();
+      server.send(headers(1, announced(5)), ...parts);
+      const request = firstSeen(server);
+      assert.equal(request.end, "aborted");
+      assert.ok(request.body.length < 5);
+      assert.deepEqual(server.answer(), ["RST 1 1"]);
+      assert.match(server.refused.join(), /^400 body (longer|shorter) than content-length$/);
+    });
+  }
+});
+
+describe("refusals", () => {
+  const many = Array.from({ length: 200 }, (_, i) => [`x-${i}`, "1"] as const);
+  for (const [what, block, status] of [
+    ["CONNECT", Buffer.concat([literal(":method", "CONNECT"), literal(":authority", "10.0.0.1:80")]), 405],
+    ["TRACE", requestBlock("TRACE"), 405],
+    ["a method in lower case", requestBlock("get"), 400],
+    ["a fragment", requestBlock("GET", [], "/a#b"), 400],
+    ["another expectation", requestBlock("POST", [["expect", "200-ok"]]), 417],
+    [
+      "two content types",
+      requestBlock("POST", [
+        ["content-type", "a/b"],
+        ["content-type", "a/b"],
+      ]),
+      400,
+    ],
+    ["more than 200 fields", requestBlock("GET", many), 431],
+    ["a name that the policy may take for one it reads", requestBlock("GET", [["x_tenant", "1"]]), 400],
+  ] as const) {
+    it(`${what}: ${status}, and nothing comes through`, () => {
+      const server = requestServer({ fieldsRead: () => new Set(["x-tenant"]) });
+      server.send(headers(1, block, END));
+      assert.equal(server.seen.length, 0);
+      assert.deepEqual(headerLists(server.frames()), [`:status=${status} content-length=0`]);
+      assert.ok(server.refused[0]?.startsWith(String(status)));
+      server.send(headers(3, GET, END));
+      assert.equal(server.seen.length, 1, "the connection lives on");
+    });
+  }
+
+  it("of a request with a body drop the body", () => {
+    const server = requestServer();
+    server.send(headers(1, requestBlock("TRACE")), data(1, "GET / HTTP/1.1\r\n\r\n", 1));
+    assert.deepEqual([server.seen.length, server.answer()], [0, ["HEADERS 1", "RST 1 0"]]);
+  });
+
+  it("of trailers that the policy reads: reset, and the request is aborted", () => {
+    const server = requestServer({ fieldsRead: () => new Set(["x-tenant"]) });
+    server.send(headers(1, POST), data(1, "a"), headers(1, literal("x-tenant", "7"), END));
+    assert.equal(firstSeen(server).end, "aborted");
+    assert.deepEqual(server.answer(), ["RST 1 1"]);
+  });
+
+  it("of malformed trailers: reset, and the request is aborted", () => {
+    const server = requestServer();
+    server.send(headers(1, POST), data(1, "a"), headers(1, literal(":path", "/admin"), END));
+    assert.equal(firstSeen(server).end, "aborted");
+    assert.deepEqual(server.answer(), ["RST 1 1"]);
+  });
+
+  it("say why in constant words", () => {
+    const server = requestServer();
+    server.send(headers(1, requestBlock("GET", [["connection", "secret"]]), END));
+    server.send(headers(3, requestBlock("GET", [["host", "secret"]]), END));
+    assert.deepEqual(server.refused, ["400 connection-specific field", "400 host contradicts :authority"]);
+  });
+});
+
+describe("floods", () => {
+  const cases: readonly (readonly [string, (i: number) => Buffer])[] = [
+    ["requests that are reset at once", (i) => Buffer.concat([headers(2 * i + 1, GET, END), rst(2 * i + 1)])],
+    ["requests that are malformed", (i) => headers(2 * i + 1, requestBlock("", []), END)],
+    [
+      "bodies that contradict their length",
+      (i) =>
+        Buffer.concat([
+          headers(2 * i + 1, requestBlock("POST", [["content-length", "1"]])),
+          data(2 * i + 1, "xx", 1),
+        ]),
+    ],
+    ["PING", () => frame(6, 0, 0, Buffer.alloc(8))],
+    ["SETTINGS", () => settings()],
+    ["PRIORITY", () => frame(2, 0, 1, Buffer.from([0, 0, 0, 3, 1]))],
+    ["WINDOW_UPDATE", () => windowUpdate(0, 1)],
+    ["frames of an unknown type", () => frame(0xfa, 0, 0)],
+  ];
+  for (const [what, part] of cases) {
+    it(`${what}: GOAWAY(ENHANCE_YOUR_CALM)`, async () => {
+      const server = requestServer();
+      let sent = 0;
+      let answers: string[] = [];
+      for (; sent < 5_000 && !answers.includes("GOAWAY 11"); sent++) {
+        server.send(part(sent));
+        answers = server.answer();
+      }
+      assert.ok(sent < 2_100, `${sent} were taken`);
+      server.handle.drop();
+      await settle();
+      assert.ok(server.refused.includes("400 ENHANCE_YOUR_CALM"));
+    });
+  }
+
+  it("are told from a busy caller: credit goes with what is sent, resets with time", async () => {
+    const server = requestServer({ onComplete: answerOk });
+    const body = data(1, Buffer.alloc(16_384));
+    server.send(headers(1, POST));
+    for (let i = 0; i < 10_000; i++) server.send(body, windowUpdate(0, 1_000));
+    for (let i = 1; i < 3_000; i++) {
+      server.send(headers(2 * i + 1, POST), rst(2 * i + 1));
+      await server.clock.advance(10);
+    }
+    assert.equal(server.answer().includes("GOAWAY 11"), false);
+  });
+
+  it("of streams: what is above the bound is refused, and nothing of it comes through", () => {
+    const server = requestServer();
+    for (let i = 0; i < 300; i++) server.send(headers(2 * i + 1, POST));
+    assert.equal(server.seen.length, 250);
+    assert.equal(server.answer().filter((each) => each.endsWith(" 7")).length, 50);
+  });
+});
