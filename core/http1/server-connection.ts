@@ -175,6 +175,8 @@ export class Http1ServerConnection implements ServerConnection, HandleEvents, Co
     if (this.#phase === "closed") return;
     this.#exchange = undefined;
     this.#shut();
+    // An answer that had begun is seen to be broken; earlier ones are complete.
+    this.output.flush();
     this.#handle.reset();
   }
 
