@@ -4,6 +4,9 @@ import type { SocketAddress } from "../net/socket-address.ts";
 import type { ConnectTarget } from "./connect-request.ts";
 import type { HboneStream } from "./hbone-stream.ts";
 
+/** 404: not a destination of whoever was asked. */
+export type RefusalStatus = 400 | 401 | 404 | 503;
+
 /** Exactly one of `accept` and `refuse` must be called, unless `signal` fires first. */
 export interface HboneRequest {
   readonly peerIdentity: SpiffeId;
@@ -23,5 +26,5 @@ export interface HboneRequest {
   readonly signal: AbortSignal;
   /** Answers 200. Call it after the application was reached. Early data is kept for `start`. */
   accept(headers?: readonly (readonly [string, string])[]): HboneStream;
-  refuse(status: 400 | 401 | 503): void;
+  refuse(status: RefusalStatus): void;
 }

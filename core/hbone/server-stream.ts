@@ -8,7 +8,7 @@ import { headerField, type HeaderField } from "../http2/hpack/header-field.ts";
 import type { SpiffeId } from "../model/spiffe-id.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
 import type { ConnectTarget, ReceivedConnect } from "./connect-request.ts";
-import type { HboneRequest } from "./hbone-request.ts";
+import type { HboneRequest, RefusalStatus } from "./hbone-request.ts";
 import type { HboneStream, HboneStreamEvents, StreamLoss } from "./hbone-stream.ts";
 import { streamLoss } from "./stream-loss.ts";
 
@@ -20,10 +20,10 @@ export interface TunnelPeer {
 }
 
 const STATUS: ReadonlyMap<number, HeaderField> = new Map(
-  [200, 400, 401, 503].map((status) => [status, headerField(":status", String(status))]),
+  [200, 400, 401, 404, 503].map((status) => [status, headerField(":status", String(status))]),
 );
 
-export function statusField(status: 200 | 400 | 401 | 503): HeaderField {
+export function statusField(status: 200 | RefusalStatus): HeaderField {
   return STATUS.get(status) as HeaderField;
 }
 
@@ -102,7 +102,7 @@ export class ServerStream implements HboneRequest, HboneStream, Http2StreamEvent
     return this;
   }
 
-  refuse(status: 400 | 401 | 503): void {
+  refuse(status: RefusalStatus): void {
     if (this.#answered) return;
     this.#answered = true;
     this.#early = undefined;

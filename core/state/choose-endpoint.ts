@@ -21,6 +21,8 @@ export interface EndpointQuery {
   readonly mode: "standard" | "waypoint";
   /** 0 <= x < 1; passed in so that tests are exact. */
   readonly random: () => number;
+  /** Left out: all are. */
+  readonly isEligible?: (workload: Workload) => boolean;
 }
 
 export type EndpointChoice =
@@ -49,6 +51,7 @@ function candidates(view: MeshView, query: EndpointQuery): readonly Candidate[] 
     const workload = view.workloads.get(endpoint.workloadUid);
     if (workload === undefined || !isReachable(workload)) continue;
     if (endpoint.status === "unhealthy" && !allowUnhealthy) continue;
+    if (query.isEligible?.(workload) === false) continue;
     const port = targetPort(query, endpoint, workload);
     if (port > 0) result.push({ workload, port });
   }
