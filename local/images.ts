@@ -43,6 +43,8 @@ const IMAGES: Readonly<Record<string, Image>> = {
   "ambit/sample-client": bundle("sample-client", APPLICATION),
   "ambit/sample-echo": bundle("sample-echo", APPLICATION),
   "ambit/sample-load": bundle("sample-load", APPLICATION),
+  "ambit/sample-db": bundle("sample-db", APPLICATION),
+  "ambit/sample-db-client": bundle("sample-db-client", APPLICATION),
   /** The machine's own /usr with Node: a shell for everything else. */
   "ambit/host": { command: ["/bin/sh"], env: { PATH }, ...ROOT },
 };

@@ -17,6 +17,8 @@ const ALL: readonly Bundle[] = [
   { name: "sample-client", entry: "local/samples/client.ts" },
   { name: "sample-echo", entry: "local/samples/echo.ts" },
   { name: "sample-load", entry: "local/samples/load.ts" },
+  { name: "sample-db", entry: "local/samples/db.ts" },
+  { name: "sample-db-client", entry: "local/samples/db-client.ts" },
   { name: "identity-probe", entry: "e2e/tour/identity-probe.ts" },
 ];
 

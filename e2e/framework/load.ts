@@ -18,6 +18,10 @@ interface Count {
   readonly tried: number;
   readonly ok: number;
   readonly failed: number;
+  /** Answers that took long. */
+  readonly held: number;
+  /** Repeated by the client itself, on a new connection: the kept one had ended with nothing of an answer. */
+  readonly retried: number;
 }
 
 export interface LoadStats {
@@ -55,17 +59,48 @@ export class LoadWatch {
     });
   }
 
-  /** Fails unless nothing failed since `begin` and at least 95 % of the nominal load was tried. */
-  async expectNoFailure(during: string): Promise<void> {
+  /**
+   * Fails unless nothing failed since `begin` and at least 95 % of the nominal load was tried. Nothing may have been repeated
+   * either, unless `mayRetry`: there kept connections are ended between two requests.
+   */
+  async expectNoFailure(
+    during: string,
+    { mayRetry = false }: { readonly mayRetry?: boolean } = {},
+  ): Promise<void> {
     const after = await this.#answered(); // a request that hangs must count when it fails
     const before = this.#before;
     assert.ok(before !== undefined, "counting has not begun");
-    const tried = after.fresh.tried + after.kept.tried - before.fresh.tried - before.kept.tried;
-    const failed = after.fresh.failed + after.kept.failed - before.fresh.failed - before.kept.failed;
-    const nominal = (after.seconds - before.seconds) * after.rate;
-    say(`${during}: ${failed} failures of ${tried} requests tried (${Math.round(nominal)} nominal)`);
+    const { tried, held, retried, failed, nominal } = loadBetween(before, after);
+    say(
+      `${during}: ${failed} failures of ${tried} requests tried (${Math.round(nominal)} nominal), ${held} held, ${retried} retried`,
+    );
     const reasons = Object.entries(after.reasons).filter(([reason, n]) => n > (before.reasons[reason] ?? 0));
     assert.equal(failed, 0, `${failed} of ${tried} failed: ${JSON.stringify(reasons)}`);
+    assert.ok(mayRetry || retried === 0, `${retried} of ${tried} had to be repeated`);
     assert.ok(tried >= nominal * 0.95, `only ${tried} of ${Math.round(nominal)} requests were tried`);
   }
+}
+
+export interface LoadWindow {
+  readonly tried: number;
+  readonly held: number;
+  readonly retried: number;
+  readonly failed: number;
+  readonly seconds: number;
+  /** What the rate would have sent. */
+  readonly nominal: number;
+}
+
+export function loadBetween(before: LoadStats, after: LoadStats): LoadWindow {
+  const more = (field: keyof Count): number =>
+    after.fresh[field] + after.kept[field] - before.fresh[field] - before.kept[field];
+  const seconds = after.seconds - before.seconds;
+  return {
+    tried: more("tried"),
+    held: more("held"),
+    retried: more("retried"),
+    failed: more("failed"),
+    seconds,
+    nominal: seconds * after.rate,
+  };
 }

@@ -29,6 +29,7 @@ const RESOURCES: readonly Resource[] = [
   core("configmaps", ["istio", "istio-ca-root-cert", "other"]),
   { group: "apps", name: "daemonsets", names: ["istio-cni-node", "ztunnel"] },
   { group: "apps", name: "deployments" },
+  { group: "apps", name: "replicasets" },
   { group: "discovery.k8s.io", name: "endpointslices" },
   { group: "coordination.k8s.io", name: "leases", names: ["ambit-controller-leader", "other"] },
   { group: "authentication.k8s.io", name: "tokenreviews" },
@@ -43,6 +44,10 @@ const RESOURCES: readonly Resource[] = [
   ...["authorizationpolicies", "peerauthentications"].flatMap((name) => [
     { group: "security.istio.io", name },
     { group: "security.istio.io", name: `${name}/status` },
+  ]),
+  ...["gateways", "gatewayclasses"].flatMap((name) => [
+    { group: "gateway.networking.k8s.io", name },
+    { group: "gateway.networking.k8s.io", name: `${name}/status` },
   ]),
 ];
 
@@ -130,6 +135,9 @@ export function expectedRights(): ReadonlyMap<string, readonly string[]> {
       [
         ...everywhere("list watch", "namespaces", "pods", "services", "nodes", "serviceaccounts"),
         ...everywhere("list watch", "endpointslices", ...policies),
+        ...everywhere("list watch", "gatewayclasses", "gateways", "deployments", "replicasets"),
+        ...everywhere("patch", "gatewayclasses/status", "gateways/status"),
+        ...everywhere("create patch delete", "gateways", "deployments", "services", "serviceaccounts"),
         ...everywhere("patch", ...policies.map((name) => `${name}/status`)),
         ...everywhere("create", "tokenreviews", "configmaps"),
         ...everywhere("patch", "configmaps istio-ca-root-cert"),

@@ -96,7 +96,7 @@ function suite(variant: Variant): void {
       await mesh.wire.settle();
       assert.ok(mesh.wire.countText(text) > 0, `${text} was not seen`);
     }
-    assert.ok(mesh.wire.countText("GET /products") > 0);
+    assert.ok(mesh.wire.countText("GET /items") > 0);
   });
 
   test("labelled under load: no request fails, and new connections are TLS 1.3 to port 15008 alone", async () => {
@@ -112,7 +112,7 @@ function suite(variant: Variant): void {
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     await shop.load.expectNoFailure("enrolled");
     await mesh.wire.settle();
-    assert.equal(mesh.wire.countText("GET /products", enrolledMs), 0, "a request in clear");
+    assert.equal(mesh.wire.countText("GET /items", enrolledMs), 0, "a request in clear");
     for (const c of newConnections(enrolledMs))
       assert.equal(c.serverPort, 15_008, `a connection from ${c.client} to ${c.server}`);
     // Tunnels are kept: the ones in use may have been opened while the label took effect.
@@ -138,10 +138,7 @@ function suite(variant: Variant): void {
       await mesh.wire.settle();
       assert.equal(mesh.wire.countText(text), 0);
     }
-    const { status, body } = await shop.frontend.hands.run(
-      get,
-      "http://catalog.shop:8080/products?by=service",
-    );
+    const { status, body } = await shop.frontend.hands.run(get, "http://catalog.shop:8080/items?by=service");
     assert.equal(status, 200);
     const seen = (JSON.parse(body) as { readonly client: string }).client.replace(/^::ffff:/, "");
     assert.ok(

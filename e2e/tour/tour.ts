@@ -5,7 +5,7 @@ import type { KubeClient } from "#core/k8s/kube-client.ts";
 import type { Cluster } from "#local/cluster-types.ts";
 import { eventually } from "../framework/eventually.ts";
 import type { Kubectl } from "../framework/kubectl.ts";
-import { allAnswered, type LoadStats } from "../framework/load.ts";
+import { allAnswered, loadBetween, type LoadStats } from "../framework/load.ts";
 import { execInPod, type PodName, runInPod } from "../framework/pod-exec.ts";
 import type { Wire } from "../framework/wire.ts";
 
@@ -17,6 +17,11 @@ export interface TourPod extends PodName {
   readonly node: string;
   readonly uid: string;
   readonly restarts: number;
+}
+
+export interface LoadAllowance {
+  readonly allowedFailures?: number;
+  readonly mayRetry?: boolean;
 }
 
 export interface TourParts {
@@ -93,22 +98,25 @@ export class Tour {
 
   /**
    * The load since `before`: prints what was tried and requires at most `allowedFailures`, no request that hangs, and
-   * 95 % of the rate. Gives back the count at its end.
+   * 95 % of the rate. A request that the client had to repeat counts as failed, unless `mayRetry`: there kept connections
+   * are ended between two requests. Gives back the count at its end.
    */
-  async checkLoad(before: LoadStats, allowedFailures = 0): Promise<LoadStats> {
+  async checkLoad(
+    before: LoadStats,
+    { allowedFailures = 0, mayRetry = false }: LoadAllowance = {},
+  ): Promise<LoadStats> {
     const after = await eventually("the load's requests are answered", async () => {
       const now = await this.loadStats();
       return allAnswered(now) ? now : undefined;
     });
-    const tried = after.fresh.tried + after.kept.tried - before.fresh.tried - before.kept.tried;
-    const failed = after.fresh.failed + after.kept.failed - before.fresh.failed - before.kept.failed;
-    const seconds = after.seconds - before.seconds;
-    const nominal = seconds * after.rate;
+    const { tried, held, retried, seconds, nominal, ...counted } = loadBetween(before, after);
+    const failed = counted.failed + (mayRetry ? 0 : retried);
     if (failed > 0) this.show(`reasons so far: ${JSON.stringify(after.reasons)}`);
     const limit = allowedFailures === 0 ? "" : ` (at most ${allowedFailures} allowed)`;
+    const aside = held + retried === 0 ? "" : `, ${held} held, ${retried} retried`;
     this.check(
       failed <= allowedFailures,
-      `load: ${failed} failures${limit} of ${tried} requests tried in ${seconds.toFixed(1)} s`,
+      `load: ${failed} failures${limit} of ${tried} requests tried in ${seconds.toFixed(1)} s${aside}`,
     );
     this.check(
       tried >= nominal * 0.95,

@@ -1,26 +1,35 @@
-/** The shop's catalog: answers with its products, and says who asked, so that a caller sees which address arrived. */
-import { createServer } from "node:http";
+/**
+ * The shop's catalog: answers with its items, and says who asked, so that a caller sees which address arrived. Every
+ * request that reaches it is a line of its log, the kubelet's probes left out: what is not there has not arrived.
+ */
+import { createServer, type IncomingMessage } from "node:http";
 import { hostname } from "node:os";
 import { EnvReader } from "#core/runtime/env.ts";
 
-const PRODUCTS = [
+const ITEMS = [
   { id: 1, name: "lantern", price: 12 },
   { id: 2, name: "compass", price: 30 },
   { id: 3, name: "rope", price: 8 },
 ];
+const PAGES = /^\/(items(\/\d+)?)?$/;
 
 const port = new EnvReader().port("PORT", { default: 8080, help: "port to listen on" });
 let served = 0;
 
+function note(request: IncomingMessage): void {
+  const { method, url, headers, socket } = request;
+  const line = { method, path: url, client: socket.remoteAddress, id: headers["x-request-id"] };
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
 const server = createServer((request, response) => {
-  const path = (request.url ?? "/").split("?")[0];
-  const known = path === "/" || path === "/products" || path === "/ready";
+  const path = (request.url ?? "/").split("?")[0] ?? "/";
+  const known = path === "/ready" || PAGES.test(path);
   served++;
+  if (path !== "/ready") note(request);
   response.writeHead(known ? 200 : 404, { "content-type": "application/json", "x-served-by": hostname() });
   const body =
-    path === "/ready"
-      ? { ready: true }
-      : { products: PRODUCTS, client: request.socket.remoteAddress, served };
+    path === "/ready" ? { ready: true } : { items: ITEMS, client: request.socket.remoteAddress, served };
   response.end(`${JSON.stringify(known ? body : { error: "no such page" })}\n`);
 });
 server.keepAliveTimeout = 75_000;

@@ -7,7 +7,7 @@ const CATALOG_TIMEOUT_MS = 5_000;
 const env = new EnvReader();
 const port = env.port("PORT", { default: 8080, help: "port to listen on" });
 const catalog = env.string("CATALOG_URL", {
-  default: "http://catalog:8080/products",
+  default: "http://catalog:8080/items",
   help: "where the catalog is",
 });
 

@@ -1,17 +1,20 @@
 /**
  * A steady load: RATE requests a second to TARGET_URL, half over connections of their own, half over KEEPALIVE kept ones.
- * Begins (and is ready) once the target has answered for the first time. Counts on PORT (`GET /stats`); a request that fails is
- * counted with its reason and never repeated.
+ * Begins (and is ready) once the target has answered for the first time. Counts on PORT (`GET /stats`). A request that fails is
+ * counted with its reason. Repeated, once and on a connection of its own, is only what every client repeats: a GET on a kept
+ * connection that ended before a byte of the answer came; that is counted as retried. An answer that took longer than HELD_AFTER
+ * counts as held.
  * `POST /recycle` opens new kept connections and closes each old one as soon as it is idle.
  */
 import { Agent, createServer, get } from "node:http";
 import { EnvReader } from "#core/runtime/env.ts";
 
 const env = new EnvReader();
-const target = env.string("TARGET_URL", { default: "http://catalog:8080/products", help: "address to ask" });
+const target = env.string("TARGET_URL", { default: "http://catalog:8080/items", help: "address to ask" });
 const rate = env.integer("RATE", { default: 200, min: 1, max: 10_000, help: "requests a second" });
 const kept = env.integer("KEEPALIVE", { default: 8, min: 1, max: 1_000, help: "connections that stay open" });
 const port = env.port("PORT", { default: 8080, help: "port of /stats and /ready" });
+const heldAfterMs = env.durationMs("HELD_AFTER", { default: 500, help: "a longer answer counts as held" });
 
 const TICK_MS = 20;
 const KNOCK_MS = 100;
@@ -21,10 +24,12 @@ interface Count {
   tried: number;
   ok: number;
   failed: number;
+  held: number;
+  retried: number;
 }
 const counts: Record<"fresh" | "kept", Count> = {
-  fresh: { tried: 0, ok: 0, failed: 0 },
-  kept: { tried: 0, ok: 0, failed: 0 },
+  fresh: { tried: 0, ok: 0, failed: 0, held: 0, retried: 0 },
+  kept: { tried: 0, ok: 0, failed: 0, held: 0, retried: 0 },
 };
 const reasons = new Map<string, number>();
 let keptAgent = newKeptAgent();
@@ -51,22 +56,37 @@ function note(reason: string): void {
 function ask(kind: "fresh" | "kept"): void {
   const count = counts[kind];
   count.tried++;
+  const askedMs = performance.now();
   let over = false;
   const end = (failure: string | undefined): void => {
     if (over) return;
     over = true;
+    if (performance.now() - askedMs > heldAfterMs) count.held++;
     if (failure === undefined) count.ok++;
     else count.failed++;
     if (failure !== undefined) note(`${kind}: ${failure}`);
   };
-  const agent = kind === "kept" ? keptAgent : false;
+  const again = (): void => {
+    count.retried++;
+    send(false, end, end);
+  };
+  send(kind === "kept" ? keptAgent : false, end, again);
+}
+
+type Ended = (failure: string | undefined) => void;
+
+/** `unanswered`: a kept connection ended with nothing of an answer. */
+function send(agent: Agent | false, end: Ended, unanswered: Ended): void {
   const request = get(target, { agent, timeout: REQUEST_TIMEOUT_MS }, (answer) => {
     answer.resume();
     answer.on("end", () => end(answer.statusCode === 200 ? undefined : `status ${answer.statusCode}`));
     answer.on("error", (error) => end(error.message));
   });
   request.on("timeout", () => request.destroy(new Error("no answer in time")));
-  request.on("error", (error) => end(reasonOf(error)));
+  request.on("error", (error: NodeJS.ErrnoException) => {
+    const lost = request.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
+    (lost ? unanswered : end)(reasonOf(error));
+  });
 }
 
 function reasonOf(error: Error): string {

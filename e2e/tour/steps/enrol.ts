@@ -83,7 +83,7 @@ async function showOlderConnections(tour: Tour): Promise<void> {
 async function showClientAddress(tour: Tour, frontend: TourPod): Promise<void> {
   const body = await tour.run(
     frontend,
-    'console.log(await (await fetch("http://catalog:8080/products")).text())',
+    'console.log(await (await fetch("http://catalog:8080/items")).text())',
   );
   const client = jsonText(jsonObject(JSON.parse(body))["client"]).replace("::ffff:", "");
   tour.check(frontend.ips.includes(client), `the catalog sees the client's true address: ${client}`);

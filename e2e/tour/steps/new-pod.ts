@@ -14,7 +14,7 @@ spec:
   containers:
     - name: client
       image: ambit/sample-client
-      env: [{ name: TARGET_URL, value: "http://catalog:8080/products" }, { name: PERIOD, value: 20ms }]
+      env: [{ name: TARGET_URL, value: "http://catalog:8080/items" }, { name: PERIOD, value: 20ms }]
 `;
 
 export async function newPodFromFirstPacket(tour: Tour): Promise<void> {

@@ -40,7 +40,7 @@ export async function unEnrolNamespace(tour: Tour): Promise<void> {
   await wire.settle();
   await tour.checkLoad(before);
   tour.check(true, "no rules, routes, programs, pins and listeners are left in either pod");
-  tour.check(wire.countText("GET /products", since) > 0, "and the link shows readable HTTP again");
+  tour.check(wire.countText("GET /items", since) > 0, "and the link shows readable HTTP again");
 }
 
 /** What capture has in the pod's namespace, and whether it is pinned on the node. Throws when it cannot look. */

@@ -35,7 +35,7 @@ export async function unEnrolledShop(tour: Tour): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   await wire.settle();
   await tour.checkLoad(before);
-  const readable = wire.countText("GET /products", since);
-  tour.show(`on the link: ${wire.sampleText("GET /products") ?? "nothing"}`);
+  const readable = wire.countText("GET /items", since);
+  tour.show(`on the link: ${wire.sampleText("GET /items") ?? "nothing"}`);
   tour.check(readable > 0, `the capture on the link between the nodes reads ${readable} HTTP requests`);
 }
