@@ -162,11 +162,31 @@ test("metrics and readiness of ztunnel and controller are behind a NetworkPolicy
 
 test("every fence refuses, fails closed and is bound", () => {
   const policies = ofKind("ValidatingAdmissionPolicy");
-  assert.deepEqual(policies.map(nameOf), ["ambit-agent-fence", "ambit-reserved", "ambit-probe-host"]);
+  assert.deepEqual(policies.map(nameOf), [
+    "ambit-agent-fence",
+    "ambit-reserved",
+    "ambit-probe-host",
+    "ambit-waypoint-pods",
+    "ambit-waypoint-workloads",
+    "ambit-waypoint-accounts",
+    "ambit-waypoint-gateways",
+    "ambit-controller-fence",
+  ]);
   for (const policy of policies) assert.equal(jsonObject(policy["spec"])["failurePolicy"], "Fail");
   const bound = ofKind("ValidatingAdmissionPolicyBinding").map((binding) => jsonObject(binding["spec"]));
   assert.deepEqual(
-    bound.map((spec) => [spec["policyName"], spec["validationActions"]]),
-    policies.map((policy) => [nameOf(policy), ["Deny"]]),
+    [...new Set(bound.map((spec) => spec["policyName"]))],
+    policies.map((policy) => nameOf(policy)),
   );
+  for (const spec of bound) assert.deepEqual(spec["validationActions"], ["Deny"]);
+  // With parameters alone a policy holds only where there are some: both kinds of binding are needed.
+  for (const policy of policies.filter((p) => jsonObject(p["spec"])["paramKind"] !== undefined)) {
+    const references = bound
+      .filter((spec) => spec["policyName"] === nameOf(policy))
+      .map((s) => s["paramRef"]);
+    assert.deepEqual(
+      references.map((reference) => reference !== undefined),
+      [false, true],
+    );
+  }
 });

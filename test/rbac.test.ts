@@ -1,6 +1,6 @@
 /**
  * RBAC is exactly what is used. Controller and agent talk to a recorded API: every request must be covered by a rule of
- * deploy/20-rbac.yaml, and every single right in it must have been used by some request.
+ * deploy/20-rbac.yaml or 21-rbac-waypoints.yaml, and every single right in them must have been used by some request.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -34,9 +34,10 @@ import { parseAllDocuments } from "yaml";
 
 type Json = Readonly<Record<string, unknown>>;
 
-const DOCUMENTS: readonly Json[] = parseAllDocuments(
-  readFileSync(join(import.meta.dirname, "..", "deploy", "20-rbac.yaml"), "utf8"),
-).map((document) => jsonObject(document.toJS()));
+const DOCUMENTS: readonly Json[] = ["20-rbac.yaml", "21-rbac-waypoints.yaml"]
+  .map((file) => readFileSync(join(import.meta.dirname, "..", "deploy", file), "utf8"))
+  .flatMap((text) => parseAllDocuments(text))
+  .map((document) => jsonObject(document.toJS()));
 
 /** One rule, and where it holds: "" is everywhere. */
 interface Right {
@@ -91,10 +92,12 @@ const covers = (right: Right, access: AccessRequest): boolean =>
 const textOf = ({ namespace, rule }: Right): string =>
   `${rule.verbs.join()} ${rule.apiGroups?.join()}/${rule.resources?.join()} ${rule.resourceNames?.join() ?? ""} ${namespace}`;
 
-function assertExact(role: string, requests: readonly FakeRequest[]): void {
+/** `beside`: another role of the same account, whose rights a test of its own looks at. */
+function assertExact(role: string, requests: readonly FakeRequest[], beside?: string): void {
   const rights = rightsOf(role);
+  const all = [...rights, ...(beside === undefined ? [] : rightsOf(beside))];
   const accesses = requests.flatMap(accessesOf);
-  const refused = accesses.filter((access) => !rights.some((right) => covers(right, access)));
+  const refused = accesses.filter((access) => !all.some((right) => covers(right, access)));
   assert.deepEqual(refused, [], `${role} may not do what it does`);
   const unused = rights
     .flatMap(singles)
@@ -137,7 +140,7 @@ test("the controller has exactly the rights that it uses", { timeout: 30_000 }, 
   for (const path of ["authorizationpolicies/p/status", "peerauthentications/q/status", "configmaps/"])
     await eventually(path, () => written(path));
   await h.controller.stop(); // gives the lease back
-  assertExact("ambit-controller", h.api.requests);
+  assertExact("ambit-controller", h.api.requests, "ambit-waypoints");
 });
 
 test("the agent has exactly the rights that it uses", { timeout: 30_000 }, async (t) => {
@@ -173,7 +176,7 @@ test("ztunnel has no right at all", () => {
 });
 
 test("nobody has what lets one become somebody else or read every secret", () => {
-  const rules = ["ambit-controller", "ambit-agent"].flatMap(rightsOf).flatMap(singles);
+  const rules = ["ambit-controller", "ambit-waypoints", "ambit-agent"].flatMap(rightsOf).flatMap(singles);
   const has = (resource: string, verbs: readonly string[]): readonly string[] =>
     rules
       .filter(({ rule }) => rule.resources?.[0] === resource && verbs.includes(rule.verbs[0] ?? ""))

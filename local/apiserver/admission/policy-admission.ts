@@ -1,4 +1,4 @@
-/** ValidatingAdmissionPolicy: CEL over object, oldObject, request, namespaceObject and the policy's variables. */
+/** ValidatingAdmissionPolicy: CEL over object, oldObject, request, namespaceObject, params and the policy's variables. */
 import type {
   V1MatchResources,
   V1ValidatingAdmissionPolicy,
@@ -11,6 +11,7 @@ import { StatusError } from "../http/status-error.ts";
 import type { AdmissionRequest } from "../rest/context.ts";
 import { compileCel, toCel } from "../schema/cel.ts";
 import { type AdmissionDeps, namespaceLabels, namespaceOf } from "./admission-deps.ts";
+import { policyParams } from "./policy-params.ts";
 import { matchesRequest, ruleMatches } from "./rule-match.ts";
 
 const POLICIES = "validatingadmissionpolicies.admissionregistration.k8s.io";
@@ -33,9 +34,25 @@ export function checkPolicies(deps: AdmissionDeps, request: AdmissionRequest): v
     if (policy === undefined || !constrains(policy.matchConstraints, request, labels)) continue;
     const scope = binding.spec?.matchResources;
     if (scope !== undefined && !constrains(scope, request, labels)) continue;
-    const failure = evaluate(deps, request, policy);
+    const failure = judge(deps, request, policy, binding);
     if (failure !== undefined) act(request, binding, failure);
   }
+}
+
+function judge(
+  deps: AdmissionDeps,
+  request: AdmissionRequest,
+  policy: V1ValidatingAdmissionPolicySpec,
+  binding: V1ValidatingAdmissionPolicyBinding,
+): Failure | undefined {
+  const params = policyParams(deps, request, policy, binding);
+  if (params.kind === "broken" && policy.failurePolicy === "Ignore") return undefined;
+  if (params.kind !== "params") return { message: params.message, reason: "Invalid" };
+  for (const value of params.values) {
+    const failure = evaluate(policy, { ...inputs(deps, request), params: value });
+    if (failure !== undefined) return failure;
+  }
+  return undefined;
 }
 
 function policyOf(
@@ -88,13 +105,8 @@ function constrains(
 }
 
 /** The first validation that fails; an error in an expression counts as one unless the policy says Ignore. */
-function evaluate(
-  deps: AdmissionDeps,
-  request: AdmissionRequest,
-  spec: V1ValidatingAdmissionPolicySpec,
-): Failure | undefined {
+function evaluate(spec: V1ValidatingAdmissionPolicySpec, variables: Variables): Failure | undefined {
   const ignoreErrors = spec.failurePolicy === "Ignore";
-  const variables = inputs(deps, request);
   const broken = (expression: string, message: string): Failure | undefined =>
     ignoreErrors
       ? undefined

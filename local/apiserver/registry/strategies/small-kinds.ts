@@ -3,6 +3,7 @@ import type {
   V1CustomResourceDefinition,
   V1EndpointSlice,
   V1Namespace,
+  V1ParamRef,
   V1Secret,
   V1ValidatingAdmissionPolicy,
   V1ValidatingAdmissionPolicyBinding,
@@ -120,8 +121,9 @@ export const admissionPolicyStrategy: Strategy = {
     const { spec } = object as unknown as V1ValidatingAdmissionPolicy;
     if (spec === undefined) return [required("spec")];
     const problems: FieldProblem[] = [];
-    if (spec.paramKind !== undefined)
-      problems.push(forbiddenField("spec.paramKind", "parameters are not provided by this server"));
+    for (const field of ["apiVersion", "kind"] as const)
+      if (spec.paramKind !== undefined && (spec.paramKind[field] ?? "") === "")
+        problems.push(required(`spec.paramKind.${field}`));
     if (spec.matchConstraints === undefined) problems.push(required("spec.matchConstraints"));
     for (const [list, expressions] of [
       ["validations", spec.validations?.map((item) => item.expression)],
@@ -146,11 +148,21 @@ export const admissionPolicyBindingStrategy: Strategy = {
     const problems: FieldProblem[] = [];
     if ((spec?.policyName ?? "") === "") problems.push(required("spec.policyName"));
     if ((spec?.validationActions ?? []).length === 0) problems.push(required("spec.validationActions"));
-    if (spec?.paramRef !== undefined)
-      problems.push(forbiddenField("spec.paramRef", "parameters are not provided by this server"));
+    problems.push(...paramRefProblems(spec?.paramRef));
     return problems;
   },
 };
+
+function paramRefProblems(reference: V1ParamRef | undefined): readonly FieldProblem[] {
+  if (reference === undefined) return [];
+  const problems: FieldProblem[] = [];
+  const named = (reference.name ?? "") !== "";
+  if (named === (reference.selector !== undefined))
+    problems.push(forbiddenField("spec.paramRef.name", "exactly one of name and selector must be set"));
+  if (!["Allow", "Deny"].includes(reference.parameterNotFoundAction ?? ""))
+    problems.push(required("spec.paramRef.parameterNotFoundAction"));
+  return problems;
+}
 
 /** Holds a deleted definition back until its objects are gone. */
 export const CRD_CLEANUP = "customresourcecleanup.apiextensions.k8s.io";
