@@ -135,7 +135,7 @@ function emptyEntry(path: string, input: RuleInput): Entry {
 
 function condition(raw: unknown, path: string, input: RuleInput): Entry {
   const { key, values, notValues, ...rest } = jsonObject(raw);
-  input.report.unknownFields(rest, new Set(), path);
+  const misspelt = input.report.unknownFields(rest, new Set(), path);
   const name = jsonText(key);
   const dimension = Object.hasOwn(CONDITION_DIMENSIONS, name) ? CONDITION_DIMENSIONS[name] : undefined;
   if (dimension === undefined) {
@@ -147,7 +147,8 @@ function condition(raw: unknown, path: string, input: RuleInput): Entry {
     return NOTHING;
   }
   const fields = { ...(values !== undefined && { values }), ...(notValues !== undefined && { notValues }) };
-  return entryOf(fields, new Map(both("values", "notValues", dimension)), path, input);
+  const entry = entryOf(fields, new Map(both("values", "notValues", dimension)), path, input);
+  return misspelt ? { ...entry, incomplete: true } : entry;
 }
 
 /** Source fields that concern certificates, which no waypoint would change. */

@@ -48,17 +48,20 @@ export class EntryReader {
 
   /** Values that concern the connection: a malformed one matches nothing, as for ztunnels. */
   connection<T>(pair: FieldPair, convert: Convert<T>): MatchList<T> {
-    return { any: this.#values(pair.any, "any", convert), none: this.#values(pair.none, "none", convert) };
+    return {
+      any: this.#positive(pair.any, convert),
+      none: this.#exclusions(pair.none, convert),
+    };
   }
 
-  /** Values that concern the request: where a malformed one was to deny, nobody knows whom, so all of its list counts as met. */
+  /** Values that concern the request: where a malformed one was to deny, nobody knows what, so all of its list counts as met. */
   request<T>(pair: FieldPair, convert: Convert<T>): MatchList<T> {
-    const list = this.connection(pair, convert);
-    const given = jsonList(this.#fields[pair.any]).length;
-    if (this.#context.action !== "deny" || list.any.length === given) return list;
+    if (this.#context.action === "allow") return this.connection(pair, convert);
+    const any = this.#values(pair.any, convert, "cannot be judged; the rule denies as if it were met");
+    const none = this.#exclusions(pair.none, convert);
+    if (any.length === jsonList(this.#fields[pair.any]).length) return { any, none };
     this.#blind = true;
-    if (list.any.length === 0) this.#impossible = false;
-    return { ...list, any: [] };
+    return { any: [], none };
   }
 
   /** A field that nobody can judge. */
@@ -101,31 +104,38 @@ export class EntryReader {
       match,
       empty,
       blind: this.#blind,
-      incomplete: this.#incomplete || !says,
-      impossible: this.#impossible,
+      incomplete: this.#incomplete,
+      impossible: this.#impossible || !says,
     };
   }
 
-  #values<T>(field: string, side: "any" | "none", convert: Convert<T>): readonly T[] {
+  #positive<T>(field: string, convert: Convert<T>): readonly T[] {
+    const values = this.#values(field, convert, "matches nothing");
+    if (values.length === 0 && jsonList(this.#fields[field]).length > 0) this.#impossible = true;
+    return values;
+  }
+
+  /** An exclusion that cannot be read was to keep somebody out: an ALLOW rule without it would let them in. */
+  #exclusions<T>(field: string, convert: Convert<T>): readonly T[] {
+    const values = this.#values(field, convert, EXCLUSION_NOTE[this.#context.action]);
+    if (values.length < jsonList(this.#fields[field]).length) this.#incomplete = true;
+    return values;
+  }
+
+  #values<T>(field: string, convert: Convert<T>, malformedNote: string): readonly T[] {
     this.#read.add(field);
-    const { action, report } = this.#context;
     const given = jsonList(this.#fields[field]).map(jsonText);
-    const values = given.flatMap((text, i) => {
+    return given.flatMap((text, i) => {
       const { value, why } = convert(text);
       const path = `${this.#path}.${field}[${i}]`;
       const quoted = `"${text.slice(0, 80)}"`;
       if (value === undefined) {
-        const note = side === "none" ? EXCLUSION_NOTE[action] : "matches nothing";
-        report.invalid(path, `${quoted} ${why ?? "is malformed"} and ${note}`);
+        this.#context.report.invalid(path, `${quoted} ${why ?? "is malformed"} and ${malformedNote}`);
         return [];
       }
-      if (why !== undefined) report.invalid(path, `${quoted} ${why}: it can never match`);
+      if (why !== undefined) this.#context.report.invalid(path, `${quoted} ${why}: it can never match`);
       return [value];
     });
-    if (given.length > 0 && values.length === 0 && side === "any") this.#impossible = true;
-    // An exclusion that cannot be read was to keep somebody out: an ALLOW rule without it would let them in.
-    if (values.length < given.length && side === "none") this.#incomplete = true;
-    return values;
   }
 }
 

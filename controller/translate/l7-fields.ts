@@ -39,8 +39,13 @@ const L7_OPERATION: ReadonlyMap<string, boolean> = new Map(
   ["hosts", "notHosts", "methods", "notMethods", "paths", "notPaths"].map((field) => [field, true]),
 );
 
-/** In the order of the policy. Empty: ztunnels enforce all of it. */
+/** In the order of the policy. Empty: ztunnels enforce all of it, or nobody enforces any of it. */
 export function l7Fields(policy: CustomObject): readonly L7Field[] {
+  const { action = "ALLOW" } = jsonObject(policy.spec);
+  return action === "ALLOW" || action === "DENY" ? fieldsOfRules(policy) : [];
+}
+
+function fieldsOfRules(policy: CustomObject): readonly L7Field[] {
   return jsonList(jsonObject(policy.spec)["rules"]).flatMap((raw, i) => {
     const rule = jsonObject(raw);
     const path = `spec.rules[${i}]`;

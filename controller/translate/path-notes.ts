@@ -2,6 +2,7 @@
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import type { CustomObject } from "#core/k8s/object-types.ts";
 import type { PathNormalization } from "#core/model/waypoint-config.ts";
+import { neverMatches } from "./path-pattern.ts";
 
 export interface PolicyNote {
   readonly path: string;
@@ -38,10 +39,10 @@ function noteOn(path: string, message: string | undefined): readonly PolicyNote[
 
 /** Where a path is to keep out: other ways to write it that a server may take for the same. */
 function denyNote(paths: readonly string[], normalization: PathNormalization): string | undefined {
-  const exact = paths.find((text) => text.startsWith("/") && text !== "/" && !text.endsWith("*"));
-  const prefix = paths.find((text) => /^\/.+\*$/.test(text));
-  const example = exact ?? prefix?.slice(0, -1);
-  if (example === undefined || /[{}]/.test(example)) return undefined;
+  const plain = paths.filter((text) => /^\/[^{}]+$/.test(text) && neverMatches("paths", text) === undefined);
+  const exact = plain.find((text) => !text.endsWith("*"));
+  const example = exact ?? plain[0]?.slice(0, -1);
+  if (example === undefined || example === "/") return undefined;
   const others = [
     ...(normalization === "none" ? [`/.${example}`, `/x/..${example}`] : []),
     ...(normalization === "base" || normalization === "none" ? [`/${example}`] : []),
@@ -51,14 +52,16 @@ function denyNote(paths: readonly string[], normalization: PathNormalization): s
   return others.length === 0 ? undefined : `is compared as written: it does not cover ${others.join(", ")}`;
 }
 
-/** Where a prefix lets in: `..%2f` behind it is a name here, and a way out of it for a server that decodes it. */
+/** Where a pattern lets in: `..%2f` in it is a name here, and a way out of it for a server that decodes it. */
 function allowNote(paths: readonly string[], normalization: PathNormalization): string | undefined {
   if (normalization === "decode-and-merge-slashes") return undefined;
   const open = paths.find((text) => /^\/.+\*$/.test(text) || text.includes("{*"));
-  if (open === undefined) return undefined;
-  const example = open.replace(/\{?\*.*$/s, "");
+  if (open === undefined || neverMatches("paths", open) !== undefined) return undefined;
+  const example = open.includes("{")
+    ? open.replace(/\{\*\*?\}/, "..%2fx").replaceAll(/\{\*\*?\}/g, "y")
+    : open.replace(/\/?\*$/, "/..%2fx");
   return (
-    `allows ${example}${example.endsWith("/") ? "" : "/"}..%2fx too: before a server that decodes %2f in paths, ` +
+    `allows ${example} too: before a server that decodes %2f in paths, ` +
     "set pathNormalization DECODE_AND_MERGE_SLASHES in the mesh configuration"
   );
 }

@@ -15,14 +15,14 @@ export function pathPattern(text: string): PathPattern {
       ? { kind: "match", match: { kind: "template", segments: segments.value } }
       : { kind: "malformed", why: segments.problems[0]?.message ?? "" };
   }
-  const match = stringMatch(text);
-  return match === undefined ? { kind: "malformed", why: "is empty" } : { kind: "match", match };
+  return { kind: "match", match: stringMatch(text) ?? { kind: "exact", value: text } };
 }
 
 export type RequestText = "hosts" | "methods" | "paths";
 
 /** A reason why a well-formed pattern matches no request, or undefined. Admission refuses these; the rules are in crds/ too. */
 export function neverMatches(dimension: RequestText, text: string): string | undefined {
+  if (text === "") return "is empty";
   if (/^.+\*.+$/s.test(text) && !text.includes("{")) return "has a star in the middle";
   if (/^\*.*\*$/s.test(text)) return "has two stars";
   if (/[^\u0021-\u007e]/u.test(text)) return "has a space or a character that requests cannot have";

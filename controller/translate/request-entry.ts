@@ -1,5 +1,5 @@
 /** Pure. `from`, `to` and `when` of an AuthorizationPolicy as a waypoint compares them. */
-import { type JsonObject, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import type { MatchList, ServiceAccountMatch, StringMatch } from "#core/model/authorization.ts";
 import type { ConditionMatch, OperationMatch, PathMatch, SourceMatch } from "#core/model/request-policy.ts";
 import type { Cidr } from "#core/net/cidr.ts";
@@ -17,6 +17,9 @@ const ANY_SOURCE: SourceMatch = {
   sourceIps: NOTHING,
 };
 
+/** In the place of one that cannot be read; never kept, because it is empty. */
+const NO_CONDITION: ConditionMatch = { kind: "destination-port", values: NOTHING };
+
 /** `x` and `notX`. */
 function pair(any: string): FieldPair {
   return { any, none: `not${any.charAt(0).toUpperCase()}${any.slice(1)}` };
@@ -26,10 +29,11 @@ const VALUES = pair("values");
 const text: Convert<StringMatch> = (value) => ({ value: stringMatch(value) });
 const block: Convert<Cidr> = (value) => ({ value: ipBlockMatch(value) });
 const port: Convert<number> = (value) => ({ value: portMatch(value) });
-/** A field may be there and empty. */
-const fieldValue: Convert<StringMatch> = (value) => ({
-  value: value === "" ? { kind: "exact", value } : stringMatch(value),
-});
+/** What may be empty, or never is: the empty text is compared as any other. */
+function anyText(value: string): StringMatch {
+  return stringMatch(value) ?? { kind: "exact", value };
+}
+const fieldValue: Convert<StringMatch> = (value) => ({ value: anyText(value) });
 const account =
   (namespace: string): Convert<ServiceAccountMatch> =>
   (value) => ({ value: serviceAccountMatch(value, namespace) });
@@ -37,7 +41,7 @@ const account =
 function requestText(dimension: RequestText): Convert<StringMatch> {
   return (value) => {
     const why = neverMatches(dimension, value);
-    return { value: stringMatch(value), ...(why !== undefined && { why }) };
+    return { value: anyText(value), ...(why !== undefined && { why }) };
   };
 }
 
@@ -93,10 +97,12 @@ function readerOf(raw: unknown, wrapper: string, path: string, context: RuleCont
 }
 
 export function conditionEntry(raw: unknown, path: string, context: RuleContext): Entry<ConditionMatch> {
-  const { key, ...fields } = jsonObject(raw);
-  const reader = new EntryReader(fields, path, context);
+  const { key, values, notValues, ...rest } = jsonObject(raw);
   const name = jsonText(key);
   const condition = conditionKey(name);
+  const judged = condition.kind !== "unread" && condition.kind !== "unknown";
+  const reader = new EntryReader(judged ? { values, notValues } : {}, path, context);
+  if (context.report.unknownFields(rest, new Set(), path)) reader.spoilt();
   switch (condition.kind) {
     case "connection":
       return connectionCondition(name, reader);
@@ -107,8 +113,12 @@ export function conditionEntry(raw: unknown, path: string, context: RuleContext)
       return reader.entry({ kind: "header", name: condition.name, values }, [values]);
     }
     case "unread":
+      reader.cannotJudge("key");
+      return reader.entry(NO_CONDITION, []);
     case "unknown":
-      return unjudgedCondition(name, fields, path, context);
+      context.report.unsupported(`${path}.key`, `"${name.slice(0, 80)}" is not known and has no effect`);
+      reader.spoilt();
+      return reader.entry(NO_CONDITION, []);
   }
 }
 
@@ -137,21 +147,4 @@ function sourceCondition<K extends "namespaces" | "principals" | "sourceIps">(
   values: SourceMatch[K],
 ): Entry<ConditionMatch> {
   return reader.entry({ kind: "source", match: { ...ANY_SOURCE, [field]: values } }, [values]);
-}
-
-/** Of a request: nobody can say whether it is met. Not known at all: without effect, as for ztunnels. */
-function unjudgedCondition(
-  name: string,
-  fields: JsonObject,
-  path: string,
-  context: RuleContext,
-): Entry<ConditionMatch> {
-  const others = Object.entries(fields).filter(([field]) => field !== VALUES.any && field !== VALUES.none);
-  const reader = new EntryReader(Object.fromEntries(others), path, context);
-  if (conditionKey(name).kind === "unread") reader.cannotJudge("key");
-  else {
-    context.report.unsupported(`${path}.key`, `"${name.slice(0, 80)}" is not known and has no effect`);
-    reader.spoilt();
-  }
-  return reader.entry({ kind: "destination-port", values: NOTHING }, []);
 }
