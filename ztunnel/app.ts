@@ -26,6 +26,7 @@ import { runZdsClient } from "./inpod/zds-client.ts";
 import { ConnectionLog } from "./proxy/connection-log.ts";
 import { ConnectionRegistry } from "./proxy/connection-registry.ts";
 import { ProxyMetrics } from "./proxy/metrics.ts";
+import { WaitingRoom } from "./proxy/waiting-room.ts";
 import { PodProxy } from "./proxy/pod-proxy.ts";
 import type { LocalPods, ProxyDeps, ProxyOptions } from "./proxy/proxy-deps.ts";
 
@@ -117,6 +118,7 @@ function makePodManager(parts: Parts, onReady: (ready: boolean) => void): PodMan
     certificates,
     backend,
     registry,
+    waypointRoom: new WaitingRoom({ total: 1_024, perPod: 256 }),
     connectionLog: new ConnectionLog({
       log: log.child("access"),
       metrics,
@@ -153,7 +155,7 @@ function makePodManager(parts: Parts, onReady: (ready: boolean) => void): PodMan
 
 function proxyOptions(config: ZtunnelConfig): ProxyOptions {
   const { node, network, trustDomains, shortCircuit } = config;
-  const { workloadWaitMs, certificateWaitMs, policyHoldMs, connectTimeoutMs } = config;
+  const { workloadWaitMs, certificateWaitMs, policyHoldMs, waypointWaitMs, connectTimeoutMs } = config;
   return {
     node,
     network,
@@ -162,6 +164,7 @@ function proxyOptions(config: ZtunnelConfig): ProxyOptions {
     workloadWaitMs,
     certificateWaitMs,
     policyHoldMs,
+    waypointWaitMs,
     connectTimeoutMs,
     tunnelTimeoutMs: 2 * connectTimeoutMs,
     handshakes: { perPod: 512, perSource: 64 },

@@ -41,6 +41,7 @@ export interface ZtunnelConfig {
   readonly workloadWaitMs: number;
   readonly certificateWaitMs: number;
   readonly policyHoldMs: number;
+  readonly waypointWaitMs: number;
   readonly connectTimeoutMs: number;
   readonly logLevel: LogLevel;
   readonly logFormat: "json" | "plain";
@@ -142,6 +143,7 @@ type DataPathKeys =
   | "workloadWaitMs"
   | "certificateWaitMs"
   | "policyHoldMs"
+  | "waypointWaitMs"
   | "connectTimeoutMs";
 
 function readDataPath(env: EnvReader): Pick<ZtunnelConfig, DataPathKeys> {
@@ -168,6 +170,10 @@ function readDataPath(env: EnvReader): Pick<ZtunnelConfig, DataPathKeys> {
     policyHoldMs: env.durationMs("AMBIT_POLICY_HOLD", {
       default: 5_000,
       help: "how long a connection waits for a policy that is named but not there",
+    }),
+    waypointWaitMs: env.durationMs("AMBIT_WAYPOINT_WAIT", {
+      default: 10_000,
+      help: "how long a connection waits for a waypoint that is bound and not ready",
     }),
     connectTimeoutMs: env.durationMs("AMBIT_CONNECT_TIMEOUT", {
       default: 10_000,

@@ -51,8 +51,20 @@ class PlainRelay implements Relay {
     return this.#back.byteCount;
   }
 
+  get isAtRest(): boolean {
+    const isQuiet = this.#forward.from.queuedBytes === 0 && this.#back.from.queuedBytes === 0;
+    return isQuiet && this.#forward.answeredBytes < this.#back.byteCount;
+  }
+
   abort(reason: string): void {
     this.break(relayAborted(reason));
+  }
+
+  close(reason: string): void {
+    if (this.#outcome.isSettled) return;
+    this.#forward.closing = this.#back.closing = relayAborted(reason);
+    this.#forward.from.shutdown();
+    this.#back.from.shutdown();
   }
 
   break(ending: Ending): void {
@@ -93,6 +105,10 @@ class Direction implements HandleEvents, ReadBuffers {
   readonly #relay: PlainRelay;
   reverse: Direction | undefined;
   byteCount = 0;
+  /** What the other direction had carried when this one last did. */
+  answeredBytes = -1;
+  /** Set when the relay has told both sides an end. */
+  closing: Ending | undefined;
   #buffer: Buffer = small.lend();
   #pool = small;
   #shortReads = 0;
@@ -115,7 +131,12 @@ class Direction implements HandleEvents, ReadBuffers {
   }
 
   onData(bytes: Uint8Array): void {
+    if (this.closing !== undefined) {
+      this.#relay.break(this.closing);
+      return;
+    }
     this.byteCount += bytes.length;
+    this.answeredBytes = this.reverse?.byteCount ?? 0;
     if (this.#to.write(bytes) === "queued") this.from.pause();
   }
 

@@ -29,8 +29,15 @@ export interface Relay {
   /** So far; for reports about open connections. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  /**
+   * Nothing waits to be passed on, and what moved last came from the second side: whatever the first has asked for has been
+   * answered, as far as bytes can tell.
+   */
+  readonly isAtRest: boolean;
   /** Resets both sides; `done` resolves with "closed-by-policy" and the reason. */
   abort(reason: string): void;
+  /** Both sides are told an end, in order. What they send after it is not passed on: the sender is reset. */
+  close(reason: string): void;
 }
 
 /** The end of a relay and who waits for it. There are as many as open connections: promises are made on demand only. */

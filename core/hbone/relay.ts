@@ -33,6 +33,8 @@ class TunnelRelay implements Relay, HandleEvents, HboneStreamEvents, ReadBuffers
   #streamEnded = false;
   /** The peer ended cleanly and then said that it takes nothing more: the application's next byte gets a RST. */
   #peerGone: StreamLoss | undefined;
+  /** What had been received when the application last sent. */
+  #receivedAtSend = -1;
   /** Given to the handle and not yet with the kernel. */
   #outstanding = 0;
 
@@ -51,8 +53,20 @@ class TunnelRelay implements Relay, HandleEvents, HboneStreamEvents, ReadBuffers
     this.#outcome.whenDone(listener);
   }
 
+  get isAtRest(): boolean {
+    const isAnswered = this.#receivedAtSend < this.bytesReceived;
+    return isAnswered && this.#stream.isOpen && this.#outstanding === 0 && this.#tcp.queuedBytes === 0;
+  }
+
   abort(reason: string): void {
     this.#break(relayAborted(reason));
+  }
+
+  close(reason: string): void {
+    if (this.#outcome.isSettled) return;
+    this.#peerGone = { kind: "closed-by-policy", reason };
+    this.#tcp.shutdown();
+    this.#stream.end();
   }
 
   /** All reads share memory: what is read is copied into the tunnel's output before `onData` returns. */
@@ -66,6 +80,7 @@ class TunnelRelay implements Relay, HandleEvents, HboneStreamEvents, ReadBuffers
       return;
     }
     this.bytesSent += bytes.length;
+    this.#receivedAtSend = this.bytesReceived;
     if (this.#stream.write(bytes) === "pause") this.#tcp.pause();
   }
 

@@ -33,6 +33,8 @@ export interface ConnectionRecord {
   destinationWorkload?: Workload | undefined;
   destinationIdentity?: SpiffeId | undefined;
   destinationSerial?: string | undefined;
+  /** Outbound: bound to a waypoint, which carries it on. */
+  throughWaypoint?: boolean;
   trace?: PolicyTrace | undefined;
 }
 
@@ -126,7 +128,9 @@ class LoggedConnection implements OpenConnection {
     return `${PROCESS_ID}-${this.#number.toString(36)}`;
   }
 
+  /** Once, however often the connection is dialled anew. */
   established(): void {
+    if (this.#series !== NO_SERIES) return;
     const { metrics } = this.#log.deps;
     this.#series = metricSubjects(this.record).map((subject) => metrics.opened(subject));
   }

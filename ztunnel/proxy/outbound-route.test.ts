@@ -45,6 +45,42 @@ const wpPod = aWorkload({
   services: endpointOf("default/wp.default.svc.cluster.local"),
 });
 
+const AUTO = byName("default", "ambit-waypoint.default.svc.cluster.local");
+const autoService = aService({
+  name: "ambit-waypoint",
+  hostname: "ambit-waypoint.default.svc.cluster.local",
+  vips: [],
+  ports: [{ servicePort: 15_008, targetPort: 15_008, appProtocol: "unknown" }],
+});
+const autoPod = aWorkload({
+  name: "ambit-waypoint-1",
+  addresses: [ip("10.0.0.60")],
+  serviceAccount: "ambit-waypoint",
+  tunnelProtocol: "none",
+  services: endpointOf("default/ambit-waypoint.default.svc.cluster.local"),
+});
+const thief = aWorkload({ ...autoPod, name: "thief", serviceAccount: "thief", addresses: [ip("10.0.0.61")] });
+const AUTO_IDENTITY = "spiffe://cluster.local/ns/default/sa/ambit-waypoint";
+type Port = Service["ports"][number];
+const port = (appProtocol: Port["appProtocol"], servicePort = 80, targetPort = 8080): Port => ({
+  servicePort,
+  targetPort,
+  appProtocol,
+});
+const shop = (protocol: Port["appProtocol"], change: Partial<Service> = {}): Service =>
+  aService({ ports: [port(protocol)], waypoint: AUTO, ...change });
+/** A second service over the same pods. */
+const second = (protocol: Port["appProtocol"], change: Partial<Service> = {}): Service =>
+  aService({
+    name: "second",
+    hostname: "second.default.svc.cluster.local",
+    vips: [{ network: "", ip: ip("10.96.0.8") }],
+    ports: [port(protocol, 81)],
+    ...change,
+  });
+const BOTH = new Map([...WEB, ...endpointOf("default/second.default.svc.cluster.local")]);
+const bound = { ...web, waypoint: AUTO };
+
 const cases: readonly RouteCase[] = [
   { name: "an unknown address passes through", to: "1.2.3.4:443", expect: "passthrough 1.2.3.4:443" },
   {
@@ -124,16 +160,16 @@ const cases: readonly RouteCase[] = [
     identities: ["spiffe://cluster.local/ns/default/sa/wp"],
   },
   {
-    name: "a waypoint without pods is a refusal, never a way around",
+    name: "a waypoint without pods is waited for, never gone around",
     to: "10.96.0.7:80",
     given: [aService({ waypoint: WP }), web, wpService],
-    expect: "reject waypoint-unresolvable",
+    expect: "wait for a waypoint to 10.96.0.7:80",
   },
   {
-    name: "a waypoint nobody has described is a refusal",
+    name: "a waypoint nobody has described is waited for",
     to: "10.96.0.7:80",
     given: [aService({ waypoint: WP }), web],
-    expect: "reject waypoint-unresolvable",
+    expect: "wait for a waypoint to 10.96.0.7:80",
   },
   {
     name: "an address claimed by a pod and by a service with a waypoint goes to the waypoint",
@@ -229,6 +265,138 @@ const cases: readonly RouteCase[] = [
     ],
     random: 0.75,
     expect: "hbone 10.0.0.50:15008 for 10.96.0.7:80",
+  },
+  ...(["http11", "http2", "grpc", "unknown"] as const).map((protocol) => ({
+    name: `automatic: a port declared ${protocol} goes through the waypoint, under the waypoint's own identity`,
+    to: "10.96.0.7:80",
+    given: [shop(protocol), bound, autoService, autoPod],
+    expect: "hbone 10.0.0.60:15008 for 10.96.0.7:80",
+    identities: [AUTO_IDENTITY],
+  })),
+  ...(["tcp", "tls"] as const).map((protocol) => ({
+    name: `automatic: a port declared ${protocol} goes direct, under the workload's identity`,
+    to: "10.96.0.7:80",
+    given: [shop(protocol), bound, autoService, autoPod],
+    expect: "hbone 10.0.0.5:15008 for 10.0.0.5:8080",
+    identities: ["spiffe://cluster.local/ns/default/sa/web"],
+  })),
+  {
+    name: "explicit: a port declared TCP goes through the waypoint all the same, as in Istio",
+    to: "10.96.0.7:80",
+    given: [shop("tcp", { waypoint: WP }), web, wpService, wpPod],
+    expect: "hbone 10.0.0.50:15008 for 10.96.0.7:80",
+  },
+  {
+    name: "automatic: a port declared TCP is reached in process when the pod is here",
+    to: "10.96.0.7:80",
+    given: [shop("tcp"), bound, autoService, autoPod],
+    local: true,
+    expect: "local 10.0.0.5:8080",
+  },
+  {
+    name: "automatic: the short way within a node never replaces the hop to the waypoint",
+    to: "10.96.0.7:80",
+    given: [shop("http11"), bound, autoService, autoPod],
+    local: true,
+    expect: "hbone 10.0.0.60:15008 for 10.96.0.7:80",
+  },
+  {
+    name: "automatic: nor does it when the pod itself is dialled",
+    to: "10.0.0.5:8080",
+    given: [shop("http11"), bound, autoService, autoPod],
+    local: true,
+    expect: "hbone 10.0.0.60:15008 for 10.0.0.5:8080",
+  },
+  {
+    name: "automatic: a pod dialled at a port declared TCP is reached directly",
+    to: "10.0.0.5:8080",
+    given: [shop("tcp"), bound, autoService, autoPod],
+    expect: "hbone 10.0.0.5:15008 for 10.0.0.5:8080",
+  },
+  {
+    name: "automatic: a pod dialled at a port that no service declares goes through the waypoint",
+    to: "10.0.0.5:9999",
+    given: [shop("tcp"), bound, autoService, autoPod],
+    expect: "hbone 10.0.0.60:15008 for 10.0.0.5:9999",
+  },
+  {
+    name: "automatic: two services declare one target port differently, HTTP wins for the one that says TCP",
+    to: "10.96.0.7:80",
+    given: [
+      shop("tcp"),
+      second("http11", { waypoint: AUTO }),
+      { ...bound, services: BOTH },
+      autoService,
+      autoPod,
+    ],
+    expect: "hbone 10.0.0.60:15008 for 10.96.0.7:80",
+  },
+  {
+    name: "automatic: and for the pod's own address",
+    to: "10.0.0.5:8080",
+    given: [
+      shop("tcp"),
+      second("http11", { waypoint: AUTO }),
+      { ...bound, services: BOTH },
+      autoService,
+      autoPod,
+    ],
+    expect: "hbone 10.0.0.60:15008 for 10.0.0.5:8080",
+  },
+  {
+    name: "automatic: two services that both say TCP agree",
+    to: "10.96.0.7:80",
+    given: [
+      shop("tcp"),
+      second("tls", { waypoint: AUTO }),
+      { ...bound, services: BOTH },
+      autoService,
+      autoPod,
+    ],
+    expect: "hbone 10.0.0.5:15008 for 10.0.0.5:8080",
+  },
+  {
+    name: "automatic: a service that is not bound yet leads to a bound pod through the pod's waypoint, asked for the pod",
+    to: "10.96.0.8:81",
+    given: [second("http11"), { ...bound, services: BOTH }, autoService, autoPod],
+    expect: "hbone 10.0.0.60:15008 for 10.0.0.5:8080",
+    identities: [AUTO_IDENTITY],
+  },
+  {
+    name: "automatic: of a service that is not bound a port declared TCP leads directly",
+    to: "10.96.0.8:81",
+    given: [second("tcp"), { ...bound, services: BOTH }, autoService, autoPod],
+    expect: "hbone 10.0.0.5:15008 for 10.0.0.5:8080",
+  },
+  {
+    name: "automatic: without a waypoint pod it waits",
+    to: "10.96.0.7:80",
+    given: [shop("http11"), bound, autoService],
+    expect: "wait for a waypoint to 10.96.0.7:80",
+  },
+  {
+    name: "automatic: without a waypoint pod a port declared TCP is reached all the same",
+    to: "10.96.0.7:80",
+    given: [shop("tcp"), bound, autoService],
+    expect: "hbone 10.0.0.5:15008 for 10.0.0.5:8080",
+  },
+  {
+    name: "automatic: an endpoint under another account is never believed to be the waypoint",
+    to: "10.96.0.7:80",
+    given: [
+      shop("http11", { subjectAltNames: ["spiffe://cluster.local/ns/default/sa/thief" as never] }),
+      bound,
+      autoService,
+      thief,
+    ],
+    expect: "hbone 10.0.0.61:15008 for 10.96.0.7:80",
+    identities: [AUTO_IDENTITY],
+  },
+  {
+    name: "automatic: a pod of the waypoint's name in another namespace is not meant",
+    to: "10.96.0.7:80",
+    given: [shop("tcp", { waypoint: byName("default", "ambit-waypoint.other.svc.cluster.local") }), bound],
+    expect: "wait for a waypoint to 10.96.0.7:80",
   },
 ];
 

@@ -3,15 +3,21 @@
  * What it must never do: send in clear what is to travel in a tunnel, or go around a waypoint that is bound.
  */
 import type { GatewayAddress } from "#core/model/address.ts";
-import type { Service, WeightedWaypoint } from "#core/model/service.ts";
+import type { Service } from "#core/model/service.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import { HBONE_PORT } from "#core/model/well-known.ts";
-import { type Workload, workloadIdentity } from "#core/model/workload.ts";
+import type { Workload } from "#core/model/workload.ts";
 import { formatSocketAddress, type SocketAddress, socketAddress } from "#core/net/socket-address.ts";
 import { chooseEndpoint } from "#core/state/choose-endpoint.ts";
 import type { MeshView } from "#core/state/mesh-state.ts";
-import { resolveGateway } from "#core/state/resolve-gateway.ts";
 import type { Reason } from "./response-flag.ts";
+import {
+  automaticWaypointOf,
+  identities,
+  waypointOfService,
+  waypointOfWorkload,
+  waypointRoute,
+} from "./waypoint-route.ts";
 
 export interface OutboundRequest {
   readonly source: Workload;
@@ -25,7 +31,7 @@ export interface OutboundRequest {
 }
 
 /** What was addressed, for log lines and metrics; absent parts are unknown to the mesh. */
-interface RouteTarget {
+export interface RouteTarget {
   readonly service: Service | undefined;
   readonly workload: Workload | undefined;
 }
@@ -39,6 +45,7 @@ export interface HboneRoute extends RouteTarget {
   /** The peer must prove to be one of these; never empty. */
   readonly expectedIdentities: readonly SpiffeId[];
   readonly workload: Workload;
+  /** Whether the hop is a waypoint, which carries the connection on. */
   readonly waypoint: boolean;
 }
 
@@ -61,7 +68,14 @@ interface RejectedRoute extends RouteTarget {
   readonly reason: Reason;
 }
 
-export type OutboundRoute = HboneRoute | LocalRoute | PassthroughRoute | RejectedRoute;
+/** A waypoint is bound, and there is none that could take the connection now. Never a way around it. */
+export interface WaitingRoute extends RouteTarget {
+  readonly kind: "wait";
+  readonly gateway: GatewayAddress;
+  readonly authority: SocketAddress;
+}
+
+export type OutboundRoute = HboneRoute | LocalRoute | PassthroughRoute | RejectedRoute | WaitingRoute;
 
 interface Upstream {
   readonly service: Service | undefined;
@@ -77,66 +91,31 @@ export function chooseOutboundRoute(view: MeshView, request: OutboundRequest): O
   if (service !== undefined) return serviceRoute(view, request, service);
   const workload = view.workloads.byAddress(dialled);
   if (workload === undefined) return { kind: "passthrough", destination, service, workload };
-  if (workload.waypoint !== undefined && !isThatWaypoint(view, request, workload.waypoint)) {
-    return waypointRoute(view, request, workload.waypoint, { service, workload });
+  const waypoint = waypointOfWorkload(view, request, workload);
+  if (waypoint !== undefined) {
+    return waypointRoute(view, request, waypoint, { service, workload, authority: destination });
   }
   return directRoute(request, { service, workload, address: destination });
 }
 
 function serviceRoute(view: MeshView, request: OutboundRequest, service: Service): OutboundRoute {
   const { source, destination, random } = request;
-  const waypoint = sampleWaypoint(service, random);
-  if (waypoint !== undefined) return waypointRoute(view, request, waypoint, { service, workload: undefined });
-  if (service.loadBalancing?.mode === "passthrough") {
-    return { kind: "passthrough", destination, service, workload: undefined };
+  const unknown = { service, workload: undefined };
+  const waypoint = waypointOfService(service, destination.port, random);
+  if (waypoint !== undefined) {
+    return waypointRoute(view, request, waypoint, { ...unknown, authority: destination });
   }
+  if (service.loadBalancing?.mode === "passthrough") return { kind: "passthrough", destination, ...unknown };
   const dialled = { network: request.network, ip: destination.ip };
   const servicePort = destination.port;
   const choice = chooseEndpoint(view, { service, servicePort, source, dialled, mode: "standard", random });
-  if (choice.kind === "none") return { kind: "reject", reason: choice.reason, service, workload: undefined };
-  return directRoute(request, {
-    service,
-    workload: choice.workload,
-    address: socketAddress(choice.ip, choice.port),
-  });
-}
-
-/** A canary between waypoints only with usable weights, else the primary one. */
-function sampleWaypoint(service: Service, random: () => number): GatewayAddress | undefined {
-  const usable: readonly WeightedWaypoint[] = service.weightedWaypoints.filter((w) => w.weight > 0);
-  let left = random() * usable.reduce((sum, w) => sum + w.weight, 0);
-  for (const { destination, weight } of usable) {
-    if (left < weight) return destination;
-    left -= weight;
+  if (choice.kind === "none") return { kind: "reject", reason: choice.reason, ...unknown };
+  const address = socketAddress(choice.ip, choice.port);
+  const bound = automaticWaypointOf(view, request, service, { workload: choice.workload, address });
+  if (bound !== undefined) {
+    return waypointRoute(view, request, bound.gateway, { ...unknown, authority: bound.authority });
   }
-  return service.waypoint;
-}
-
-function waypointRoute(
-  view: MeshView,
-  request: OutboundRequest,
-  gateway: GatewayAddress,
-  target: RouteTarget,
-): OutboundRoute {
-  const resolved = resolveGateway(view, gateway, { ...request, dialledIp: request.destination.ip });
-  if (resolved.kind === "unresolvable") return { kind: "reject", reason: "waypoint-unresolvable", ...target };
-  const { workload, ip, port } = resolved;
-  if (workload.network !== request.network) return { kind: "reject", reason: "other-network", ...target };
-  const expectedIdentities = identities(resolved.service, workload);
-  if (expectedIdentities.length === 0) {
-    return { kind: "reject", reason: "destination-has-no-identity", ...target };
-  }
-  const hop = socketAddress(ip, port);
-  const authority = request.destination;
-  return {
-    kind: "hbone",
-    hop,
-    authority,
-    expectedIdentities,
-    workload,
-    service: target.service,
-    waypoint: true,
-  };
+  return directRoute(request, { service, workload: choice.workload, address });
 }
 
 function directRoute(request: OutboundRequest, upstream: Upstream): OutboundRoute {
@@ -156,29 +135,9 @@ function directRoute(request: OutboundRequest, upstream: Upstream): OutboundRout
   return { kind: "local", destination: address, workload, service, tunnel: { kind: "hbone", ...tunnel } };
 }
 
-/** The service's additional names, then the workload's own. An empty account is no identity. */
-function identities(service: Service | undefined, workload: Workload): readonly SpiffeId[] {
-  const own = workloadIdentity(workload);
-  return [...(service?.subjectAltNames ?? []), ...(own === undefined ? [] : [own])];
-}
-
-/** A waypoint reaches its own workloads directly: same identity, and the source is one of its endpoints. */
-function isThatWaypoint(view: MeshView, request: OutboundRequest, gateway: GatewayAddress): boolean {
-  const { source } = request;
-  const resolved = resolveGateway(view, gateway, { ...request, dialledIp: request.destination.ip });
-  if (resolved.kind === "unresolvable") return false;
-  const identity = workloadIdentity(source);
-  return (
-    identity !== undefined && identity === workloadIdentity(resolved.workload) && isEndpoint(resolved, source)
-  );
-}
-
-function isEndpoint(
-  gateway: { readonly service: Service | undefined; readonly workload: Workload },
-  source: Workload,
-): boolean {
-  if (gateway.service === undefined) return gateway.workload.uid === source.uid;
-  return source.services.has(`${gateway.service.namespace}/${gateway.service.hostname}` as never);
+/** Whether the connection goes through a waypoint, or is to wait until it can. */
+export function isThroughWaypoint(route: OutboundRoute): boolean {
+  return route.kind === "wait" || (route.kind === "hbone" && route.waypoint);
 }
 
 /** For messages: where the route leads. */
@@ -190,6 +149,8 @@ export function describeRoute(route: OutboundRoute): string {
       return `local ${formatSocketAddress(route.destination)}`;
     case "passthrough":
       return `passthrough ${formatSocketAddress(route.destination)}`;
+    case "wait":
+      return `wait for a waypoint to ${formatSocketAddress(route.authority)}`;
     case "reject":
       return `reject ${route.reason}`;
   }

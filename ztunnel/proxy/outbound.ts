@@ -21,10 +21,18 @@ import { DialWatch } from "./dial-watch.ts";
 import { certificateFor, clientCredentials } from "./credentials.ts";
 import { awaitLocalWorkload } from "./local-workload.ts";
 import type { OutboundConnection } from "./outbound-connection.ts";
-import { type HboneRoute, type PassthroughRoute, chooseOutboundRoute } from "./outbound-route.ts";
+import {
+  chooseOutboundRoute,
+  type HboneRoute,
+  isThroughWaypoint,
+  type OutboundRoute,
+  type PassthroughRoute,
+  type WaitingRoute,
+} from "./outbound-route.ts";
 import type { PodContext } from "./proxy-deps.ts";
 import { serveLocally } from "./short-circuit.ts";
 import { tunnelReason } from "./tunnel-reason.ts";
+import { serveThroughWaypoint } from "./waypoint-hop.ts";
 
 /** Takes over an accepted, not started handle. Never rejects for reasons of the connection. */
 export async function serveOutbound(context: PodContext, downstream: Handle): Promise<void> {
@@ -56,35 +64,54 @@ async function steps(context: PodContext, downstream: Handle, active: ActiveConn
   if (source.kind === "unknown") {
     return active.fail(source.reason, `no workload record for pod ${pod.namespace}/${pod.name}`);
   }
-  await dispatch({ context, downstream, active, source });
+  const connection = { context, downstream, active, source };
+  await dispatch(connection, routeOf(connection));
 }
 
-/** O6, then one branch per kind of route. */
-async function dispatch(connection: OutboundConnection): Promise<void> {
-  const { context, downstream, active, source } = connection;
+/** O6. */
+function routeOf({ context, downstream, source }: OutboundConnection): OutboundRoute {
   const { deps } = context;
-  const route = chooseOutboundRoute(deps.state, {
+  return chooseOutboundRoute(deps.state, {
     source: source.workload,
     destination: downstream.local,
     network: deps.options.network,
     isLocal: (workload) => deps.options.shortCircuit && deps.pods.byWorkload(workload) !== undefined,
     random: deps.random,
   });
+}
+
+/** One branch per kind of route. */
+async function dispatch(connection: OutboundConnection, route: OutboundRoute): Promise<void> {
+  const { active, source } = connection;
   active.record.sourceWorkload = source.workload;
   active.record.service = route.service;
   active.record.destinationWorkload = route.workload;
+  active.record.throughWaypoint = isThroughWaypoint(route);
   switch (route.kind) {
     case "reject":
       return active.fail(route.reason);
     case "passthrough":
       return servePassthrough(connection, route);
+    case "wait":
+      return serveBound(connection, route);
     case "hbone":
-      return serveThroughTunnel(connection, route);
+      return route.waypoint ? serveBound(connection, route) : serveThroughTunnel(connection, route);
     case "local":
       return serveLocally(connection, route, serveThroughTunnel);
     default:
       return unreachable(route);
   }
+}
+
+function serveBound(connection: OutboundConnection, route: HboneRoute | WaitingRoute): Promise<void> {
+  return serveThroughWaypoint(connection, route, {
+    route: () => routeOf(connection),
+    open: async (hop, signal) => {
+      const certificate = await ownCertificate(connection); // O8
+      return certificate === undefined ? undefined : connectTunnel(connection, hop, certificate, signal); // O9
+    },
+    serveWithout: dispatch,
+  });
 }
 
 /** O7, O8, O9, O10: through a tunnel to the next hop. There is no other way when this one fails. */
@@ -125,23 +152,10 @@ async function openTunnel(
   route: HboneRoute,
   certificate: WorkloadCertificate,
 ): Promise<{ readonly app: Handle; readonly stream: HboneClientStream } | undefined> {
-  const { context, downstream, active, source } = connection;
-  const { deps, pool, sockets } = context;
-  const { connectTimeoutMs, tunnelTimeoutMs } = deps.options;
-  const expectedIdentities = route.expectedIdentities;
-  const key = {
-    sourceIdentity: source.identity,
-    sourceIp: downstream.remote.ip,
-    expectedIdentities,
-    destination: route.hop,
-  };
-  const dial = {
-    connect: (destination: SocketAddress, signal: AbortSignal) =>
-      sockets.connect({ destination, timeoutMs: connectTimeoutMs }, signal),
-    credentials: () =>
-      clientCredentials(deps.certificates.current(source.identity) ?? certificate, expectedIdentities),
-  };
-  const watch = new DialWatch(downstream, active, deps.clock, {
+  const { context, downstream, active } = connection;
+  const { clock, options } = context.deps;
+  const { tunnelTimeoutMs } = options;
+  const watch = new DialWatch(downstream, active, clock, {
     ms: tunnelTimeoutMs,
     onReached: () =>
       active.abort(
@@ -150,7 +164,7 @@ async function openTunnel(
       ),
   });
   try {
-    const stream = await pool.connect(key, connectRequest(connection, route), dial, active.signal);
+    const stream = await connectTunnel(connection, route, certificate, active.signal);
     return { app: watch.end(), stream };
   } catch (error) {
     active.failWith(tunnelReason(error), error);
@@ -158,6 +172,36 @@ async function openTunnel(
   } finally {
     watch.end();
   }
+}
+
+/** A waypoint that does not answer is left soon: another one may. */
+const WAYPOINT_CONNECT_MS = 2_000;
+
+/** The CONNECT on a tunnel to the hop; throws what the pool throws. */
+function connectTunnel(
+  connection: OutboundConnection,
+  route: HboneRoute,
+  certificate: WorkloadCertificate,
+  signal: AbortSignal,
+): Promise<HboneClientStream> {
+  const { context, downstream, source } = connection;
+  const { deps, pool, sockets } = context;
+  const { connectTimeoutMs } = deps.options;
+  const timeoutMs = route.waypoint ? Math.min(connectTimeoutMs, WAYPOINT_CONNECT_MS) : connectTimeoutMs;
+  const { expectedIdentities } = route;
+  const key = {
+    sourceIdentity: source.identity,
+    sourceIp: downstream.remote.ip,
+    expectedIdentities,
+    destination: route.hop,
+  };
+  const dial = {
+    connect: (destination: SocketAddress, whileWanted: AbortSignal) =>
+      sockets.connect({ destination, timeoutMs }, whileWanted),
+    credentials: () =>
+      clientCredentials(deps.certificates.current(source.identity) ?? certificate, expectedIdentities),
+  };
+  return pool.connect(key, connectRequest(connection, route), dial, signal);
 }
 
 function connectRequest({ downstream, source }: OutboundConnection, route: HboneRoute): ConnectRequest {

@@ -12,6 +12,7 @@ import type { ConnectionRegistry } from "./connection-registry.ts";
 import type { LocalPod } from "./local-workload.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import type { PodSockets } from "./pod-sockets.ts";
+import type { WaitingRoom } from "./waiting-room.ts";
 import type { HandshakeLimits } from "#core/hbone/handshake-limiter.ts";
 
 export interface ProxyOptions {
@@ -24,6 +25,8 @@ export interface ProxyOptions {
   readonly workloadWaitMs: number;
   readonly certificateWaitMs: number;
   readonly policyHoldMs: number;
+  /** How long a connection waits for a waypoint that is bound and not ready. */
+  readonly waypointWaitMs: number;
   readonly connectTimeoutMs: number;
   /** The whole of O9: all dials and handshakes until the CONNECT is on its way. */
   readonly tunnelTimeoutMs: number;
@@ -66,6 +69,7 @@ export interface ProxyDeps {
   readonly certificates: CertificateSource;
   readonly backend: HandleBackend;
   readonly registry: ConnectionRegistry;
+  readonly waypointRoom: WaitingRoom;
   readonly connectionLog: ConnectionLog;
   readonly metrics: ProxyMetrics;
   readonly pods: LocalPods;

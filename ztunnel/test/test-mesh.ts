@@ -24,6 +24,7 @@ import { ConnectionRegistry } from "../proxy/connection-registry.ts";
 import { ProxyMetrics } from "../proxy/metrics.ts";
 import { PodProxy } from "../proxy/pod-proxy.ts";
 import type { PodSockets } from "../proxy/pod-sockets.ts";
+import { WaitingRoom } from "../proxy/waiting-room.ts";
 import type { CertificateSource, ProxyDeps, ProxyOptions } from "../proxy/proxy-deps.ts";
 import { MeshState } from "#core/state/mesh-state.ts";
 
@@ -98,6 +99,7 @@ export class TestNode {
       certificates: this.#certificates(),
       backend: mesh.backend,
       registry: this.registry,
+      waypointRoom: new WaitingRoom({ total: 4, perPod: 3 }),
       connectionLog: new ConnectionLog({
         log: log.child("access"),
         metrics: this.metrics,
@@ -198,6 +200,7 @@ const DEFAULTS: ProxyOptions = {
   workloadWaitMs: 150,
   certificateWaitMs: 1_000,
   policyHoldMs: 150,
+  waypointWaitMs: 300,
   connectTimeoutMs: 2_000,
   tunnelTimeoutMs: 4_000,
   handshakes: { perPod: 64, perSource: 16 },
