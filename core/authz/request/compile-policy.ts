@@ -11,12 +11,11 @@ import type {
 import { type Cidr, cidrContainsBytes } from "../../net/cidr.ts";
 import { ipToBytes } from "../../net/ip.ts";
 import type { MatchDimension } from "../decision.ts";
-import { matchesText } from "../match-connection.ts";
-import { type Condition, listCondition, type Sides, SIDES, twoSidedCondition } from "./condition.ts";
-import { fieldHits } from "./field-match.ts";
-import { hostHits, hostPattern } from "./host-match.ts";
+import { type Condition, listCondition, type RequestTest, type Sides, SIDES } from "./condition.ts";
+import { fieldTest } from "./field-match.ts";
+import { hostTest } from "./host-match.ts";
 import { pathTest } from "./path-match.ts";
-import type { RequestFacts } from "./request-facts.ts";
+import { type TextTest, textTest } from "./text-test.ts";
 
 /** Holds when all of its conditions do. */
 export type CompiledEntry = readonly Condition[];
@@ -28,6 +27,9 @@ export interface CompiledRule {
   /** Index in the policy as written by the user. */
   readonly index: number;
   readonly groups: readonly CompiledGroup[];
+  /** The same, so that most rules are one loop: conditions of groups with one entry, and the other groups. */
+  readonly conditions: CompiledEntry;
+  readonly choices: readonly CompiledGroup[];
 }
 
 export interface CompiledPolicy {
@@ -50,18 +52,28 @@ export function compilePolicy(policy: RequestPolicy, rules: readonly IndexedRule
     key,
     action,
     dryRun,
-    rules: rules.map(({ index, rule }) => ({ index, groups: compileRule(rule, sides, action) })),
+    rules: rules.map(({ index, rule }) => compiledRule(index, compileRule(rule, sides, action))),
   };
 }
 
+function compiledRule(index: number, groups: readonly CompiledGroup[]): CompiledRule {
+  return {
+    index,
+    groups,
+    conditions: groups.flatMap((group) => (group.length === 1 ? (group[0] ?? []) : [])),
+    choices: groups.filter((group) => group.length !== 1),
+  };
+}
+
+/** What a request says is asked first: it tells rules apart more often than the caller does. */
 function compileRule(
   { from, to, when }: RequestRule,
   sides: Sides,
   action: RequestPolicy["action"],
 ): readonly CompiledGroup[] {
   const groups = [
-    from.map(compileSource),
     to.map((operation) => compileOperation(operation, sides)),
+    from.map(compileSource),
     ...when.map((condition) => [compileCondition(condition, sides)]),
   ].filter((group) => group.length > 0);
   return action === "deny" ? groups : groups.map(withoutEmpty);
@@ -74,28 +86,44 @@ function withoutEmpty(group: CompiledGroup): CompiledGroup {
 
 function compileSource(match: SourceMatch): CompiledEntry {
   return given([
-    listCondition("principals", match.principals, (entry, { peer }) =>
-      peer.principal === undefined ? false : matchesText(entry, peer.principal),
-    ),
-    listCondition("namespaces", match.namespaces, (entry, { peer }) => matchesText(entry, peer.namespace)),
+    listCondition("principals", match.principals, (entries) => {
+      const matches = textTest(entries);
+      return ({ peer }) => peer.principal !== undefined && matches(peer.principal);
+    }),
+    listCondition("namespaces", match.namespaces, (entries) => {
+      const matches = textTest(entries);
+      return ({ peer }) => matches(peer.namespace);
+    }),
+    listCondition("service-accounts", match.serviceAccounts, isAccount),
     listCondition(
-      "service-accounts",
-      match.serviceAccounts,
-      (entry, { peer }) => peer.serviceAccount === entry.serviceAccount && peer.namespace === entry.namespace,
+      "source-ips",
+      match.sourceIps,
+      (blocks) =>
+        ({ peer }) =>
+          inAny(blocks, peer.ipBytes),
     ),
-    listCondition("source-ips", match.sourceIps, (block, { peer }) => cidrContainsBytes(block, peer.ipBytes)),
   ]);
+}
+
+function isAccount(accounts: SourceMatch["serviceAccounts"]["any"]): RequestTest {
+  return ({ peer }) => {
+    for (const { namespace, serviceAccount } of accounts)
+      if (peer.serviceAccount === serviceAccount && peer.namespace === namespace) return true;
+    return false;
+  };
 }
 
 function compileOperation(match: OperationMatch, sides: Sides): CompiledEntry {
   return given([
     ports(match.ports),
-    listCondition("methods", match.methods, (entry, { http }) =>
-      http === undefined ? false : matchesText(entry, http.method),
-    ),
-    listCondition("paths", mapped(match.paths, pathTest), (test, { http }) =>
-      http === undefined ? false : test(http.path),
-    ),
+    listCondition("methods", match.methods, (entries) => {
+      const matches = textTest(entries);
+      return ({ http }) => http !== undefined && matches(http.method);
+    }),
+    listCondition("paths", match.paths, (entries) => {
+      const matches = pathTest(entries);
+      return ({ http }) => http !== undefined && matches(http.path);
+    }),
     hosts("hosts", match.hosts, sides),
   ]);
 }
@@ -105,7 +133,15 @@ function compileCondition(condition: ConditionMatch, sides: Sides): CompiledEntr
     case "source":
       return compileSource(condition.match);
     case "destination-ip":
-      return given([listCondition("destination-ips", condition.values, destinationIn)]);
+      return given([
+        listCondition(
+          "destination-ips",
+          condition.values,
+          (blocks) =>
+            ({ destination }) =>
+              inAny(blocks, ipToBytes(destination.ip)),
+        ),
+      ]);
     case "destination-port":
       return given([ports(condition.values)]);
     case "header":
@@ -119,9 +155,9 @@ function header(
   sides: Sides,
 ): Condition | undefined {
   if (name === "host") return hosts("headers", values, sides);
-  return twoSidedCondition("headers", values, {
-    any: (entry, { http }) => (http === undefined ? false : fieldHits(entry, http.fields, name, sides.any)),
-    none: (entry, { http }) => (http === undefined ? false : fieldHits(entry, http.fields, name, sides.none)),
+  return listCondition("headers", values, (entries, side) => {
+    const matches = fieldTest(name, entries, sides[side]);
+    return ({ http }) => http !== undefined && matches(http.fields);
   });
 }
 
@@ -130,22 +166,25 @@ function hosts(
   list: OperationMatch["hosts"],
   sides: Sides,
 ): Condition | undefined {
-  return twoSidedCondition(dimension, mapped(list, hostPattern), {
-    any: (entry, { http }) => (http === undefined ? false : hostHits(entry, http.authority, sides.any)),
-    none: (entry, { http }) => (http === undefined ? false : hostHits(entry, http.authority, sides.none)),
+  return listCondition(dimension, list, (entries, side) => {
+    const matches: TextTest = hostTest(entries, sides[side]);
+    return ({ http }) => http !== undefined && matches(http.authority);
   });
 }
 
 function ports(list: MatchList<number>): Condition | undefined {
-  return listCondition("destination-ports", list, (port, { destination }) => port === destination.port);
+  return listCondition(
+    "destination-ports",
+    list,
+    (entries) =>
+      ({ destination }) =>
+        entries.includes(destination.port),
+  );
 }
 
-function destinationIn(block: Cidr, { destination }: RequestFacts): boolean {
-  return cidrContainsBytes(block, ipToBytes(destination.ip));
-}
-
-function mapped<A, B>(list: MatchList<A>, change: (entry: A) => B): MatchList<B> {
-  return { any: list.any.map(change), none: list.none.map(change) };
+function inAny(blocks: readonly Cidr[], bytes: Uint8Array): boolean {
+  for (const block of blocks) if (cidrContainsBytes(block, bytes)) return true;
+  return false;
 }
 
 function given(conditions: readonly (Condition | undefined)[]): CompiledEntry {

@@ -59,7 +59,8 @@ function matchingRule(policy: CompiledPolicy, request: RequestFacts): number {
 }
 
 function ruleHolds(rule: CompiledRule, request: RequestFacts): boolean {
-  for (const group of rule.groups) if (!groupHolds(group, request)) return false;
+  if (!entryHolds(rule.conditions, request)) return false;
+  for (const group of rule.choices) if (!groupHolds(group, request)) return false;
   return true;
 }
 

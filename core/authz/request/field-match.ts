@@ -4,22 +4,24 @@
  */
 import type { HttpField } from "../../http/message.ts";
 import type { StringMatch } from "../../model/authorization.ts";
-import { matchesText } from "../match-connection.ts";
 import type { Side } from "./condition.ts";
+import { textTest } from "./text-test.ts";
 
 /** Presence: the field is there, even if it is empty. */
-export function fieldHits(
-  pattern: StringMatch,
-  fields: readonly HttpField[],
+export function fieldTest(
   name: string,
+  patterns: readonly StringMatch[],
   side: Side,
-): boolean {
-  let joined: string | undefined;
-  for (const field of fields) {
-    if (field.name !== name) continue;
-    if (pattern.kind === "presence" || (side === "refusing" && matchesText(pattern, field.value)))
-      return true;
-    joined = joined === undefined ? field.value : `${joined},${field.value}`;
-  }
-  return joined !== undefined && matchesText(pattern, joined);
+): (fields: readonly HttpField[]) => boolean {
+  const presence = patterns.some(({ kind }) => kind === "presence");
+  const matches = textTest(patterns);
+  return (fields) => {
+    let joined: string | undefined;
+    for (const field of fields) {
+      if (field.name !== name) continue;
+      if (presence || (side === "refusing" && matches(field.value))) return true;
+      joined = joined === undefined ? field.value : `${joined},${field.value}`;
+    }
+    return joined !== undefined && matches(joined);
+  };
 }

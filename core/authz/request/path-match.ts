@@ -1,14 +1,23 @@
-/** Pure. Paths of a policy, compiled: patterns as written, templates as one expression that cannot backtrack far. */
+/** Pure. HOT PATH. Paths of a policy, compiled: patterns as written, templates as one expression that cannot backtrack far. */
+import type { StringMatch } from "../../model/authorization.ts";
 import type { PathMatch, PathSegment } from "../../model/request-policy.ts";
-import { matchesText } from "../match-connection.ts";
+import { type TextTest, textTest } from "./text-test.ts";
 
-export type PathTest = (path: string) => boolean;
+/** Of paths that are normalised and without their query. */
+export function pathTest(patterns: readonly PathMatch[]): TextTest {
+  const templates = patterns.flatMap((match) => (match.kind === "template" ? [expressionOf(match)] : []));
+  const texts: readonly StringMatch[] = patterns.filter((match) => match.kind !== "template");
+  if (templates.length === 0) return textTest(texts);
+  const matchesAny = textTest(texts);
+  return (path) => {
+    if (matchesAny(path)) return true;
+    for (const template of templates) if (template.test(path)) return true;
+    return false;
+  };
+}
 
-/** `path` of the test is normalised and without its query. */
-export function pathTest(match: PathMatch): PathTest {
-  if (match.kind !== "template") return (path) => matchesText(match, path);
-  const expression = new RegExp(`^${match.segments.map(sourceOf).join("")}$`, "su");
-  return (path) => expression.test(path);
+function expressionOf({ segments }: Extract<PathMatch, { kind: "template" }>): RegExp {
+  return new RegExp(`^${segments.map(sourceOf).join("")}$`, "su");
 }
 
 function sourceOf(segment: PathSegment): string {
