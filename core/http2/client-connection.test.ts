@@ -3,19 +3,9 @@ import { describe, it } from "node:test";
 import type { ClientExchange, ClientExchangeEvents, ClientFailure } from "../http/exchange.ts";
 import type { HttpField, RequestHead, ResponseHead } from "../http/message.ts";
 import { FakeHandle } from "../testing/fake-handle.ts";
-import {
-  data,
-  type Frame,
-  goaway,
-  headers,
-  literal,
-  parseFrames,
-  rst,
-  settings,
-  summary,
-} from "../testing/frames.ts";
+import { data, type Frame, goaway, headers, literal, rst, settings, summary } from "../testing/frames.ts";
 import { createManualClock, settle } from "../testing/manual-clock.ts";
-import { headerLists, SETTINGS_ACK } from "../testing/request-server.ts";
+import { framesOf, headerLists, SETTINGS_ACK } from "../testing/request-server.ts";
 import { Http2ClientConnection } from "./client-connection.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import { headerField } from "./hpack/header-field.ts";
@@ -85,7 +75,7 @@ interface Upstream {
   readonly closed: () => { readonly error: Error | undefined } | undefined;
   request(head?: RequestHead): SeenAnswer;
   send(...parts: readonly Uint8Array[]): void;
-  frames(): readonly Frame[];
+  frames(): Promise<readonly Frame[]>;
 }
 
 /** Its SETTINGS have not come. */
@@ -115,14 +105,13 @@ function silentUpstream(): Upstream {
       return answer;
     },
     send: (...parts) => handle.feed(Buffer.concat(parts)),
-    frames: () => parseFrames(handle.take()).filter(({ type }) => type !== 4 && type !== 8),
+    frames: () => framesOf(handle),
   };
 }
 
 function upstream(...pairs: readonly (readonly [number, number])[]): Upstream {
   const made = silentUpstream();
   made.send(settings(...pairs), SETTINGS_ACK);
-  made.handle.take();
   return made;
 }
 
@@ -130,12 +119,12 @@ const status = (code: number, ...fields: readonly (readonly [string, string])[])
   Buffer.concat([[":status", String(code)] as const, ...fields].map(([name, value]) => literal(name, value)));
 
 describe("a request", () => {
-  it("goes out at once, before the upstream has said anything, with all that its head says", () => {
+  it("goes out at once, before the upstream has said anything, with all that its head says", async () => {
     const { connection, request, frames } = silentUpstream();
     assert.ok(connection.usable && connection.capacity > 0);
     const fields = [headerField("x-one", "1"), headerField("te", "trailers")];
     request({ ...POST, fields, body: { kind: "length", bytes: 2 }, expectsContinue: true });
-    const sent = frames();
+    const sent = await frames();
     assert.deepEqual(headerLists(sent), [
       ":method=POST :scheme=http :authority=shop.test :path=/a?b=1 x-one=1 te=trailers content-length=2 expect=100-continue",
     ]);
@@ -145,14 +134,14 @@ describe("a request", () => {
     );
   });
 
-  it("without a body ends with its head; one with a body by `end`, with its trailers", () => {
+  it("without a body ends with its head; one with a body by `end`, with its trailers", async () => {
     const made = upstream();
     made.request().exchange?.end([]);
     const { exchange } = made.request(POST);
     assert.equal(exchange?.write(Buffer.from("body")), "more");
     exchange?.end([headerField("x-sum", "7")]);
     assert.equal(exchange?.write(Buffer.from("late")), "closed");
-    const sent = made.frames();
+    const sent = await made.frames();
     assert.deepEqual(
       sent.map(({ type, flags, streamId }) => `${type} ${streamId} ${flags & 1}`),
       ["1 1 1", "1 3 0", "0 3 0", "1 3 1"],
@@ -160,13 +149,13 @@ describe("a request", () => {
     assert.equal(headerLists(sent)[2], "x-sum=7");
   });
 
-  it("leaves no trace of secrets and of what hardly repeats in the compression table", () => {
+  it("leaves no trace of secrets and of what hardly repeats in the compression table", async () => {
     const made = upstream();
     const names = ["authorization", "cookie", "x-request-id", "traceparent", "grpc-timeout", "x-once"];
     const fields = names.map((name) => headerField(name, "v", name === "x-once"));
     made.request({ ...GET, target: "/secret", fields });
     const decoder = new HpackDecoder({ maxListBytes: 65_536 });
-    const [block] = made.frames();
+    const [block] = await made.frames();
     const decoded = decoder.decode(block?.payload ?? Buffer.alloc(0));
     assert.equal(decoded.kind === "headers" && decoded.fields.length, 4 + names.length);
     assert.deepEqual(
@@ -186,16 +175,16 @@ describe("a request", () => {
     assert.deepEqual([answer.failure], [undefined], "never before send returns");
     await settle();
     assert.equal(answer.failure?.kind, "unsent");
-    assert.deepEqual(made.frames(), []);
+    assert.deepEqual(await made.frames(), []);
   });
 
-  it("that is aborted is reset, and nothing is reported", () => {
+  it("that is aborted is reset, and nothing is reported", async () => {
     const made = upstream();
     const answer = made.request(POST);
-    made.frames();
+    await made.frames();
     answer.exchange?.abort("the caller is gone");
     answer.exchange?.abort("again");
-    assert.deepEqual(summary(made.frames()), ["RST 1 8"]);
+    assert.deepEqual(summary(await made.frames()), ["RST 1 8"]);
     made.send(headers(1, status(200), END));
     assert.deepEqual([answer.heads, answer.failure], [[], undefined]);
   });
@@ -302,17 +291,17 @@ describe("bad answers", () => {
     ["an end before the head", [headers(1, status(103), END)], undefined],
     ["nine interim heads", Array.from({ length: 9 }, () => headers(1, status(103))), undefined],
   ] as const) {
-    it(`${what}: reset, told apart from a good one, and never complete`, () => {
+    it(`${what}: reset, told apart from a good one, and never complete`, async () => {
       const made = upstream();
       const answer = made.request();
-      made.frames();
+      await made.frames();
       made.send(...parts);
       assert.equal(answer.trailers, undefined);
       assert.ok(answer.failure !== undefined && answer.failure.kind !== "unsent");
       // What breaks HTTP/2 itself ends the stream below.
       if (afterHead !== undefined)
         assert.deepEqual([answer.failure.kind, answer.failure.afterHead], ["bad-answer", afterHead]);
-      assert.deepEqual(summary(made.frames()), ["RST 1 1"]);
+      assert.deepEqual(summary(await made.frames()), ["RST 1 1"]);
       made.request();
       made.send(headers(3, status(200), END));
       assert.equal(made.closed(), undefined, "other requests are not touched");

@@ -37,6 +37,7 @@ export class Http2ClientConnection implements ClientConnection {
     this.#session = new Http2Session(handle, {
       role: "client",
       sendsEarly: true,
+      gathers: true,
       limits,
       ...(clock === undefined ? {} : { clock }),
       ...(budget === undefined ? {} : { budget }),

@@ -1,20 +1,26 @@
 /**
  * HOT PATH. Frames into the output of one connection. One write is in flight at a time; what comes meanwhile
  * accumulates: low delay when idle, large writes under load, no timer. DATA is copied straight behind its header, or
- * sent from where it was read.
+ * sent from where it was read. A writer that gathers also waits for the end of the loop's turn: answers to many streams,
+ * and head, body and end of one, go out in one write.
  */
 import { BufferPool } from "../handle/buffer-pool.ts";
 import type { Handle } from "../handle/handle.ts";
 import { withHeadroom } from "../handle/shared-read-buffers.ts";
 import { Flag, FRAME_HEADER_BYTES, FrameType, PREFACE } from "./frame-types.ts";
+import { writeUint32 } from "./uint32.ts";
 
 const KIB = 1024;
 const SIZES = [4 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB, 2048 * KIB, 4096 * KIB] as const;
 const POOLS: readonly BufferPool[] = SIZES.map(
   (size) => new BufferPool(size, Math.min(64, (8 * 1024 * KIB) / size)),
 );
+const FLAGS_OFFSET = 4;
 /** Small flushes in a row after which a large buffer goes back. */
 const SMALL_FLUSHES = 32;
+
+/** As much is sent at once, gathering or not. */
+const GATHER_BYTES = 32 * KIB;
 
 /** Copying less than this costs less than a write of its own. */
 const IN_PLACE_BYTES = 16 * KIB;
@@ -22,6 +28,8 @@ const IN_PLACE_BYTES = 16 * KIB;
 export interface FrameWriterEvents {
   /** The write in flight is done and nothing has accumulated, or less than before: there is room again. */
   onWritten(): void;
+  /** For many small messages; a stream of bulk, or one that somebody waits on, is better sent at once. */
+  readonly gathers?: boolean;
 }
 
 export class FrameWriter {
@@ -39,10 +47,20 @@ export class FrameWriter {
   /** Control bytes (all but DATA) in the present buffer. */
   #controlBytes = 0;
   #finish: (() => void) | undefined;
+  readonly #gathers: boolean;
+  #isScheduled = false;
+  readonly #flushTurn = (): void => {
+    this.#isScheduled = false;
+    if (!this.#held) this.#flush();
+  };
+  /** Flags of the last DATA or HEADERS frame, which can still take END_STREAM, and its stream. */
+  #lastFlagsAt = 0;
+  #lastStream = 0;
 
   constructor(handle: Handle, events: FrameWriterEvents) {
     this.#handle = handle;
     this.#events = events;
+    this.#gathers = events.gathers === true;
     this.#buffer = (POOLS[0] as BufferPool).lend();
   }
 
@@ -102,6 +120,7 @@ export class FrameWriter {
       const flags =
         (isFirst && endStream ? Flag.END_STREAM : 0) | (end === block.length ? Flag.END_HEADERS : 0);
       this.#reserve(FRAME_HEADER_BYTES + end - at);
+      if (isFirst) this.#noteLast(end === block.length ? streamId : 0);
       this.#frameHeader(end - at, isFirst ? FrameType.HEADERS : FrameType.CONTINUATION, flags, streamId);
       this.#buffer.set(block.subarray(at, end), this.#length);
       this.#length += end - at;
@@ -117,6 +136,7 @@ export class FrameWriter {
     for (let at = start; at < end;) {
       const stop = Math.min(end, at + maxFrameSize);
       this.#reserve(FRAME_HEADER_BYTES + stop - at);
+      this.#noteLast(streamId);
       this.#frameHeader(stop - at, FrameType.DATA, 0, streamId);
       this.#buffer.set(at === 0 && stop === bytes.length ? bytes : bytes.subarray(at, stop), this.#length);
       this.#length += stop - at;
@@ -127,6 +147,11 @@ export class FrameWriter {
 
   endStream(streamId: number): void {
     if (this.#closed) return;
+    if (this.#gathers && this.#lastStream === streamId) {
+      this.#buffer[this.#lastFlagsAt] = (this.#buffer[this.#lastFlagsAt] as number) | Flag.END_STREAM;
+      this.#lastStream = 0;
+      return;
+    }
     this.#reserve(FRAME_HEADER_BYTES);
     this.#frameHeader(0, FrameType.DATA, Flag.END_STREAM, streamId);
     this.#kick();
@@ -157,7 +182,7 @@ export class FrameWriter {
   /** `then` runs once everything written so far has been given to the handle. */
   finish(then: () => void): void {
     this.#held = false;
-    this.#kick();
+    this.#flush();
     if (this.#length === 0 || this.#closed) then();
     else this.#finish = then;
   }
@@ -187,7 +212,17 @@ export class FrameWriter {
   }
 
   #kick(): void {
-    if (!this.#held && this.#inFlightBytes === 0) this.#flush();
+    if (this.#held || this.#inFlightBytes > 0) return;
+    if (!this.#gathers || this.#length >= GATHER_BYTES) this.#flush();
+    else if (this.#length > 0 && !this.#isScheduled) {
+      this.#isScheduled = true;
+      setImmediate(this.#flushTurn);
+    }
+  }
+
+  #noteLast(streamId: number): void {
+    this.#lastStream = streamId;
+    this.#lastFlagsAt = this.#length + FLAGS_OFFSET;
   }
 
   #flush(): void {
@@ -195,6 +230,7 @@ export class FrameWriter {
     const length = this.#length;
     const result = this.#handle.write(this.#buffer.subarray(0, length));
     this.#length = 0;
+    this.#lastStream = 0;
     this.#controlBytes = 0;
     if (result === "queued") {
       this.#inFlightBytes = length;
@@ -251,13 +287,7 @@ export class FrameWriter {
   }
 
   #uint32(value: number): void {
-    const b = this.#buffer;
-    const at = this.#length;
-    b[at] = value >>> 24;
-    b[at + 1] = value >>> 16;
-    b[at + 2] = value >>> 8;
-    b[at + 3] = value;
-    this.#length = at + 4;
+    this.#length = writeUint32(this.#buffer, this.#length, value);
   }
 }
 

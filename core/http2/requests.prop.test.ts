@@ -36,16 +36,17 @@ interface Outcome {
   readonly text: string;
 }
 
-function run(bytes: Buffer, pieceBytes: number): Outcome {
+async function run(bytes: Buffer, pieceBytes: number): Promise<Outcome> {
   const server = rawRequestServer();
   server.handle.feed(bytes, pieceBytes);
   const seen = server.seen.map(({ exchange, end, body, trailers }) => ({
     head: exchange.head,
     end,
-    body,
+    // How much of what is broken off came through depends on the pieces.
+    body: end === "complete" ? body : "",
     trailers,
   }));
-  const text = JSON.stringify([seen, server.refused, summary(server.frames())]);
+  const text = JSON.stringify([seen, server.refused, summary(await server.frames())]);
   server.handle.drop();
   return { seen: server.seen, text };
 }
@@ -68,19 +69,20 @@ function checkKept({ exchange, end, body }: SeenRequest): void {
   assert.equal(body.length, head.body.bytes);
 }
 
-test("changed requests: one verdict in any pieces, and only requests that keep the rules come through", () => {
+test("changed requests: one verdict in any pieces, and only requests that keep the rules come through", async () => {
   let throughCount = 0;
-  fc.assert(
-    fc.property(
+  await fc.assert(
+    fc.asyncProperty(
       fc.constantFrom(...requests),
       fc.array(change, { minLength: 1, maxLength: 3 }),
       fc.integer({ min: 1, max: 40 }),
-      (original, changes, pieceBytes) => {
+      async (original, changes, pieceBytes) => {
         const changed = Buffer.from(original);
         for (const { at, to } of changes) changed[at % changed.length] = to;
         const bytes = Buffer.concat([HELLO, changed]);
-        const whole = run(bytes, bytes.length);
-        assert.equal(run(bytes, pieceBytes).text, whole.text);
+        const whole = await run(bytes, bytes.length);
+        const again = await run(bytes, pieceBytes);
+        assert.equal(again.text, whole.text);
         for (const request of whole.seen) checkKept(request);
         throughCount += whole.seen.length;
       },

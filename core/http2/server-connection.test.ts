@@ -58,7 +58,7 @@ describe("requests", () => {
     );
   });
 
-  it("come with body and trailers, and the answer goes back with its own", () => {
+  it("come with body and trailers, and the answer goes back with its own", async () => {
     const server = requestServer();
     server.send(
       headers(1, POST),
@@ -83,7 +83,7 @@ describe("requests", () => {
     );
     request.exchange.write(Buffer.from("done"));
     request.exchange.end([{ name: "x-end", value: "e" }]);
-    const frames = server.frames();
+    const frames = await server.frames();
     assert.deepEqual(headerLists(frames), [
       ":status=103 link=</x>",
       ":status=200 x-two=2 content-length=4",
@@ -96,7 +96,7 @@ describe("requests", () => {
     assert.equal(frames[2]?.payload.toString(), "done");
   });
 
-  it("without a body end with their head, and so does an answer without one", () => {
+  it("without a body end with their head, and so does an answer without one", async () => {
     const server = requestServer();
     server.send(headers(1, requestBlock("HEAD"), END));
     const { exchange, end } = firstSeen(server);
@@ -104,7 +104,7 @@ describe("requests", () => {
     exchange.sendHead(ok({ fields: [{ name: "content-length", value: "9" }], body: { kind: "none" } }));
     exchange.end([]);
     assert.equal(exchange.write(Buffer.from("x")), "closed");
-    const frames = server.frames();
+    const frames = await server.frames();
     assert.deepEqual(headerLists(frames), [":status=200 content-length=9"]);
     assert.deepEqual(
       frames.map(({ type, flags }) => [type, flags & 1]),
@@ -130,48 +130,48 @@ describe("requests", () => {
     request.exchange.pause();
     const half = STREAM_FLOOR / 2;
     for (let sent = 0; sent < STREAM_FLOOR; sent += 65_536) server.send(data(1, Buffer.alloc(65_536)));
-    assert.deepEqual([request.body.length, credit(server.frames(), 1)], [0, 0]);
+    assert.deepEqual([request.body.length, credit(await server.frames(), 1)], [0, 0]);
     request.exchange.resume();
     await settle();
     assert.equal(request.body.length, STREAM_FLOOR);
-    assert.ok(credit(server.frames(), 1) >= half);
+    assert.ok(credit(await server.frames(), 1) >= half);
   });
 
-  it("that bring more than the window of a paused reader are reset: memory is bounded", () => {
+  it("that bring more than the window of a paused reader are reset: memory is bounded", async () => {
     const server = requestServer({ onRequest: ({ exchange }) => exchange.pause() });
     server.send(headers(1, POST));
     for (let sent = 0; sent < STREAM_FLOOR; sent += 65_536) server.send(data(1, Buffer.alloc(65_536)));
-    assert.deepEqual(server.answer(), []);
+    assert.deepEqual(await server.answer(), []);
     server.send(data(1, "x"));
-    assert.deepEqual(server.answer(), ["RST 1 3"]);
+    assert.deepEqual(await server.answer(), ["RST 1 3"]);
   });
 });
 
 describe("answers", () => {
-  it("before the request is complete: END_STREAM, then RST(NO_ERROR); the rest is dropped and the next request is served", () => {
+  it("before the request is complete: END_STREAM, then RST(NO_ERROR); the rest is dropped and the next request is served", async () => {
     const server = requestServer();
     server.send(headers(1, POST), data(1, "part"));
     const { exchange } = firstSeen(server);
     exchange.sendHead(ok({ status: 413, body: { kind: "length", bytes: 2 } }));
     exchange.write(Buffer.from("no"));
     exchange.end([]);
-    assert.deepEqual(server.answer(), ["HEADERS 1", "DATA 1 2", "DATA 1 0", "END 1", "RST 1 0"]);
+    assert.deepEqual(await server.answer(), ["HEADERS 1", "DATA 1 2", "END 1", "RST 1 0"]);
     server.send(data(1, "GET /smuggled HTTP/1.1\r\n\r\n", 1), headers(3, GET, END));
     assert.deepEqual(
       [firstSeen(server).body, firstSeen(server).end, server.seen.length],
       ["part", "open", 2],
     );
-    assert.deepEqual(server.answer(), []);
+    assert.deepEqual(await server.answer(), []);
   });
 
-  it("of our own have a length, and none of a body for HEAD", () => {
+  it("of our own have a length, and none of a body for HEAD", async () => {
     const server = requestServer();
     server.send(headers(1, GET, END), headers(3, requestBlock("HEAD"), END));
     for (const { exchange } of server.seen) {
       const fields = [{ name: "content-type", value: "text/plain" }];
       exchange.reply({ status: 403, fields, body: "RBAC: access denied", close: false });
     }
-    const frames = server.frames();
+    const frames = await server.frames();
     const list = ":status=403 content-type=text/plain content-length=19";
     assert.deepEqual(headerLists(frames), [list, list]);
     assert.deepEqual(
@@ -182,17 +182,17 @@ describe("answers", () => {
     );
   });
 
-  it("that wait for the caller's window end only behind all bytes, trailers and RST(NO_ERROR) too", () => {
+  it("that wait for the caller's window end only behind all bytes, trailers and RST(NO_ERROR) too", async () => {
     const server = rawRequestServer();
     server.send(PREFACE, settings([4, 3]), SETTINGS_ACK, headers(1, POST));
-    server.frames();
+    await server.frames();
     const { exchange } = firstSeen(server);
     exchange.sendHead(ok());
     assert.equal(exchange.write(Buffer.from("abcdef")), "pause");
     exchange.end([{ name: "x-end", value: "e" }]);
-    assert.deepEqual(server.answer(), ["HEADERS 1", "DATA 1 3"]);
+    assert.deepEqual(await server.answer(), ["HEADERS 1", "DATA 1 3"]);
     server.send(windowUpdate(1, 100));
-    assert.deepEqual(server.answer(), ["DATA 1 3", "HEADERS 1", "RST 1 0"]);
+    assert.deepEqual(await server.answer(), ["DATA 1 3", "HEADERS 1", "RST 1 0"]);
   });
 
   it("pause their writer while the caller does not read, and go on when it does", async () => {
@@ -201,35 +201,35 @@ describe("answers", () => {
     const request = firstSeen(server);
     request.exchange.sendHead(ok());
     assert.equal(request.exchange.write(Buffer.alloc(65_536)), "pause");
-    server.frames();
+    await server.frames();
     server.send(windowUpdate(0, 1 << 20), windowUpdate(1, 1 << 20));
     await settle();
     assert.equal(request.writableCount, 1);
   });
 
-  it("that are broken off never look complete", () => {
+  it("that are broken off never look complete", async () => {
     const server = requestServer();
     server.send(headers(1, GET, END));
     const { exchange } = firstSeen(server);
     exchange.sendHead(ok());
     exchange.write(Buffer.from("half"));
     exchange.abort("the upstream is gone");
-    assert.deepEqual(server.answer(), ["HEADERS 1", "DATA 1 4", "RST 1 2"]);
+    assert.deepEqual(await server.answer(), ["HEADERS 1", "DATA 1 4", "RST 1 2"]);
     exchange.end([]);
     exchange.reply({ status: 500, fields: [], body: "", close: false });
-    assert.deepEqual(server.answer(), []);
+    assert.deepEqual(await server.answer(), []);
   });
 
-  it("cannot open a tunnel", () => {
+  it("cannot open a tunnel", async () => {
     const server = requestServer();
     server.send(headers(1, GET, END));
     firstSeen(server).exchange.sendHead(ok({ status: 101, body: { kind: "tunnel" } }));
-    assert.deepEqual(server.answer(), ["RST 1 2"]);
+    assert.deepEqual(await server.answer(), ["RST 1 2"]);
   });
 
-  it("have a body that was announced: content-length is sent as it is", () => {
+  it("have a body that was announced: content-length is sent as it is", async () => {
     const server = requestServer({ onComplete: answerOk });
     server.send(headers(1, GET, END));
-    assert.deepEqual(headerLists(server.frames()), [":status=200 content-length=2"]);
+    assert.deepEqual(headerLists(await server.frames()), [":status=200 content-length=2"]);
   });
 });

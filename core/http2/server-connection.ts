@@ -60,6 +60,7 @@ export class Http2ServerConnection implements ServerConnection, ExchangeHost {
     this.#cancelCheck = clock.after(CHECK_MS, () => this.#onCheckTimer());
     this.#session = new Http2Session(handle, {
       role: "server",
+      gathers: true,
       clock,
       limits,
       ...(budget === undefined ? {} : { budget }),

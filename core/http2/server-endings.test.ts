@@ -65,20 +65,20 @@ describe("the end of a connection", () => {
     const server = requestServer();
     server.send(headers(1, GET, END));
     server.connection.drain();
-    assert.deepEqual(server.answer(), ["GOAWAY 0"]);
+    assert.deepEqual(await server.answer(), ["GOAWAY 0"]);
     server.send(headers(3, GET, END));
     assert.equal(server.seen.length, 2);
     await server.clock.advance(1_000);
-    assert.deepEqual(server.answer(), ["GOAWAY 0"]);
+    assert.deepEqual(await server.answer(), ["GOAWAY 0"]);
     for (const request of server.seen) answerOk(request);
     assert.equal(server.handle.isShutdown, true);
   });
 
-  it("by an answer that asks for it", () => {
+  it("by an answer that asks for it", async () => {
     const server = requestServer();
     server.send(headers(1, GET, END));
     firstSeen(server).exchange.reply({ status: 503, fields: [], body: "", close: true });
-    assert.deepEqual(server.answer(), ["HEADERS 1", "GOAWAY 0"]);
+    assert.deepEqual(await server.answer(), ["HEADERS 1", "GOAWAY 0"]);
   });
 
   it("by idleness, but not while a request is open", async () => {
@@ -86,13 +86,13 @@ describe("the end of a connection", () => {
     await server.clock.advance(4_000);
     server.send(headers(1, GET, END));
     await server.clock.advance(20_000);
-    assert.deepEqual(server.answer(), []);
+    assert.deepEqual(await server.answer(), []);
     answerOk(firstSeen(server));
-    server.answer();
+    await server.answer();
     await server.clock.advance(4_000);
-    assert.deepEqual(server.answer(), []);
+    assert.deepEqual(await server.answer(), []);
     await server.clock.advance(1_500);
-    assert.deepEqual(server.answer(), ["GOAWAY 0"]);
+    assert.deepEqual(await server.answer(), ["GOAWAY 0"]);
   });
 
   it("by destroy: every request is aborted", () => {
@@ -131,7 +131,7 @@ describe("callers that rest", () => {
     await server.clock.advance(FIVE_MINUTES / 2);
     assert.equal(firstSeen(server).end, "open");
     await server.clock.advance(FIVE_MINUTES);
-    const frames = server.frames();
+    const frames = await server.frames();
     assert.deepEqual(headerLists(frames), [":status=408 content-length=0"]);
     assert.deepEqual(
       [firstSeen(server).end, server.refused],
@@ -144,9 +144,9 @@ describe("callers that rest", () => {
     server.send(PREFACE, settings([4, 3]), SETTINGS_ACK, headers(1, GET, END));
     firstSeen(server).exchange.sendHead(ok());
     firstSeen(server).exchange.write(Buffer.from("abcdef"));
-    server.frames();
+    await server.frames();
     await server.clock.advance(FIVE_MINUTES);
-    assert.deepEqual(server.answer(), ["RST 1 8"]);
+    assert.deepEqual(await server.answer(), ["RST 1 8"]);
     assert.equal(firstSeen(server).end, "aborted");
   });
 

@@ -27,7 +27,7 @@ describe("content-length", () => {
     assert.deepEqual([firstSeen(server).body, firstSeen(server).end], ["hello", "complete"]);
   });
 
-  it("of 0 without END_STREAM is shown to nobody before the end proves it", () => {
+  it("of 0 without END_STREAM is shown to nobody before the end proves it", async () => {
     const server = requestServer();
     server.send(headers(1, announced(0)));
     assert.equal(server.seen.length, 0);
@@ -35,7 +35,7 @@ describe("content-length", () => {
     assert.equal(firstSeen(server).end, "complete");
     server.send(headers(3, announced(0)), rst(3), headers(5, announced(0)), data(5, "x"));
     assert.equal(server.seen.length, 1);
-    assert.deepEqual(server.answer(), ["RST 5 1"]);
+    assert.deepEqual(await server.answer(), ["RST 5 1"]);
   });
 
   for (const [what, parts] of [
@@ -44,13 +44,13 @@ describe("content-length", () => {
     ["less", [data(1, "hell", 1)]],
     ["less, ended by trailers", [data(1, "hell"), headers(1, literal("x-sum", "7"), END)]],
   ] as const) {
-    it(`${what}: the request is aborted, and never looked complete`, () => {
+    it(`${what}: the request is aborted, and never looked complete`, async () => {
       const server = requestServer();
       server.send(headers(1, announced(5)), ...parts);
       const request = firstSeen(server);
       assert.equal(request.end, "aborted");
       assert.ok(request.body.length < 5);
-      assert.deepEqual(server.answer(), ["RST 1 1"]);
+      assert.deepEqual(await server.answer(), ["RST 1 1"]);
       assert.match(server.refused.join(), /^400 body (longer|shorter) than content-length$/);
     });
   }
@@ -75,35 +75,35 @@ describe("refusals", () => {
     ["more than 200 fields", requestBlock("GET", many), 431],
     ["a name that the policy may take for one it reads", requestBlock("GET", [["x_tenant", "1"]]), 400],
   ] as const) {
-    it(`${what}: ${status}, and nothing comes through`, () => {
+    it(`${what}: ${status}, and nothing comes through`, async () => {
       const server = requestServer({ fieldsRead: () => new Set(["x-tenant"]) });
       server.send(headers(1, block, END));
       assert.equal(server.seen.length, 0);
-      assert.deepEqual(headerLists(server.frames()), [`:status=${status} content-length=0`]);
+      assert.deepEqual(headerLists(await server.frames()), [`:status=${status} content-length=0`]);
       assert.ok(server.refused[0]?.startsWith(String(status)));
       server.send(headers(3, GET, END));
       assert.equal(server.seen.length, 1, "the connection lives on");
     });
   }
 
-  it("of a request with a body drop the body", () => {
+  it("of a request with a body drop the body", async () => {
     const server = requestServer();
     server.send(headers(1, requestBlock("TRACE")), data(1, "GET / HTTP/1.1\r\n\r\n", 1));
-    assert.deepEqual([server.seen.length, server.answer()], [0, ["HEADERS 1", "RST 1 0"]]);
+    assert.deepEqual([server.seen.length, await server.answer()], [0, ["HEADERS 1", "RST 1 0"]]);
   });
 
-  it("of trailers that the policy reads: reset, and the request is aborted", () => {
+  it("of trailers that the policy reads: reset, and the request is aborted", async () => {
     const server = requestServer({ fieldsRead: () => new Set(["x-tenant"]) });
     server.send(headers(1, POST), data(1, "a"), headers(1, literal("x-tenant", "7"), END));
     assert.equal(firstSeen(server).end, "aborted");
-    assert.deepEqual(server.answer(), ["RST 1 1"]);
+    assert.deepEqual(await server.answer(), ["RST 1 1"]);
   });
 
-  it("of malformed trailers: reset, and the request is aborted", () => {
+  it("of malformed trailers: reset, and the request is aborted", async () => {
     const server = requestServer();
     server.send(headers(1, POST), data(1, "a"), headers(1, literal(":path", "/admin"), END));
     assert.equal(firstSeen(server).end, "aborted");
-    assert.deepEqual(server.answer(), ["RST 1 1"]);
+    assert.deepEqual(await server.answer(), ["RST 1 1"]);
   });
 
   it("say why in constant words", () => {
@@ -139,7 +139,7 @@ describe("floods", () => {
       let answers: string[] = [];
       for (; sent < 5_000 && !answers.includes("GOAWAY 11"); sent++) {
         server.send(part(sent));
-        answers = server.answer();
+        answers = await server.answer();
       }
       assert.ok(sent < 2_100, `${sent} were taken`);
       server.handle.drop();
@@ -157,13 +157,13 @@ describe("floods", () => {
       server.send(headers(2 * i + 1, POST), rst(2 * i + 1));
       await server.clock.advance(10);
     }
-    assert.equal(server.answer().includes("GOAWAY 11"), false);
+    assert.equal((await server.answer()).includes("GOAWAY 11"), false);
   });
 
-  it("of streams: what is above the bound is refused, and nothing of it comes through", () => {
+  it("of streams: what is above the bound is refused, and nothing of it comes through", async () => {
     const server = requestServer();
     for (let i = 0; i < 300; i++) server.send(headers(2 * i + 1, POST));
     assert.equal(server.seen.length, 250);
-    assert.equal(server.answer().filter((each) => each.endsWith(" 7")).length, 50);
+    assert.equal((await server.answer()).filter((each) => each.endsWith(" 7")).length, 50);
   });
 });

@@ -67,7 +67,10 @@ export class SessionCore implements StreamHost {
     this.sendsEarly = options.sendsEarly ?? false;
     this.nextStream = options.role === "client" ? 1 : 2;
     this.guard = new FloodGuard(clock.monotonicMs(), limits.flood);
-    this.writer = new FrameWriter(parts.handle, { onWritten: parts.onWritten });
+    this.writer = new FrameWriter(parts.handle, {
+      onWritten: parts.onWritten,
+      gathers: options.gathers === true,
+    });
     this.queue = new SendQueue({
       writer: this.writer,
       nowMs: () => clock.monotonicMs(),

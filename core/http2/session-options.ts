@@ -34,6 +34,8 @@ export interface SessionOptions {
   readonly limits?: SessionLimits;
   /** Client: requests go out before the peer's SETTINGS came, as RFC 9113 3.4 allows: no first round trip is lost. */
   readonly sendsEarly?: boolean;
+  /** What is written within one turn of the event loop goes out together: for requests, of which there are many. */
+  readonly gathers?: boolean;
 }
 
 export interface SessionLimits {

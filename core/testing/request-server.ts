@@ -6,7 +6,7 @@ import { Http2ServerConnection, type Http2ServerOptions } from "../http2/server-
 import { HpackDecoder } from "../http2/hpack/decoder.ts";
 import { FakeHandle } from "./fake-handle.ts";
 import { type Frame, frame, literal, parseFrames, PREFACE, settings, summary } from "./frames.ts";
-import { createManualClock, type ManualClock } from "./manual-clock.ts";
+import { createManualClock, type ManualClock, settle } from "./manual-clock.ts";
 
 /** One request as the application saw it. */
 export class SeenRequest implements ServerExchangeEvents {
@@ -69,9 +69,9 @@ export interface RequestServer {
   /** Undefined while it lives. */
   readonly closed: () => { readonly error: Error | undefined } | undefined;
   send(...parts: readonly Uint8Array[]): void;
-  /** Frames since the last call. */
-  frames(): readonly Frame[];
-  answer(): string[];
+  /** Frames since the last call, and their summary; without SETTINGS and the connection's credit. */
+  frames(): Promise<readonly Frame[]>;
+  answer(): Promise<string[]>;
 }
 
 export const SETTINGS_ACK: Buffer = frame(4, 1, 0);
@@ -110,17 +110,24 @@ export function rawRequestServer(options: RequestServerOptions = {}): RequestSer
     refused,
     closed: () => closed,
     send: (...parts) => handle.feed(Buffer.concat(parts)),
-    frames: () => parseFrames(handle.take()),
-    answer: () => summary(parseFrames(handle.take())),
+    frames: () => framesOf(handle),
+    answer: async () => summary(await framesOf(handle)),
   };
 }
 
-/** Both ends' first frames are over. */
+/** The caller has sent its first frames. */
 export function requestServer(options: RequestServerOptions = {}): RequestServer {
   const server = rawRequestServer(options);
   server.send(HELLO);
-  server.handle.take();
   return server;
+}
+
+/** A connection that gathers writes at the end of a turn. */
+export async function framesOf(handle: FakeHandle): Promise<readonly Frame[]> {
+  await settle();
+  return parseFrames(handle.take()).filter(
+    ({ type, streamId }) => streamId !== 0 || (type !== 4 && type !== 8),
+  );
 }
 
 /** The first request, which must have come through. */
