@@ -102,7 +102,12 @@ async function makeParts(config: ZtunnelConfig, control: LogControl): Promise<Pa
     state,
     certificates: new CertificateManager({ issuer, clock: systemClock, log: log.child("certificates") }),
     metrics: new ProxyMetrics(),
-    registry: new ConnectionRegistry({ state, clock: systemClock, holdMs: config.policyHoldMs }),
+    registry: new ConnectionRegistry({
+      state,
+      clock: systemClock,
+      holdMs: config.policyHoldMs,
+      network: config.network,
+    }),
     controller: new AbortController(),
   };
 }

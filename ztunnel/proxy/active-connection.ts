@@ -32,6 +32,7 @@ export class ActiveConnection implements TrackedConnection {
   #controller: AbortController | undefined;
   #abortion: Abortion | undefined;
   #relay: Relay | undefined;
+  #isRetired = false;
 
   constructor(deps: ActiveConnectionDeps, pod: PodUid, record: ConnectionRecord) {
     this.#deps = deps;
@@ -76,6 +77,21 @@ export class ActiveConnection implements TrackedConnection {
     else this.#relay.abort(error);
   }
 
+  get movedBytes(): number | undefined {
+    return this.#relay === undefined ? undefined : this.#relay.bytesSent + this.#relay.bytesReceived;
+  }
+
+  get isAtRest(): boolean {
+    return this.#relay?.isAtRest === true;
+  }
+
+  /** As `abort`, but both sides see an end and no failure. Only once bytes can flow. */
+  retire(reason: Reason, error: string): void {
+    this.#abortion ??= { reason, error };
+    this.#isRetired = true;
+    this.#relay?.close(error);
+  }
+
   /** Steps O10 and I9: when the relay ends, so does the connection, with its result. `first` is the relay's first side. */
   relay(relay: Relay, first: "client" | "server" = "client"): void {
     this.#relay = relay;
@@ -115,7 +131,7 @@ export class ActiveConnection implements TrackedConnection {
   }
 
   #endOf(result: RelayResult): ConnectionEnd {
-    if (result.end === "clean") return {};
+    if (result.end === "clean" && !this.#isRetired) return {};
     if (this.#abortion !== undefined) return this.#abortion;
     const error = result.error === undefined ? {} : { error: describeError(result.error) };
     return { reason: relayReason(result), ...error };

@@ -68,6 +68,18 @@ const cases: readonly AuthorizeCase[] = [
     identity: FRONTEND,
     expect: "allow default/only-frontend",
   },
+  {
+    name: "who goes past the waypoint is refused with that reason, by the policy that only the controller can make",
+    known: [{ ...strict, name: "ambit_only_through_waypoint_5432", namespace: "default" }],
+    named: [{ ...strict, name: "ambit_only_through_waypoint_5432", namespace: "default" }],
+    expect: "deny not-through-waypoint default/ambit_only_through_waypoint_5432",
+  },
+  {
+    name: "a policy of a like name is an ordinary one",
+    known: [{ ...strict, name: "ambit_only", namespace: "default" }],
+    named: [{ ...strict, name: "ambit_only", namespace: "default" }],
+    expect: "deny denied-by-policy default/ambit_only",
+  },
   { name: "a policy that nothing names does not apply", known: [strict], named: [], expect: "allow " },
   {
     name: "a dry run only notes",

@@ -8,6 +8,7 @@ import { explainDecision } from "#core/authz/explain.ts";
 import { policiesFor } from "#core/authz/policies-for.ts";
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
+import { isOnlyThroughWaypoint } from "#core/model/waypoint.ts";
 import type { Workload } from "#core/model/workload.ts";
 import type { MeshView } from "#core/state/mesh-state.ts";
 import type { Reason } from "./response-flag.ts";
@@ -47,11 +48,7 @@ function verdictOf(decision: Decision, dryRun: string | undefined): Verdict {
     case "matched-allow":
       return { kind: "allow", trace: { ...trace, policy: decision.policy, rule: decision.rule } };
     case "matched-deny":
-      return {
-        kind: "deny",
-        reason: "denied-by-policy",
-        trace: { ...trace, policy: decision.policy, rule: decision.rule },
-      };
+      return deniedBy(decision, trace);
     case "no-allow-matched":
       return {
         kind: "deny",
@@ -61,6 +58,19 @@ function verdictOf(decision: Decision, dryRun: string | undefined): Verdict {
     case "policy-missing":
       return { kind: "hold", names: decision.missing, trace: { ...trace, policy: decision.missing[0] } };
   }
+}
+
+function deniedBy(
+  { policy, rule }: Extract<Decision, { readonly reason: "matched-deny" }>,
+  trace: PolicyTrace,
+): Verdict {
+  const decided = { ...trace, policy, rule };
+  if (!isOnlyThroughWaypoint(policy.slice(policy.indexOf("/") + 1))) {
+    return { kind: "deny", reason: "denied-by-policy", trace: decided };
+  }
+  const explanation =
+    "NotThroughWaypoint: an HTTP policy rules this port, which therefore takes nothing but what the waypoint has judged";
+  return { kind: "deny", reason: "not-through-waypoint", trace: { ...decided, explanation } };
 }
 
 const NO_TRACE = { policy: undefined, rule: undefined, nearest: undefined };

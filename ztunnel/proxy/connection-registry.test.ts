@@ -40,7 +40,7 @@ function setUp(): {
     },
   };
   const state = new MeshState();
-  const registry = new ConnectionRegistry({ state, clock, holdMs: 5_000 });
+  const registry = new ConnectionRegistry({ state, clock, holdMs: 5_000, network: "" });
   const aborted: string[] = [];
   let count = 0;
   const self = {
@@ -67,6 +67,9 @@ function setUp(): {
         return self.verdict;
       },
     },
+    movedBytes: 0,
+    isAtRest: true,
+    retire: () => undefined,
     abort: (reason, error) => void aborted.push(`${reason}: ${error}`),
   };
   registry.track(connection);

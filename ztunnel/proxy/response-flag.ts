@@ -60,7 +60,11 @@ export type Reason =
   | "policy-missing"
   | "denied-by-policy"
   | "no-allow-matched"
+  /** Not through the waypoint that is bound. */
+  | "not-through-waypoint"
   | "policy-changed"
+  /** A waypoint was bound to the destination of a connection that had been made before. */
+  | "moved-to-waypoint"
   | "draining"
   | "reset"
   | "tunnel-lost"
@@ -100,6 +104,8 @@ const REASONS: Readonly<Record<Reason, ReasonFacts>> = {
   "denied-by-policy": { flag: "DENY", stage: "I5", status: 401 },
   "no-allow-matched": { flag: "DENY", stage: "I5", status: 401 },
   "policy-changed": { flag: "DENY", stage: "I6", status: 401 },
+  "not-through-waypoint": { flag: "DENY", stage: "I5", status: 401 },
+  "moved-to-waypoint": { flag: "-", stage: "O10", status: 503 },
   draining: { flag: "CONNECT", stage: "O10", status: 503 },
   reset: { flag: "-", stage: "O10", status: 503 },
   "tunnel-lost": { flag: "CONNECT", stage: "O10", status: 503 },

@@ -90,7 +90,7 @@ export class TestNode {
     this.mesh = mesh;
     this.name = name;
     const holdMs = options.policyHoldMs ?? 150;
-    this.registry = new ConnectionRegistry({ state: this.state, clock: systemClock, holdMs });
+    this.registry = new ConnectionRegistry({ state: this.state, clock: systemClock, holdMs, network: "" });
     const write = (line: string): void => void this.#lines.push(JSON.parse(line) as LogLine);
     const log = createLog("ztunnel", { level: "info", write }).root;
     this.#deps = {
