@@ -70,6 +70,9 @@ const BOUNDS: readonly (readonly [file: string, code: string, document: string])
   ["core/wire/proto-reader.ts", "MAX_RESOURCE_BYTES = 2 * 1024 * 1024", "2 MiB"],
   ["core/k8s/kube-client.ts", "MAX_ANSWER_BYTES = 256 * 1_048_576", "256 MiB"],
   ["core/authz/nearest-miss.ts", "MAX_RULES_LOOKED_AT = 256", "256"],
+  ["core/authz/request/nearest-miss.ts", "MAX_RULES_LOOKED_AT = 256", "256"],
+  ["core/authz/request/path-template.ts", "MAX_WILDCARDS = 32", "32"],
+  ["core/wire/waypoint-codec.ts", "MAX_CONFIG_BYTES = 16 * 1024 * 1024", "16 MiB"],
 ];
 
 const rows = readFileSync(join(ROOT, "docs/limits.md"), "utf8")
