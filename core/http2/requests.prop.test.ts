@@ -1,19 +1,12 @@
 /** Vectors with octets changed at random: whatever comes of it, it comes of it in any pieces, and what comes through keeps the rules. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isAuthority } from "../http/authority.ts";
 import { data, headers, literal, PREFACE, settings, summary } from "../testing/frames.ts";
+import { vectors } from "../testing/http2-vectors.ts";
 import { rawRequestServer, type SeenRequest } from "../testing/request-server.ts";
 
-interface Vector {
-  readonly fields?: readonly (readonly [string, string])[];
-  readonly data?: string;
-}
-
-const file = new URL("testdata/vectors.json", import.meta.url);
-const { vectors } = JSON.parse(readFileSync(file, "utf8")) as { readonly vectors: readonly Vector[] };
 const requests = vectors.flatMap(({ fields, data: body = "x" }) =>
   fields === undefined
     ? []
