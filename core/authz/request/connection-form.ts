@@ -13,7 +13,7 @@ import type { IndexedRule } from "./compile-policy.ts";
 
 export interface ConnectionForm {
   readonly rules: readonly IndexedRule[];
-  /** The first rule that was to deny and speaks of HTTP alone: whoever speaks HTTP where it is not declared is refused by it. */
+  /** The first rule that denies by HTTP alone, in all or some of its entries: whoever speaks HTTP where it is not declared is refused by it. */
   readonly httpOnlyDeny: number | undefined;
 }
 
@@ -26,9 +26,9 @@ export function connectionForm({ action, rules }: RequestPolicy): ConnectionForm
   const left: IndexedRule[] = [];
   let httpOnlyDeny: number | undefined;
   for (const { index, rule } of indexed) {
-    const kept = asksForHttp(rule) ? denyRule(rule) : rule;
-    if (kept === undefined) httpOnlyDeny ??= index;
-    else left.push({ index, rule: kept });
+    const { kept, lost } = asksForHttp(rule) ? denyRule(rule) : { kept: rule, lost: false };
+    if (lost) httpOnlyDeny ??= index;
+    if (kept !== undefined) left.push({ index, rule: kept });
   }
   return { rules: left, httpOnlyDeny };
 }
@@ -39,14 +39,18 @@ function asksForHttp({ to, when }: RequestRule): boolean {
 
 /**
  * Without its HTTP conditions. Entries of nothing else would always hold, and so would their group: it is left out. If that leaves nothing, the
- * entries that speak of the connection stay, for they alone are surely meant.
+ * entries that speak of the connection stay, for they alone are surely meant; the others are lost.
  */
-function denyRule({ from, to, when }: RequestRule): RequestRule | undefined {
+function denyRule({ from, to, when }: RequestRule): {
+  readonly kept: RequestRule | undefined;
+  readonly lost: boolean;
+} {
   const others = when.filter((condition) => !isHeader(condition));
   const firmTo = to.some(onlyHttp) ? [] : to.map(withoutHttp);
-  if (from.length > 0 || others.length > 0 || firmTo.length > 0) return { from, to: firmTo, when: others };
+  if (from.length > 0 || others.length > 0 || firmTo.length > 0)
+    return { kept: { from, to: firmTo, when: others }, lost: false };
   const seen = to.filter((operation) => !onlyHttp(operation)).map(withoutHttp);
-  return seen.length === 0 ? undefined : { from, to: seen, when: others };
+  return { kept: seen.length === 0 ? undefined : { from, to: seen, when: others }, lost: true };
 }
 
 function isHeader(condition: ConditionMatch): boolean {

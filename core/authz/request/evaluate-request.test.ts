@@ -249,6 +249,9 @@ test("whoever speaks HTTP where it is not declared meets the DENY rules that spe
     policy: "shop/deny",
     rule: 1,
   });
+  const either: RequestRule = { from: [], to: [...to({ ports: any(1) }).to, ...get.to], when: [] };
+  assert.equal(undeclared(policy("deny", [either]))?.kind, "deny", "half of it is about HTTP alone");
+  assert.equal(undeclared(policy("deny", [header("x-user", any(exact("a")))]))?.kind, "deny");
   assert.equal(undeclared(policy("deny", [get], { dryRun: true })), undefined);
   assert.equal(undeclared(policy("allow", [get])), undefined);
   assert.equal(undeclared(policy("deny", [to({ methods: any(exact("GET")), ports: any(1) })])), undefined);
