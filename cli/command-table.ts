@@ -3,6 +3,7 @@ import { defineGroup } from "./command.ts";
 import { localGroup } from "./commands/local.ts";
 import { proxyStatusCommand } from "./commands/proxy-status.ts";
 import { versionCommand } from "./commands/version.ts";
+import { waypointGroup } from "./commands/waypoint.ts";
 import { ztunnelConfigGroup } from "./commands/ztunnel-config.ts";
 
 export const AMBIT = defineGroup({
@@ -12,6 +13,7 @@ export const AMBIT = defineGroup({
     { command: "ambit proxy-status", meaning: "Is the mesh up?" },
     { command: "ambit ztunnel-config workload", meaning: "Which pods are in it?" },
     { command: "ambit ztunnel-config connections", meaning: "Who talks to whom?" },
+    { command: "ambit waypoint list -A", meaning: "Which L7 proxies are there, and why?" },
   ],
-  commands: [proxyStatusCommand, ztunnelConfigGroup, localGroup, versionCommand],
+  commands: [proxyStatusCommand, ztunnelConfigGroup, waypointGroup, localGroup, versionCommand],
 });

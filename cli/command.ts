@@ -13,7 +13,8 @@ interface FlagBase {
 }
 
 export type Flag =
-  | (FlagBase & { readonly kind: "switch" })
+  /** Off unless it says otherwise; `--name=false` switches off. */
+  | (FlagBase & { readonly kind: "switch"; readonly default?: true })
   | (FlagBase & { readonly kind: "text"; readonly placeholder: string; readonly default?: string })
   | (FlagBase & { readonly kind: "choice"; readonly choices: readonly string[]; readonly default?: string })
   | (FlagBase & {

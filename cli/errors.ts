@@ -18,6 +18,17 @@ const CLI_ERRORS: Readonly<Record<string, ErrorEntry>> = {
     next: "Look with `kubectl get pods -A`; if Ambit runs in another namespace, name it with --istio-namespace.",
   },
   CLI_NOT_FOUND: { exit: ExitCode.notFound, next: "Look with `kubectl get pods -A -o wide`." },
+  CLI_NO_KIND: {
+    exit: ExitCode.notFound,
+    next: "Is Ambit installed? Its definitions are applied with `kubectl apply --server-side -f crds/`.",
+  },
+  CLI_NO_NAMESPACE: { exit: ExitCode.notFound, next: "Look with `kubectl get namespaces`." },
+  CLI_NO_WAYPOINT: { exit: ExitCode.notFound, next: "Look with `ambit waypoint list -A`." },
+  CLI_ENROLLED: { exit: ExitCode.failed, next: "Replace the label with --overwrite." },
+  CLI_NOT_PROGRAMMED: {
+    exit: ExitCode.failed,
+    next: "See `ambit waypoint status`, and the waypoint's pods with `kubectl get pods -l gateway.networking.k8s.io/gateway-name`.",
+  },
   CLI_AMBIGUOUS: { exit: ExitCode.usage, next: "Name a pod, or a node with --node." },
   CLI_POD_UNREACHABLE: {
     exit: ExitCode.unreachable,
@@ -35,7 +46,7 @@ const CLI_ERRORS: Readonly<Record<string, ErrorEntry>> = {
   },
   KUBE_STATUS: {
     exit: ExitCode.failed,
-    next: "If access was refused, ask for get and list on pods and for create on pods/portforward.",
+    next: "If access was refused, ask for the right that the message names.",
   },
 };
 

@@ -19,7 +19,7 @@ export const GLOBAL_FLAGS = {
     short: "n",
     placeholder: "NAMESPACE",
     default: "default",
-    help: "namespace of pods that are named without one",
+    help: "namespace to work in, and of pods that are named without one",
   },
   "istio-namespace": {
     kind: "text",

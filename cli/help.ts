@@ -66,7 +66,7 @@ function placeholder(flag: Flag): string {
 }
 
 function flagHelp(flag: Flag): string {
-  if (flag.kind === "switch" || flag.default === undefined) return flag.help;
+  if (flag.default === undefined) return flag.help;
   return `${flag.help} (default ${flag.default})`;
 }
 

@@ -133,7 +133,10 @@ function parserOption(flag: Flag): { type: "string" | "boolean"; short?: string 
 
 function defaults(flags: Flags): Record<string, string | boolean | number | undefined> {
   return Object.fromEntries(
-    Object.entries(flags).map(([name, flag]) => [name, flag.kind === "switch" ? false : flag.default]),
+    Object.entries(flags).map(([name, flag]) => [
+      name,
+      flag.kind === "switch" ? (flag.default ?? false) : flag.default,
+    ]),
   );
 }
 

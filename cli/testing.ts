@@ -5,7 +5,10 @@ import { join } from "node:path";
 import type { Clock } from "#core/base/clock.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import { EnvReader } from "#core/runtime/env.ts";
+import type { JsonObject } from "#core/k8s/json-read.ts";
+import { projectMeta } from "#core/k8s/project.ts";
 import type { ClusterAccess, PodRef } from "./cluster/cluster-access.ts";
+import type { ObjectAccess, ObjectName } from "./cluster/object-access.ts";
 import type { PodReply } from "./cluster/port-forward.ts";
 import { AMBIT } from "./command-table.ts";
 import type { CommandContext, GlobalOptions } from "./context.ts";
@@ -29,6 +32,10 @@ type Replies = Readonly<Record<string, PodReply | string>>;
 export interface FakeCluster {
   readonly pods: readonly PodRef[];
   readonly replies: Replies;
+  /** Other objects, with `kind`. */
+  readonly objects?: readonly JsonObject[];
+  /** Called when time passes: what the cluster does meanwhile. Returns the objects as they are then. */
+  readonly meanwhile?: (objects: readonly JsonObject[]) => readonly JsonObject[];
 }
 
 export function aPod(pod: Partial<PodRef> & Pick<PodRef, "name">): PodRef {
@@ -53,7 +60,11 @@ export async function runAmbit(
   const line = parseCommandLine(AMBIT, words.split(" "));
   if (line.kind === "help") return { exit: "help", ...printed, requests };
   if (line.kind === "wrong") return { exit: "wrong", out: "", err: line.message, requests };
-  const context = testContext(line.options, printed, input, () => fakeAccess(cluster, requests));
+  const objects = [...(cluster?.objects ?? [])];
+  const onTime = (): void =>
+    void objects.splice(0, Infinity, ...(cluster?.meanwhile?.([...objects]) ?? objects));
+  const access = (): ClusterAccess => fakeAccess(cluster, objects, requests);
+  const context = testContext(line.options, printed, input, { access, onTime });
   try {
     return { exit: await line.command.run(line.invocation, context), ...printed, requests };
   } catch (error) {
@@ -82,12 +93,17 @@ function testContext(
   options: GlobalOptions,
   printed: { out: string; err: string },
   input: string,
-  access: () => ClusterAccess,
+  { access, onTime }: { readonly access: () => ClusterAccess; readonly onTime: () => void },
 ): CommandContext {
+  let passedMs = 0;
   const clock: Clock = {
-    nowMs: () => NOON_MS,
-    monotonicMs: () => 0,
-    sleep: () => Promise.resolve(),
+    nowMs: () => NOON_MS + passedMs,
+    monotonicMs: () => passedMs,
+    sleep: (ms) => {
+      passedMs += ms;
+      onTime();
+      return Promise.resolve();
+    },
     after: () => () => undefined,
   };
   return {
@@ -101,9 +117,14 @@ function testContext(
   };
 }
 
-function fakeAccess(cluster: FakeCluster | undefined, requests: string[]): ClusterAccess {
+function fakeAccess(
+  cluster: FakeCluster | undefined,
+  objects: JsonObject[],
+  requests: string[],
+): ClusterAccess {
   if (cluster === undefined) throw new AmbitError("CLI_NO_CLUSTER", "no Kubernetes cluster is configured");
   return {
+    objects: fakeObjects(objects, requests),
     listPods: (namespace) => Promise.resolve(cluster.pods.filter((pod) => pod.namespace === namespace)),
     getPod: (namespace, name) =>
       Promise.resolve(cluster.pods.find((pod) => pod.namespace === namespace && pod.name === name)),
@@ -116,6 +137,46 @@ function fakeAccess(cluster: FakeCluster | undefined, requests: string[]): Clust
           return Promise.reject(new AmbitError("CLI_POD_UNREACHABLE", `cannot reach ${key}`));
         return Promise.resolve(typeof reply === "string" ? { status: 200, body: reply } : reply);
       },
+    },
+  };
+}
+
+function fakeObjects(objects: JsonObject[], requests: string[]): ObjectAccess {
+  const isNamed =
+    (kind: string, { namespace, name }: ObjectName) =>
+    (object: JsonObject): boolean => {
+      const metadata = projectMeta(object);
+      return object["kind"] === kind && metadata.namespace === namespace && metadata.name === name;
+    };
+  const note = (verb: string, kind: string, { namespace, name }: ObjectName): void =>
+    void requests.push(`${verb} ${kind} ${namespace === "" ? name : `${namespace}/${name}`}`);
+  return {
+    list: (kind, namespace) =>
+      Promise.resolve(
+        objects.filter(
+          (object) =>
+            object["kind"] === kind.kind &&
+            (namespace === undefined || projectMeta(object).namespace === namespace),
+        ),
+      ),
+    get: (kind, name) => Promise.resolve(objects.find(isNamed(kind.kind, name))),
+    apply: (kind, manifest) => {
+      const name = projectMeta(manifest);
+      note("APPLY", kind.kind, name);
+      const at = objects.findIndex(isNamed(kind.kind, name));
+      const applied = { ...(at < 0 ? {} : objects[at]), ...manifest };
+      objects.splice(at < 0 ? objects.length : at, 1, applied);
+      return Promise.resolve(applied);
+    },
+    patch: (kind, name, change) => {
+      note(`PATCH ${JSON.stringify(change)}`, kind.kind, name);
+      return Promise.resolve();
+    },
+    delete: (kind, name) => {
+      note("DELETE", kind.kind, name);
+      const at = objects.findIndex(isNamed(kind.kind, name));
+      if (at >= 0) objects.splice(at, 1);
+      return Promise.resolve(at >= 0);
     },
   };
 }

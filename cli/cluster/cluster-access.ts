@@ -1,4 +1,5 @@
 /** What commands need of a Kubernetes cluster. Implemented by `kube-access.ts`, and by fakes in tests. */
+import type { ObjectAccess } from "./object-access.ts";
 import type { PodTransport } from "./port-forward.ts";
 
 export interface PodRef {
@@ -13,6 +14,7 @@ export interface PodRef {
 
 export interface ClusterAccess {
   readonly transport: PodTransport;
+  readonly objects: ObjectAccess;
   /** Pods of a namespace, by name. */
   listPods(namespace: string): Promise<readonly PodRef[]>;
   getPod(namespace: string, name: string): Promise<PodRef | undefined>;

@@ -11,6 +11,7 @@ import { EnvReader } from "#core/runtime/env.ts";
 import { AmbitError, describeError } from "#core/runtime/errors.ts";
 import type { GlobalOptions } from "../context.ts";
 import type { ClusterAccess, PodRef } from "./cluster-access.ts";
+import { kubeObjects } from "./kube-objects.ts";
 import { kubePortForward } from "./kube-port-forward.ts";
 
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -23,6 +24,7 @@ export async function openCluster(options: GlobalOptions, signal: AbortSignal): 
     client.json({ method: "GET", path, timeoutMs: REQUEST_TIMEOUT_MS, signal }).finally(() => client.close());
   return {
     transport: kubePortForward(config),
+    objects: kubeObjects(client, signal),
     listPods: async (namespace) => {
       const list = jsonObject(await get(kindPath(POD, { namespace })));
       return jsonList(list["items"]).map(podRef);

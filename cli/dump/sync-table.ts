@@ -1,4 +1,5 @@
 /** Pure. The tables of `ambit proxy-status`. */
+import { TYPE_URL_WAYPOINT } from "#core/model/waypoint.ts";
 import { renderTable } from "../render/table.ts";
 import type { ClientStatus, TypeStatus } from "./sync-status.ts";
 
@@ -17,6 +18,7 @@ const SHORT_NAMES: readonly (readonly [typeUrl: string, name: string])[] = [
   ["type.googleapis.com/istio.security.Authorization", "WADS"],
   ["type.googleapis.com/istio.workload.Address", "WDS"],
   ["type.googleapis.com/istio.workload.Workload", "WDS"],
+  [TYPE_URL_WAYPOINT, "WAYPOINT"],
 ];
 
 /** NAME, CLUSTER, ISTIOD, VERSION, SUBSCRIBED TYPES */

@@ -1,0 +1,62 @@
+/** What the commands of `ambit waypoint` ask the cluster for, and how they wait. */
+import { AUTHORIZATION_POLICY, GATEWAY, NAMESPACE } from "#core/k8s/kinds.ts";
+import { AmbitError } from "#core/runtime/errors.ts";
+import type { CommandContext } from "../../context.ts";
+import { whyNoWaypoint } from "../../dump/why-no-waypoint.ts";
+import { type WaypointView, waypointViews } from "../../dump/waypoint-view.ts";
+
+const LOOK_EVERY_MS = 500;
+
+/** `namespace` undefined: of all namespaces. */
+export async function readWaypoints(
+  context: CommandContext,
+  namespace: string | undefined,
+): Promise<readonly WaypointView[]> {
+  const { objects } = await context.cluster();
+  return waypointViews(await objects.list(GATEWAY, namespace));
+}
+
+/** Sentences for a namespace without a waypoint. */
+export async function readWhyNone(context: CommandContext, namespace: string): Promise<readonly string[]> {
+  const { objects } = await context.cluster();
+  const object = await objects.get(NAMESPACE, { namespace: "", name: namespace });
+  if (object === undefined) throw new AmbitError("CLI_NO_NAMESPACE", `there is no namespace ${namespace}`);
+  const places = [...new Set([namespace, context.options.systemNamespace])];
+  const policies = await Promise.all(places.map((place) => objects.list(AUTHORIZATION_POLICY, place)));
+  return whyNoWaypoint({ namespace: object, policies: policies.flat() });
+}
+
+export interface Wait {
+  readonly namespace: string | undefined;
+  /** Undefined: every waypoint there. */
+  readonly name: string | undefined;
+  readonly timeoutMs: number;
+}
+
+export interface Waited {
+  readonly waypoints: readonly WaypointView[];
+  /** Those that were not programmed in time. */
+  readonly missing: readonly WaypointView[];
+}
+
+/** Looks at once, then again until all are programmed. */
+export async function untilProgrammed(context: CommandContext, wait: Wait): Promise<Waited> {
+  const end = context.clock.monotonicMs() + wait.timeoutMs;
+  for (;;) {
+    const all = await readWaypoints(context, wait.namespace);
+    const waypoints = all.filter((w) => wait.name === undefined || w.name === wait.name);
+    const missing = waypoints.filter((w) => w.programmed.status !== "True");
+    const isThere = wait.name === undefined || waypoints.length > 0;
+    if ((isThere && missing.length === 0) || context.clock.monotonicMs() >= end)
+      return { waypoints, missing };
+    await context.clock.sleep(LOOK_EVERY_MS, context.signal);
+  }
+}
+
+export function notProgrammed({ namespace, name, programmed }: WaypointView, waitedMs: number): AmbitError {
+  const why = [programmed.reason, programmed.message].filter((text) => text !== "").join(": ");
+  return new AmbitError(
+    "CLI_NOT_PROGRAMMED",
+    `waypoint ${namespace}/${name} is not programmed after ${waitedMs / 1_000} s: ${why || "no word from the controller"}`,
+  );
+}
