@@ -1,6 +1,7 @@
 /**
- * Pure. Which pods ARE a waypoint. Labels and accounts can be taken by anybody who may make pods in the namespace; the uids
- * of an owner chain cannot: only a pod that the Deployment of a recorded waypoint made, under its account, is one.
+ * Pure. Which pods ARE a waypoint: those that the Deployment of a recorded waypoint made, under its account. Labels can be taken by
+ * anybody who may make pods in the namespace. So can an owner chain be written down, by whoever may make pods under that account:
+ * that nobody but the ReplicaSet controller may is an admission fence (deploy/31-admission-waypoints.yaml); both are needed.
  */
 import type { PodObject } from "#core/k8s/object-types.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
