@@ -23,7 +23,10 @@ import { KubeSource } from "./source/kube-source.ts";
 import { Refusals } from "./status/refusals.ts";
 import { StatusWriter } from "./status/status-writer.ts";
 import { WriteQueue } from "./status/write-queue.ts";
-import { waypointPods } from "./waypoints/waypoint-pods.ts";
+import { EnforcementStatus } from "./status/enforcement-status.ts";
+import { GatewayStatusWriter } from "./status/gateway-status-writer.ts";
+import { waypointPodsOf, waypointReconciler } from "./waypoint-control.ts";
+import type { WaypointReconciler } from "./waypoints/waypoint-reconciler.ts";
 
 export interface Controller extends Daemon {
   /** Ports in use; `grpc` is 0 until a CA has been loaded. */
@@ -51,6 +54,7 @@ export async function startController(config: ControllerConfig, deps: Controller
   const parts = build(config, { client, log, clock });
   stops.push("kubernetes client", () => client.close());
   stops.push("graph", () => parts.graph.stop());
+  stops.push("waypoints", () => parts.waypoints.stop());
   stops.push("informers", () => parts.source.stop());
   stops.push("writes", () => parts.queue.stop());
   stops.push("root distribution", () => parts.roots.stop());
@@ -90,8 +94,10 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
   });
   const graph: MeshGraph = new MeshGraph({
     meshDefaults: config.meshDefaults,
+    enrolment: config.nodeCheck.enrolment,
     debounce: config.debounce,
     clock,
+    onIdle: () => waypoints.poke(),
     isComplete: () => source.hasSynced(),
     onPublish: (ageMs) => {
       metrics.observeAge(ageMs);
@@ -125,6 +131,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     onChange: (leader) => {
       store.refresh();
       if (leader) writeEverything();
+      waypoints.poke();
     },
   });
   const queue = new WriteQueue({
@@ -142,6 +149,22 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     trustDomain: () => graph.index.mesh().trustDomain,
     isLeader: () => election.isLeader() && graph.isPublished,
   });
+  const pods = waypointPodsOf(graph);
+  const enforcement = new EnforcementStatus(graph.index);
+  const waypoints: WaypointReconciler = waypointReconciler(config, {
+    client,
+    clock,
+    log,
+    graph,
+    pods,
+    streams: () => xds.streams,
+    isLeader: () => election.isLeader(),
+    onView: (view) => {
+      if (!enforcement.changed(view)) return;
+      status.enforcementChanged();
+      gatewayStatus.write(view);
+    },
+  });
   logProblems(graph.index, log.child("translate"));
   const refusals = new Refusals();
   const status = new StatusWriter({
@@ -151,7 +174,9 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     sources: graph.sources,
     policies: graph.index.policies,
     refusal: (name) => refusals.reasonFor(graph.index.authorizations.get(name)),
+    enforcement: (policy) => enforcement.of(policy),
   });
+  const gatewayStatus = new GatewayStatusWriter({ client, clock, queue, graph });
   const roots = new RootDistribution({
     client,
     clock,
@@ -164,14 +189,13 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     roots.writeAll();
   };
   store.material.subscribe(() => roots.writeAll());
-  const waypoints = waypointPods({ recorded: () => undefined, replicaSet: () => undefined });
   const checks = makeCallerChecks(config, {
     client,
     clock,
     log,
     graph,
     store,
-    waypoints,
+    waypoints: pods,
     count: metrics.countCertificate,
   });
   const xds: DeltaServer = new DeltaServer({
@@ -182,7 +206,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     log: log.child("xds"),
     clients: {
       trustedNodeAccounts: config.nodeCheck.trustedNodeAccounts,
-      waypoints,
+      waypoints: pods,
       pod: (namespace, name) => graph.sources.pods.get(`${namespace}/${name}`),
     },
     metrics: metrics.push,
@@ -190,6 +214,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
       for (const resource of blamed) refusals.note(resource, reason);
       for (const { name } of blamed) status.refused(name);
     },
+    onProgress: () => waypoints.poke(),
     isReady: () => graph.isPublished,
   });
   const onPublished = (listener: () => void): void => {
@@ -198,7 +223,19 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
       store.refresh();
     };
   };
-  return { graph, source, metrics, election, queue, store, roots, xds, ca: checks.ca, onPublished };
+  return {
+    graph,
+    source,
+    metrics,
+    election,
+    queue,
+    store,
+    roots,
+    xds,
+    waypoints,
+    ca: checks.ca,
+    onPublished,
+  };
 }
 
 interface Endpoints {

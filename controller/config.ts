@@ -12,6 +12,7 @@ import type { EnvReader } from "#core/runtime/env.ts";
 import type { LogLevel } from "#core/runtime/log.ts";
 import type { NodeCheckPolicy } from "./ca/node-check.ts";
 import type { IssuePolicy } from "./ca/issue.ts";
+import type { BindingTimes } from "./waypoints/binding-machine.ts";
 import type { DebounceOptions } from "./push/debounce.ts";
 import type { MeshConfig } from "./translate/mesh-config.ts";
 
@@ -31,6 +32,12 @@ export interface ControllerConfig {
   readonly nodeCheck: Omit<NodeCheckPolicy, "trustDomain">;
   readonly issue: IssuePolicy;
   readonly debounce: DebounceOptions;
+  readonly waypoints: {
+    readonly image: string;
+    /** Where waypoints find this controller. */
+    readonly controllerAddress: string;
+    readonly times: BindingTimes;
+  };
   readonly newStreamsPerSecond: number;
   readonly maxBytesInFlight: number;
 }
@@ -76,6 +83,7 @@ export function parseConfig(env: EnvReader): Parsed<ControllerConfig> {
     nodeCheck: readNodeCheck(env, namespace),
     issue: readIssue(env),
     debounce: readDebounce(env),
+    waypoints: readWaypoints(env, namespace),
     newStreamsPerSecond: env.integer("PILOT_MAX_REQUESTS_PER_SECOND", {
       default: 200,
       min: 1,
@@ -121,6 +129,7 @@ function readMeshDefaults(env: EnvReader, namespace: string, clusterId: string):
       help: "name of the flat network; empty is the default one",
     }),
     dnsDomain: env.string("DNS_DOMAIN", { default: "cluster.local", help: "domain of service host names" }),
+    pathNormalization: "base",
     dryRunPolicies: env.boolean("AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY", {
       default: false,
       help: "send policies that are marked istio.io/dry-run",
@@ -157,6 +166,31 @@ function readIssue(env: EnvReader): IssuePolicy {
       default: day,
       help: "longest life that may be asked for",
     }),
+  };
+}
+
+/** Ztunnels reset what is left of older direct connections 5 s after they were told of a waypoint. */
+const DRAIN_MS = 5_500;
+const MISSING_ZTUNNEL_MS = 10_000;
+
+function readWaypoints(env: EnvReader, namespace: string): ControllerConfig["waypoints"] {
+  return {
+    image: env.string("WAYPOINT_IMAGE", { default: "ambit/waypoint", help: "image of waypoints" }),
+    controllerAddress: env.string("AMBIT_WAYPOINT_CONTROLLER", {
+      default: `https://istiod.${namespace}.svc:${XDS_PORT}`,
+      help: "where waypoints find their configuration and their CA, https://host:port",
+    }),
+    times: {
+      drainMs: env.durationMs("AMBIT_WAYPOINT_DRAIN", {
+        default: DRAIN_MS,
+        help: "time for older direct connections to end before only the waypoint is let through; more than ztunnels' 5s",
+      }),
+      missingMs: MISSING_ZTUNNEL_MS,
+      graceMs: env.durationMs("AMBIT_WAYPOINT_GRACE", {
+        default: 30_000,
+        help: "how long a waypoint stays that no policy needs any more",
+      }),
+    },
   };
 }
 

@@ -3,14 +3,17 @@ import { hash } from "node:crypto";
 import { networkAddressKey } from "#core/model/address.ts";
 import type { Authorization } from "#core/model/authorization.ts";
 import type { Service } from "#core/model/service.ts";
+import { TYPE_URL_WAYPOINT } from "#core/model/waypoint.ts";
+import type { WaypointConfig } from "#core/model/waypoint-config.ts";
 import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known.ts";
 import type { Workload } from "#core/model/workload.ts";
 import { addressResourceName, encodeAddress } from "#core/wire/address-codec.ts";
 import { encodeAuthorization } from "#core/wire/authorization-codec.ts";
+import { encodeWaypointConfig } from "#core/wire/waypoint-codec.ts";
 import { encodeResourceEntry } from "#core/wire/xds-codec.ts";
 
 /** What a change of the resource means for the pace of pushing: endpoints hurry, configuration is gathered. */
-export type ResourceKind = "workload" | "service" | "authorization";
+export type ResourceKind = "workload" | "service" | "authorization" | "waypoint";
 
 export interface EncodedResource {
   readonly kind: ResourceKind;
@@ -46,6 +49,16 @@ export function encodeAuthorizationResource(value: Authorization): EncodedResour
   return {
     kind: "authorization",
     ...envelope(`${value.namespace}/${value.name}`, TYPE_URL_AUTHORIZATION, encodeAuthorization(value)),
+    aliases: [],
+    services: [],
+    node: "",
+  };
+}
+
+export function encodeWaypointResource(value: WaypointConfig): EncodedResource {
+  return {
+    kind: "waypoint",
+    ...envelope(value.name, TYPE_URL_WAYPOINT, encodeWaypointConfig(value)),
     aliases: [],
     services: [],
     node: "",

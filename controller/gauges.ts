@@ -24,6 +24,7 @@ export function controllerGauges(deps: GaugeDeps): ControllerGauges {
     resources: () => ({
       address: graph.published.size("address"),
       authorization: graph.published.size("authorization"),
+      waypoint: graph.published.size("waypoint"),
     }),
     problems: () => {
       const counts: Record<string, number> = {};

@@ -1,4 +1,5 @@
 /** Sources, graph and publication wired together: what every input (informers or files) feeds. */
+import type { EnrolmentOptions } from "#core/authz/enrolment.ts";
 import type { Clock } from "#core/base/clock.ts";
 import { Scheduler } from "./collections/scheduler.ts";
 import { GraphRunner } from "./graph-runner.ts";
@@ -11,29 +12,35 @@ import type { MeshConfig } from "./translate/mesh-config.ts";
 
 export interface MeshGraphOptions {
   readonly meshDefaults: MeshConfig;
+  readonly enrolment: EnrolmentOptions;
   readonly debounce: DebounceOptions;
   readonly clock: Clock;
   /** Whether all inputs are complete; nothing is published before. */
   readonly isComplete: () => boolean;
   /** Something was published. `ageMs`: since its oldest change. */
   readonly onPublish: (ageMs: number) => void;
+  /** Everything derived is up to date; called after every change of inputs, published or not. */
+  readonly onIdle: () => void;
 }
 
 export class MeshGraph {
   readonly sources: Sources = new Sources();
   readonly published: PublishedState = new PublishedState();
   readonly index: MeshIndex;
+  readonly #scheduler: Scheduler;
   readonly #runner: GraphRunner;
   readonly #publisher: Publisher;
 
   constructor(options: MeshGraphOptions) {
     const { clock, isComplete, onPublish } = options;
     const scheduler = new Scheduler();
-    this.index = new MeshIndex(this.sources, options.meshDefaults, scheduler);
+    this.#scheduler = scheduler;
+    this.index = new MeshIndex(this.sources, options.meshDefaults, scheduler, options.enrolment);
     this.#publisher = new Publisher(
       {
         addresses: this.index.addresses,
         authorizations: this.index.authorizations,
+        waypoints: this.index.waypointConfigs,
         published: this.published,
         clock,
         isConsistent: () => scheduler.isIdle,
@@ -44,12 +51,25 @@ export class MeshGraph {
     this.#runner = new GraphRunner(scheduler, () => {
       if (isComplete()) this.#publisher.enable();
       this.#publisher.graphIsIdle();
+      options.onIdle();
     });
   }
 
   /** True once a complete state has been published; stays true. */
   get isPublished(): boolean {
     return this.#publisher.enabled;
+  }
+
+  /**
+   * A mark of everything that follows from inputs as they are now; undefined while that is being computed. What was noted
+   * up to it is public once `isPublishedTo` says so.
+   */
+  noted(): number | undefined {
+    return this.#scheduler.isIdle ? this.#publisher.noted : undefined;
+  }
+
+  isPublishedTo(noted: number): boolean {
+    return this.#publisher.publishedTo >= noted;
   }
 
   /** Inputs have changed, or have become complete. */

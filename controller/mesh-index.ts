@@ -2,7 +2,9 @@
  * The graph: inputs to resources. The only file that knows what depends on what; every rule is in `translate/`.
  * A workload names only policies that exist in the same state, since names are taken from the policies' own outputs.
  */
+import type { EnrolmentOptions } from "#core/authz/enrolment.ts";
 import type { NodeObject, PodObject, ServiceObject } from "#core/k8s/object-types.ts";
+import type { Authorization } from "#core/model/authorization.ts";
 import type { Service } from "#core/model/service.ts";
 import type { Workload } from "#core/model/workload.ts";
 import { cidrContains, parseCidr } from "#core/net/cidr.ts";
@@ -16,72 +18,102 @@ import {
   type EncodedResource,
   encodeAddressResource,
   encodeAuthorizationResource,
+  encodeWaypointResource,
 } from "./encoded-resource.ts";
 import { MeshPolicies } from "./mesh-policies.ts";
+import { MeshWaypoints, type PodWaypoint, type ServiceWaypoint } from "./mesh-waypoints.ts";
+import { pushedAuthorizations } from "./pushed-authorizations.ts";
 import type { Sources } from "./sources.ts";
 import { translateEndpointSlice } from "./translate/endpoint-slice.ts";
 import type { MeshConfig } from "./translate/mesh-config.ts";
 import { isLivePod, translatePod } from "./translate/pod.ts";
 import type { AddressFacts } from "./translate/pod-addresses.ts";
 import type { Translated } from "./translate/problem.ts";
-import { serviceSelects } from "./translate/selectors.ts";
 import { translateService } from "./translate/service.ts";
+import { waypointConfigs } from "./waypoint-configs.ts";
 
 /** Index key of what is looked at as a whole. */
 const ALL = "all";
 
 export class MeshIndex {
   readonly policies: MeshPolicies;
-  readonly workloads: Derived<PodObject, Translated<Workload | undefined>>;
-  readonly services: Derived<ServiceObject, Translated<Service | undefined>>;
+  readonly waypoints: MeshWaypoints;
+  readonly workloads: Derived<PodWaypoint, Translated<Workload | undefined>>;
+  readonly services: Derived<ServiceWaypoint, Translated<Service | undefined>>;
   readonly sliceWorkloads: Collection<Translated<readonly Workload[]>>;
   /** Workloads and services as pushed, by resource name. */
   readonly addresses: Collection<EncodedResource>;
+  readonly pushedAuthorizations: Collection<Authorization>;
   /** Policies as pushed, by resource name. */
   readonly authorizations: Collection<EncodedResource>;
+  /** Configurations of waypoints as pushed, by resource name. */
+  readonly waypointConfigs: Collection<EncodedResource>;
   readonly #sources: Sources;
   readonly #podsByIp: KeyIndex<PodObject>;
   readonly #nodesByAddress: KeyIndex<NodeObject>;
   readonly #allNodes: KeyIndex<NodeObject>;
-  readonly #servicesByNamespace: KeyIndex<ServiceObject>;
   readonly #servicesByVip: KeyIndex<ServiceObject>;
 
-  constructor(sources: Sources, defaults: MeshConfig, scheduler: Scheduler) {
+  constructor(
+    sources: Sources,
+    defaults: MeshConfig,
+    scheduler: Scheduler,
+    enrolment: EnrolmentOptions = { systemNamespace: defaults.rootNamespace, excludedNamespaces: [] },
+  ) {
     this.#sources = sources;
     this.#podsByIp = sources.pods.index("pods by ip", (pod) => (isLivePod(pod) ? canonical(pod.ips) : []));
     this.#nodesByAddress = sources.nodes.index("nodes by address", (node) => canonical(node.addresses));
     this.#allNodes = sources.nodes.index("all nodes", () => [ALL]);
-    this.#servicesByNamespace = sources.services.index("services by namespace", (s) => [
-      s.metadata.namespace,
-    ]);
     this.#servicesByVip = sources.services.index("services by address", (s) => canonical(s.clusterIps));
     this.policies = new MeshPolicies(sources, defaults, scheduler);
+    this.waypoints = new MeshWaypoints(
+      sources,
+      {
+        enrolment,
+        readMesh: (read) => this.policies.readMesh(read),
+        meshConfigs: this.policies.meshConfigs,
+      },
+      scheduler,
+    );
     this.workloads = this.#deriveWorkloads(scheduler);
     this.services = this.#deriveServices(scheduler);
     this.sliceWorkloads = this.#deriveSlices(scheduler);
     this.addresses = this.#encodeAddresses(scheduler);
-    this.authorizations = this.#encodeAuthorizations(scheduler);
+    this.pushedAuthorizations = pushedAuthorizations(
+      this.policies,
+      this.waypoints,
+      this.workloads,
+      scheduler,
+    );
+    this.authorizations = encodeAll(
+      "encoded authorizations",
+      this.pushedAuthorizations,
+      encodeAuthorizationResource,
+      scheduler,
+    );
+    const configs = waypointConfigs(this, scheduler);
+    this.waypointConfigs = encodeAll("encoded waypoints", configs, encodeWaypointResource, scheduler);
   }
 
   mesh(): MeshConfig {
     return this.policies.mesh();
   }
 
-  #deriveWorkloads(scheduler: Scheduler): Derived<PodObject, Translated<Workload | undefined>> {
-    const { pods, namespaces, nodes, services } = this.#sources;
+  #deriveWorkloads(scheduler: Scheduler): Derived<PodWaypoint, Translated<Workload | undefined>> {
+    const { pods, nodes, services } = this.#sources;
     return new Derived(
       {
         name: "workloads",
-        source: pods,
-        reads: reads(pods, namespaces, nodes, services, ...this.policies.collections()),
-        compute: (read, pod) =>
-          translatePod(pod, {
+        source: this.waypoints.pods,
+        reads: reads(pods, nodes, services, ...this.policies.collections()),
+        compute: (read, place) =>
+          translatePod(place.pod, {
             mesh: this.policies.readMesh(read),
-            addresses: this.#addressFacts(read, pod),
-            services: read.fetch(this.#servicesByNamespace, pod.metadata.namespace, (service) =>
-              serviceSelects(service.selector, pod.metadata.labels),
-            ),
-            policies: this.policies.selecting(read, pod),
+            addresses: this.#addressFacts(read, place.pod),
+            services: place.services,
+            policies: this.policies.selecting(read, place),
+            waypoint: place.waypoint,
+            onlyThroughWaypoint: place.pushes.denies,
           }),
         equal: different,
       },
@@ -98,17 +130,18 @@ export class MeshIndex {
     };
   }
 
-  #deriveServices(scheduler: Scheduler): Derived<ServiceObject, Translated<Service | undefined>> {
-    const { services, namespaces } = this.#sources;
+  #deriveServices(scheduler: Scheduler): Derived<ServiceWaypoint, Translated<Service | undefined>> {
+    const { namespaces } = this.#sources;
     return new Derived(
       {
         name: "services",
-        source: services,
+        source: this.waypoints.services,
         reads: reads(namespaces, ...this.policies.collections()),
-        compute: (read, service) =>
-          translateService(service, {
+        compute: (read, place) =>
+          translateService(place.service, {
             mesh: this.policies.readMesh(read),
-            namespace: read.get(namespaces, service.metadata.namespace),
+            namespace: read.get(namespaces, place.service.metadata.namespace),
+            place,
           }),
         equal: different,
       },
@@ -159,15 +192,6 @@ export class MeshIndex {
       scheduler,
     );
     return encodeAll("encoded addresses", items, encodeAddressResource, scheduler);
-  }
-
-  #encodeAuthorizations(scheduler: Scheduler): Collection<EncodedResource> {
-    return encodeAll(
-      "encoded authorizations",
-      this.policies.authorizations,
-      encodeAuthorizationResource,
-      scheduler,
-    );
   }
 }
 

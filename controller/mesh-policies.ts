@@ -4,12 +4,13 @@ import type { Authorization } from "#core/model/authorization.ts";
 import { type PolicyKey, policyKey } from "#core/model/ids.ts";
 import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
-import { Flattened, itemsOf } from "./collections/flatten.ts";
 import type { KeyIndex } from "./collections/key-index.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
 import type { Sources } from "./sources.ts";
-import { type TranslatedPolicy, translateAuthorizationPolicy } from "./translate/authorization-policy.ts";
+import type { PodWaypoint } from "./mesh-waypoints.ts";
 import { type MeshConfig, translateMeshConfig } from "./translate/mesh-config.ts";
+import { type MeshPolicy, translateMeshPolicy } from "./translate/mesh-policy.ts";
+import type { PolicyTarget } from "./translate/policy-targets.ts";
 import {
   chooseStrictness,
   convertedName,
@@ -29,17 +30,18 @@ const ALL = "all";
 export class MeshPolicies {
   /** One entry, under the key of the ConfigMap. Empty while there is none. */
   readonly meshConfigs: Derived<ConfigMapObject, Translated<MeshConfig>>;
-  readonly authorizationPolicies: Derived<CustomObject, TranslatedPolicy>;
+  readonly authorizationPolicies: Derived<CustomObject, MeshPolicy>;
   readonly peerAuthentications: Derived<CustomObject, PeerAuthentication>;
   /** The same, each with what older ones take from it: for people. */
   readonly reportedPeers: Derived<PeerAuthentication, PeerAuthentication>;
   /** Made for PeerAuthentications with port exceptions. */
   readonly converted: Derived<PeerAuthentication, Authorization>;
-  /** Everything that is sent, by resource name. */
-  readonly authorizations: Collection<Authorization>;
+  /** The static policy: sent while any PeerAuthentication exists. */
+  readonly strict: Collection<Authorization>;
   readonly #defaults: MeshConfig;
   readonly #meshIndex: KeyIndex<Translated<MeshConfig>>;
-  readonly #selectorPolicies: KeyIndex<TranslatedPolicy>;
+  readonly #selectorPolicies: KeyIndex<MeshPolicy>;
+  readonly #requestPolicies: KeyIndex<MeshPolicy>;
   readonly #peersByNamespace: KeyIndex<PeerAuthentication>;
 
   constructor(sources: Sources, defaults: MeshConfig, scheduler: Scheduler) {
@@ -59,11 +61,23 @@ export class MeshPolicies {
     this.#selectorPolicies = this.authorizationPolicies.index("selector policies", (policy) =>
       policy.authorization?.scope === "workload-selector" ? [policy.namespace] : [],
     );
+    this.#requestPolicies = this.authorizationPolicies.index("policies for waypoints", (policy) =>
+      policy.request === undefined ? [] : [policy.namespace],
+    );
     this.peerAuthentications = this.#derivePeers(sources, scheduler);
     this.#peersByNamespace = this.peerAuthentications.index("peer authentications", (p) => [p.namespace]);
     this.reportedPeers = this.#deriveReportedPeers(scheduler);
     this.converted = this.#deriveConverted(scheduler);
-    this.authorizations = this.#collect(scheduler);
+    this.strict = new Derived<PeerAuthentication, Authorization>(
+      {
+        name: "static strict policy",
+        source: this.peerAuthentications,
+        reads: [this.meshConfigs as never],
+        compute: (read) => staticStrictPolicy(this.readMesh(read)),
+        equal: (a, b) => a.namespace === b.namespace,
+      },
+      scheduler,
+    );
   }
 
   /** What readers of policies must declare. */
@@ -79,15 +93,45 @@ export class MeshPolicies {
     return read.fetch(this.#meshIndex, ALL)[0]?.output ?? this.#defaults;
   }
 
-  /** Names of the selector-scoped policies in force for a pod. */
-  selecting(read: ReadContext, pod: PodObject): readonly PolicyKey[] {
-    const { namespace, labels } = pod.metadata;
+  /**
+   * Names of the policies in force for a pod that are named by workloads. The L4 form of an HTTP policy is there only where
+   * the waypoint judges requests already, or never will: by itself it would refuse every request.
+   */
+  selecting(read: ReadContext, { pod, standing, pushes }: PodWaypoint): readonly PolicyKey[] {
     const mesh = this.readMesh(read);
-    const reach = namespace === mesh.rootNamespace ? [namespace] : [namespace, mesh.rootNamespace];
-    const selected = reach.flatMap((from) =>
-      read.fetch(this.#selectorPolicies, from, (p) => selectorMatches(p.selector ?? {}, labels)),
+    const selected = this.#reaching(read, this.#selectorPolicies, pod, mesh).filter(
+      ({ key, l7Fields }) => l7Fields.length === 0 || standing !== "automatic" || pushes.l4Forms.has(key),
     );
     return [...selected.map((policy) => policy.key), ...this.#strictness(read, pod, mesh)];
+  }
+
+  /** Policies by which a waypoint judges requests to a pod, whatever service they were meant for. */
+  judging(read: ReadContext, pod: PodObject): readonly MeshPolicy[] {
+    return this.#reaching(read, this.#requestPolicies, pod, this.readMesh(read)).filter(
+      ({ targets }) => targets.length === 0,
+    );
+  }
+
+  /** Policies of a namespace that name what a waypoint serves, or the waypoint. */
+  targeting(
+    read: ReadContext,
+    namespace: string,
+    isMeant: (target: PolicyTarget) => boolean,
+  ): readonly MeshPolicy[] {
+    return read.fetch(this.#requestPolicies, namespace, ({ targets }) => targets.some(isMeant));
+  }
+
+  #reaching(
+    read: ReadContext,
+    index: KeyIndex<MeshPolicy>,
+    pod: PodObject,
+    mesh: MeshConfig,
+  ): readonly MeshPolicy[] {
+    const { namespace, labels } = pod.metadata;
+    const reach = namespace === mesh.rootNamespace ? [namespace] : [namespace, mesh.rootNamespace];
+    return reach.flatMap((from) =>
+      read.fetch(index, from, ({ selector }) => selectorMatches(selector ?? {}, labels)),
+    );
   }
 
   #strictness(read: ReadContext, pod: PodObject, mesh: MeshConfig): readonly PolicyKey[] {
@@ -119,16 +163,13 @@ export class MeshPolicies {
     );
   }
 
-  #deriveAuthorizationPolicies(
-    sources: Sources,
-    scheduler: Scheduler,
-  ): Derived<CustomObject, TranslatedPolicy> {
+  #deriveAuthorizationPolicies(sources: Sources, scheduler: Scheduler): Derived<CustomObject, MeshPolicy> {
     return new Derived(
       {
         name: "authorization policies",
         source: sources.authorizationPolicies,
         reads: [this.meshConfigs as never],
-        compute: (read, policy) => translateAuthorizationPolicy(policy, this.readMesh(read)),
+        compute: (read, policy) => translateMeshPolicy(policy, this.readMesh(read)),
         equal: () => false,
       },
       scheduler,
@@ -173,35 +214,6 @@ export class MeshPolicies {
           return convertedPolicy(peer, this.#parentStrict(read, peer.namespace, mesh));
         },
         equal: () => false,
-      },
-      scheduler,
-    );
-  }
-
-  /** The static policy is sent while any PeerAuthentication exists. */
-  #collect(scheduler: Scheduler): Collection<Authorization> {
-    const named = (a: Authorization): [string, Authorization] => [`${a.namespace}/${a.name}`, a];
-    const strict = new Derived<PeerAuthentication, Authorization>(
-      {
-        name: "static strict policy",
-        source: this.peerAuthentications,
-        reads: [this.meshConfigs as never],
-        compute: (read) => staticStrictPolicy(this.readMesh(read)),
-        equal: (a, b) => a.namespace === b.namespace,
-      },
-      scheduler,
-    );
-    return new Flattened<Authorization>(
-      {
-        name: "authorizations",
-        equal: () => false,
-        from: [
-          itemsOf(this.authorizationPolicies, ({ authorization }) =>
-            authorization === undefined ? [] : [named(authorization)],
-          ),
-          itemsOf(this.converted, (authorization) => [named(authorization)]),
-          itemsOf(strict, (authorization) => [named(authorization)]),
-        ],
       },
       scheduler,
     );

@@ -5,6 +5,7 @@ import type {
   EndpointSliceObject,
   NamespaceObject,
   NodeObject,
+  OwnedObject,
   PodObject,
   ServiceAccountObject,
   ServiceObject,
@@ -22,6 +23,10 @@ export class Sources {
     "authorizationpolicies",
   );
   readonly peerAuthentications: StaticCollection<CustomObject> = new StaticCollection("peerauthentications");
+  /** Of every class: other classes are left out where they are read. */
+  readonly gateways: StaticCollection<CustomObject> = new StaticCollection("gateways");
+  /** Those whose pods say that they are of a gateway. */
+  readonly replicaSets: StaticCollection<OwnedObject> = new StaticCollection("replicasets");
   /** ConfigMap `istio` of the system namespace alone. */
   readonly meshConfigMaps: StaticCollection<ConfigMapObject> = new StaticCollection("configmaps");
 }

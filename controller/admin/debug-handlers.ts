@@ -9,7 +9,8 @@ import type { EncodedResource } from "../encoded-resource.ts";
 import type { MeshIndex } from "../mesh-index.ts";
 import { allProblems } from "../problems.ts";
 import type { ClientStream } from "../push/client-stream.ts";
-import { RESOURCE_TYPES } from "../push/published-state.ts";
+import type { ClientType } from "../push/node-id.ts";
+import type { ResourceType } from "../push/published-state.ts";
 import { TYPE_URLS } from "../push/range-frame.ts";
 import type { TypeState } from "../push/type-state.ts";
 
@@ -36,6 +37,11 @@ export function debugHandlers(deps: DebugDeps): Readonly<Record<string, Endpoint
   };
 }
 
+const TYPES_OF: Readonly<Record<ClientType, readonly ResourceType[]>> = {
+  ztunnel: ["authorization", "address"],
+  waypoint: ["waypoint", "address"],
+};
+
 function clientConfig(stream: ClientStream, deps: DebugDeps): readonly object[] {
   const { client, state, caller, connectedMs } = stream;
   if (client === undefined || state === undefined) return [];
@@ -47,7 +53,7 @@ function clientConfig(stream: ClientStream, deps: DebugDeps): readonly object[] 
         metadata: { CLUSTER_ID: deps.clusterId, ISTIO_VERSION: client.version, NODE_NAME: caller.nodeName },
       },
       connectedAt: new Date(connectedMs).toISOString(),
-      genericXdsConfigs: RESOURCE_TYPES.map((type) => {
+      genericXdsConfigs: TYPES_OF[client.type].map((type) => {
         const one = state.types.get(type);
         return {
           typeUrl: TYPE_URLS[type],
@@ -86,9 +92,11 @@ function ambient(index: MeshIndex): object {
 
 /** Equal on replicas that have the same state. */
 function stateVersion(index: MeshIndex): string {
-  const versions = [...index.addresses.values(), ...index.authorizations.values()].map(
-    (r) => `${r.name} ${r.version}`,
-  );
+  const versions = [
+    ...index.addresses.values(),
+    ...index.authorizations.values(),
+    ...index.waypointConfigs.values(),
+  ].map((r) => `${r.kind} ${r.name} ${r.version}`);
   return hash("sha256", versions.toSorted().join("\n"), "hex").slice(0, 16);
 }
 
@@ -99,12 +107,16 @@ function byName(a: EncodedResource, b: EncodedResource): number {
 function graph(index: MeshIndex): readonly Collection<never>[] {
   return [
     ...index.policies.collections(),
-    index.policies.authorizations,
+    index.waypoints.gateways,
+    index.waypoints.pods,
+    index.waypoints.services,
+    index.pushedAuthorizations,
     index.workloads,
     index.services,
     index.sliceWorkloads,
     index.addresses,
     index.authorizations,
+    index.waypointConfigs,
   ] as readonly Collection<never>[];
 }
 

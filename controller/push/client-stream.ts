@@ -4,6 +4,7 @@
  */
 import { status } from "@grpc/grpc-js";
 import type { Clock } from "#core/base/clock.ts";
+import { TYPE_URL_WAYPOINT } from "#core/model/waypoint.ts";
 import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { decodeDeltaRequest, type DeltaRequest } from "#core/wire/xds-codec.ts";
@@ -28,6 +29,8 @@ export interface ClientStreamDeps {
   readonly metrics: PushCounters;
   /** A client cannot use these; `reason` is its own text. */
   readonly onRefused: (blamed: readonly EncodedResource[], reason: string) => void;
+  /** The client has acknowledged something. */
+  readonly onProgress: () => void;
 }
 
 export interface PushCounters {
@@ -38,6 +41,7 @@ export interface PushCounters {
 const TYPES: ReadonlyMap<string, ResourceType> = new Map([
   [TYPE_URL_ADDRESS, "address"],
   [TYPE_URL_AUTHORIZATION, "authorization"],
+  [TYPE_URL_WAYPOINT, "waypoint"],
 ]);
 /** How long addresses wait for a client that has not asked for policies. */
 const POLICY_GRACE_MS = 1_000;
@@ -126,8 +130,20 @@ export class ClientStream {
       this.#log.debug({ type_url: request.value.typeUrl.slice(0, 200) }, "unknown type");
       return;
     }
+    if (type === "waypoint" && !this.#isOwn(request.value)) return;
     this.#hear(type, request.value);
     this.pump();
+  }
+
+  /** A waypoint's configuration is for its own pods: it holds the policies of its namespace. Nobody has them all. */
+  #isOwn({ subscribe, unsubscribe }: DeltaRequest): boolean {
+    const names = [...subscribe, ...unsubscribe];
+    const first = this.#state?.types.get("waypoint") === undefined;
+    const own = this.#waypoint;
+    if (own !== undefined && names.every((name) => name === own) && (names.length > 0 || !first)) return true;
+    this.#log.warn({ names: names.slice(0, 10), own }, "client refused: not its own configuration");
+    this.close(status.PERMISSION_DENIED, "refused, see the controller's log");
+    return false;
   }
 
   #hear(type: ResourceType, request: DeltaRequest): void {
@@ -139,6 +155,7 @@ export class ClientStream {
       this.#log.warn({ type, reason: request.error?.message.slice(0, 1_000) }, "response refused by client");
     }
     this.#account();
+    if (outcome === "ack") this.#deps.onProgress();
   }
 
   /** The first message says who the client is; anything but the truth ends the stream. */

@@ -24,6 +24,8 @@ export interface DeltaServerDeps {
   readonly clients: ClientFacts;
   readonly metrics: PushCounters;
   readonly onRefused: ClientStreamDeps["onRefused"];
+  /** A client has acknowledged something, come or gone. */
+  readonly onProgress: () => void;
   /** False until every input is complete: a half-filled first answer would delete. */
   readonly isReady: () => boolean;
 }
@@ -114,6 +116,7 @@ export class DeltaServer {
     const { podUid } = caller;
     const stream = new ClientStream(transport, caller, this.#streamDeps(), () => {
       if (this.#streams.get(podUid) === stream) this.#streams.delete(podUid);
+      this.#deps.onProgress();
     });
     this.#streams.get(podUid)?.close(status.ABORTED, "a newer stream of this pod took over");
     this.#streams.set(podUid, stream);
@@ -121,7 +124,7 @@ export class DeltaServer {
   }
 
   #streamDeps(): ClientStreamDeps {
-    const { published, admission, clock, log, clients, metrics, onRefused } = this.#deps;
+    const { published, admission, clock, log, clients, metrics, onRefused, onProgress } = this.#deps;
     const frames = this.#frames;
     return {
       epoch: this.#epoch,
@@ -133,6 +136,7 @@ export class DeltaServer {
       clients,
       metrics,
       onRefused,
+      onProgress,
     };
   }
 }

@@ -57,9 +57,9 @@ function changedKnown(type: ResourceType, state: TypeState, published: Published
 
 /** What a key stands for; with a service, its workloads. */
 function answersTo(type: ResourceType, key: string, published: PublishedState): readonly EncodedResource[] {
-  if (type === "authorization") {
-    const policy = published.get(type, key);
-    return policy === undefined ? [] : [policy];
+  if (type !== "address") {
+    const named = published.get(type, key);
+    return named === undefined ? [] : [named];
   }
   const answers = published.lookUp(key);
   const services = answers.filter((answer) => answer.kind === "service");

@@ -7,18 +7,21 @@ import type { KeyIndex } from "../collections/key-index.ts";
 import type { EncodedResource } from "../encoded-resource.ts";
 import { ChangeLog } from "./change-log.ts";
 
-export type ResourceType = "address" | "authorization";
+export type ResourceType = "address" | "authorization" | "waypoint";
 
-export const RESOURCE_TYPES: readonly ResourceType[] = ["authorization", "address"];
+/** In the order in which a client is sent them. */
+export const RESOURCE_TYPES: readonly ResourceType[] = ["authorization", "waypoint", "address"];
 
 export class PublishedState {
   readonly logs: Readonly<Record<ResourceType, ChangeLog>> = {
     address: new ChangeLog(),
     authorization: new ChangeLog(),
+    waypoint: new ChangeLog(),
   };
   readonly #resources: Readonly<Record<ResourceType, StaticCollection<EncodedResource>>> = {
     address: new StaticCollection("published addresses"),
     authorization: new StaticCollection("published authorizations"),
+    waypoint: new StaticCollection("published waypoints"),
   };
   readonly #byAlias: KeyIndex<EncodedResource>;
   readonly #byService: KeyIndex<EncodedResource>;

@@ -14,6 +14,7 @@ function setUp(options: DebounceOptions) {
   const clock = createManualClock();
   const addresses = new StaticCollection<EncodedResource>("addresses");
   const authorizations = new StaticCollection<EncodedResource>("authorizations");
+  const waypoints = new StaticCollection<EncodedResource>("waypoints");
   const published = new PublishedState();
   const times: number[] = [];
   let consistent = true;
@@ -21,6 +22,7 @@ function setUp(options: DebounceOptions) {
     {
       addresses,
       authorizations,
+      waypoints,
       published,
       clock,
       isConsistent: () => consistent,

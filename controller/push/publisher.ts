@@ -6,11 +6,12 @@ import type { Clock } from "#core/base/clock.ts";
 import type { Change, Collection } from "../collections/collection.ts";
 import type { EncodedResource } from "../encoded-resource.ts";
 import { type DebounceOptions, dueAtMs, type Lane, type LaneTimes } from "./debounce.ts";
-import type { PublishedState, ResourceType } from "./published-state.ts";
+import { type PublishedState, RESOURCE_TYPES, type ResourceType } from "./published-state.ts";
 
 export interface PublisherDeps {
   readonly addresses: Collection<EncodedResource>;
   readonly authorizations: Collection<EncodedResource>;
+  readonly waypoints: Collection<EncodedResource>;
   readonly published: PublishedState;
   readonly clock: Clock;
   /** Whether the graph is up to date, so that its state may be read. */
@@ -21,17 +22,21 @@ export interface PublisherDeps {
 
 interface PendingLane {
   times: LaneTimes | undefined;
-  readonly names: Map<string, ResourceType>;
+  /** Count of changes noted before the first that waits here. */
+  since: number;
+  /** By type and name: names of two types may be equal. */
+  readonly names: Map<string, { readonly type: ResourceType; readonly name: string }>;
 }
 
 export class Publisher {
   readonly #deps: PublisherDeps;
   readonly #options: DebounceOptions;
   readonly #lanes: Readonly<Record<Lane, PendingLane>> = {
-    addresses: { times: undefined, names: new Map() },
-    config: { times: undefined, names: new Map() },
+    addresses: { times: undefined, since: 0, names: new Map() },
+    config: { times: undefined, since: 0, names: new Map() },
   };
   #enabled = false;
+  #noted = 0;
   #policyPending = false;
   #lastFanOutMs = 0;
   #cancelTimer: () => void = () => undefined;
@@ -41,10 +46,23 @@ export class Publisher {
     this.#options = options;
     deps.addresses.subscribe((changes) => this.#note("address", changes));
     deps.authorizations.subscribe((changes) => this.#note("authorization", changes));
+    deps.waypoints.subscribe((changes) => this.#note("waypoint", changes));
   }
 
   get enabled(): boolean {
     return this.#enabled;
+  }
+
+  /** How many changes the graph has told of. */
+  get noted(): number {
+    return this.#noted;
+  }
+
+  /** Of those, all up to this one have been published. */
+  get publishedTo(): number {
+    if (!this.#enabled) return -1;
+    const waiting = Object.values(this.#lanes).filter((lane) => lane.times !== undefined);
+    return Math.min(this.#noted, ...waiting.map(({ since }) => since));
   }
 
   /** Publishes everything gathered so far; from now on changes follow by themselves. Once, when all inputs are complete. */
@@ -68,8 +86,12 @@ export class Publisher {
     const nowMs = this.#deps.clock.monotonicMs();
     for (const change of changes) {
       const kind = (change.new ?? change.old)?.kind;
-      const lane = this.#lanes[kind === "workload" ? "addresses" : "config"];
-      lane.names.set(change.key, type);
+      // A waypoint is told of a policy before ztunnels are, and of a pod when they are.
+      const hurries = kind === "workload" || kind === "waypoint";
+      const lane = this.#lanes[hurries ? "addresses" : "config"];
+      lane.names.set(`${type} ${change.key}`, { type, name: change.key });
+      if (lane.times === undefined) lane.since = this.#noted;
+      this.#noted++;
       lane.times = { firstMs: lane.times?.firstMs ?? nowMs, lastMs: nowMs };
       if (type === "authorization") this.#policyPending = true;
     }
@@ -99,24 +121,25 @@ export class Publisher {
     const updates = {
       address: new Map<string, EncodedResource | undefined>(),
       authorization: new Map<string, EncodedResource | undefined>(),
+      waypoint: new Map<string, EncodedResource | undefined>(),
     };
     let oldestMs = Number.POSITIVE_INFINITY;
     for (const lane of lanes) {
       const pending = this.#lanes[lane];
-      for (const [name, type] of pending.names) updates[type].set(name, this.#current(type, name));
+      for (const { type, name } of pending.names.values()) updates[type].set(name, this.#current(type, name));
       oldestMs = Math.min(oldestMs, pending.times?.firstMs ?? oldestMs);
       pending.names.clear();
       pending.times = undefined;
     }
     if (lanes.includes("config")) this.#policyPending = false;
-    this.#deps.published.publish("authorization", updates.authorization);
-    this.#deps.published.publish("address", updates.address);
+    for (const type of RESOURCE_TYPES) this.#deps.published.publish(type, updates[type]);
     const startMs = this.#deps.clock.monotonicMs();
     this.#deps.onPublish(oldestMs);
     this.#lastFanOutMs = this.#deps.clock.monotonicMs() - startMs;
   }
 
   #current(type: ResourceType, name: string): EncodedResource | undefined {
-    return (type === "address" ? this.#deps.addresses : this.#deps.authorizations).get(name);
+    const { addresses, authorizations, waypoints } = this.#deps;
+    return { address: addresses, authorization: authorizations, waypoint: waypoints }[type].get(name);
   }
 }

@@ -2,6 +2,7 @@
  * HOT PATH (push). The payload of a response, made once and shared by all streams that need the same range of changes:
  * 99 % of streams stand at the same position. Only the nonce differs per stream.
  */
+import { TYPE_URL_WAYPOINT } from "#core/model/waypoint.ts";
 import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known.ts";
 import { encodeDeltaResponseFromEntries, encodeResourceEntry } from "#core/wire/xds-codec.ts";
 import type { EncodedResource } from "../encoded-resource.ts";
@@ -10,6 +11,7 @@ import type { PublishedState, ResourceType } from "./published-state.ts";
 export const TYPE_URLS: Readonly<Record<ResourceType, string>> = {
   address: TYPE_URL_ADDRESS,
   authorization: TYPE_URL_AUTHORIZATION,
+  waypoint: TYPE_URL_WAYPOINT,
 };
 
 export interface FrameBody {

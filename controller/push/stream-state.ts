@@ -55,7 +55,7 @@ export class StreamState {
     for (const type of RESOURCE_TYPES) {
       const state = this.types.get(type);
       if (state === undefined || state.inFlight !== undefined) continue;
-      const body = type === "authorization" ? this.#policies(state) : this.#addresses(state);
+      const body = type === "authorization" ? this.#policies(state) : this.#others(type, state);
       if (body !== undefined) return this.#send(state, body, nowMs);
     }
     return undefined;
@@ -95,16 +95,16 @@ export class StreamState {
     return { ...(upserts ?? frameBody("authorization", [], [])), removed: gone };
   }
 
-  #addresses(state: TypeState): FrameBody | undefined {
-    if (!this.#policiesAreAhead()) return undefined;
-    const { head } = this.#options.published.logs.address;
-    const body = this.#changes("address", state);
+  #others(type: ResourceType, state: TypeState): FrameBody | undefined {
+    if (type === "address" && !this.#policiesAreAhead()) return undefined;
+    const { head } = this.#options.published.logs[type];
+    const body = this.#changes(type, state);
     const owed = state.initialOwed || state.answerOwed;
     state.cursor = head;
     state.initialOwed = false;
     state.answerOwed = false;
     if (body !== undefined) return body;
-    return owed ? frameBody("address", [], []) : undefined;
+    return owed ? frameBody(type, [], []) : undefined;
   }
 
   /** Policies first: everything published of them has been sent. */
@@ -161,7 +161,13 @@ export class StreamState {
     const nonce = `${epoch}-${body.type}-${++state.sequence}`;
     const systemVersion = `${epoch}/${published.logs[body.type].head}`;
     const bytes = encodeFrame(body, { nonce, systemVersion, removed: body.removed });
-    state.inFlight = { nonce, sentMs: nowMs, resources: body.resources, bytes: bytes.length };
+    state.inFlight = {
+      nonce,
+      sentMs: nowMs,
+      resources: body.resources,
+      removes: body.removed.length > 0,
+      bytes: bytes.length,
+    };
     state.sentNonce = nonce;
     state.lastChangeMs = nowMs;
     return { type: body.type, bytes, resourceCount: body.resources.length };

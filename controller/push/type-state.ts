@@ -8,6 +8,7 @@ interface InFlight {
   readonly nonce: string;
   readonly sentMs: number;
   readonly resources: readonly EncodedResource[];
+  readonly removes: boolean;
   readonly bytes: number;
 }
 
@@ -35,12 +36,22 @@ export class TypeState {
   lastChangeMs = 0;
   /** Versions the client has refused: never sent again on this stream. */
   readonly refused = new Map<string, string>();
+  #acknowledgedTo = 0;
 
   constructor(first: DeltaRequest) {
     this.subscription = firstSubscription(first);
     this.held = first.initialResourceVersions;
     this.answerOwed = true;
     for (const name of this.subscription.names) this.asked.add(name);
+  }
+
+  /**
+   * Position in the change log up to which the client has said that everything is in force; undefined before its first answer.
+   * The cursor does not move while a response is in flight.
+   */
+  get acknowledged(): number | undefined {
+    if (this.initialOwed) return undefined;
+    return this.inFlight === undefined && this.lastNack === "" ? this.cursor : this.#acknowledgedTo;
   }
 
   /** Takes one later request. True when it answered what was in flight. */
@@ -59,6 +70,7 @@ export class TypeState {
     this.lastChangeMs = nowMs;
     if (request.error === undefined) {
       this.ackedNonce = request.responseNonce;
+      this.#acknowledgedTo = this.cursor;
       this.lastNack = "";
       return "ack";
     }

@@ -3,11 +3,13 @@ import {
   AUTHORIZATION_POLICY,
   CONFIG_MAP,
   ENDPOINT_SLICE,
+  GATEWAY,
   type Kind,
   NAMESPACE,
   NODE,
   PEER_AUTHENTICATION,
   POD,
+  REPLICA_SET,
   SERVICE,
   SERVICE_ACCOUNT,
 } from "#core/k8s/kinds.ts";
@@ -19,9 +21,11 @@ import {
   projectEndpointSlice,
   projectNamespace,
   projectNode,
+  projectOwned,
   projectPod,
   projectService,
 } from "#core/k8s/project.ts";
+import { LABEL_GATEWAY_NAME } from "../waypoints/waypoint-pods.ts";
 import type { StaticCollection } from "../collections/static.ts";
 import type { Sources } from "../sources.ts";
 
@@ -57,6 +61,13 @@ export function sourceKinds(sources: Sources): readonly AnySourceKind[] {
     },
     { kind: AUTHORIZATION_POLICY, project: projectCustom, collection: sources.authorizationPolicies },
     { kind: PEER_AUTHENTICATION, project: projectCustom, collection: sources.peerAuthentications },
+    { kind: GATEWAY, project: projectCustom, collection: sources.gateways },
+    {
+      kind: REPLICA_SET,
+      project: projectOwned,
+      collection: sources.replicaSets,
+      labelSelector: LABEL_GATEWAY_NAME,
+    },
     {
       kind: CONFIG_MAP,
       project: projectConfigMap,

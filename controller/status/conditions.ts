@@ -1,6 +1,6 @@
 /** Pure. What the status of a policy says: whether ztunnel enforces it, and every field that has no effect. */
 import { jsonList, jsonNumber, jsonObject, jsonText } from "#core/k8s/json-read.ts";
-import type { TranslatedPolicy } from "../translate/authorization-policy.ts";
+import type { MeshPolicy } from "../translate/mesh-policy.ts";
 import type { PeerAuthentication } from "../translate/peer-authentication.ts";
 import type { TranslationProblem } from "../translate/problem.ts";
 
@@ -16,11 +16,17 @@ export interface Condition {
 /** Limit of metav1.Condition. */
 const MAX_MESSAGE = 32_768;
 
-export function authorizationCondition(policy: TranslatedPolicy): Condition {
+/** `targetGap`: why a policy with targets is attached to nothing. */
+export function authorizationCondition(policy: MeshPolicy, targetGap: string | undefined): Condition {
   const { problems, generation: observedGeneration, attachment, authorization } = policy;
   if (attachment === "waypoint") {
-    const head = { type: "WaypointAccepted", status: "False", reason: "TargetNotFound" } as const;
-    return reported({ ...head, observedGeneration }, problems);
+    const type = "WaypointAccepted";
+    if (policy.request === undefined)
+      return reported({ type, status: "False", reason: reasonOf(problems), observedGeneration }, problems);
+    if (targetGap !== undefined)
+      return { type, status: "False", reason: "TargetNotFound", message: targetGap, observedGeneration };
+    const message = "attached to the waypoint of its targets";
+    return { type, status: "True", reason: "Accepted", message, observedGeneration };
   }
   if (problems.length === 0) return accepted(observedGeneration);
   const status = authorization === undefined ? "False" : "True";
@@ -72,26 +78,44 @@ function reasonOf(problems: readonly TranslationProblem[]): string {
   return problems.some((p) => p.reason === "UnsupportedValue") ? "UnsupportedValue" : "Invalid";
 }
 
+/** Types that this field manager writes: one that is no longer wanted is taken back. */
+const OWN_TYPES: ReadonlySet<string> = new Set([
+  "ZtunnelAccepted",
+  "WaypointAccepted",
+  "Enforced",
+  "Accepted",
+  "Programmed",
+  "ResolvedRefs",
+  "istio.io/WaypointBound",
+]);
+
 /**
  * `status.conditions` to apply, or undefined when the object already says the same (times aside).
  * `lastTransitionTime` changes only with the status.
  */
 export function conditionsToApply(
   current: readonly unknown[],
-  wanted: Condition,
+  wanted: readonly Condition[],
   nowMs: number,
 ): readonly object[] | undefined {
-  const old = jsonList(current)
-    .map(jsonObject)
-    .find((c) => c["type"] === wanted.type);
-  const same =
+  const old = new Map(jsonList(current).map((raw) => [jsonText(jsonObject(raw)["type"]), jsonObject(raw)]));
+  const stale = [...old.keys()].some((type) => OWN_TYPES.has(type) && !wanted.some((c) => c.type === type));
+  if (!stale && wanted.every((condition) => saysTheSame(old.get(condition.type), condition)))
+    return undefined;
+  const now = `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
+  return wanted.map((condition) => {
+    const before = old.get(condition.type);
+    const since = before?.["status"] === condition.status ? jsonText(before["lastTransitionTime"]) : "";
+    return { ...condition, lastTransitionTime: since || now };
+  });
+}
+
+function saysTheSame(old: Readonly<Record<string, unknown>> | undefined, wanted: Condition): boolean {
+  return (
     old !== undefined &&
     old["status"] === wanted.status &&
     old["reason"] === wanted.reason &&
     old["message"] === wanted.message &&
-    jsonNumber(old["observedGeneration"]) === wanted.observedGeneration;
-  if (same) return undefined;
-  const now = `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
-  const since = old?.["status"] === wanted.status ? jsonText(old["lastTransitionTime"]) || now : now;
-  return [{ ...wanted, lastTransitionTime: since }];
+    jsonNumber(old["observedGeneration"]) === wanted.observedGeneration
+  );
 }

@@ -6,6 +6,7 @@ import type { KubeClient } from "#core/k8s/kube-client.ts";
 import type { CustomObject } from "#core/k8s/object-types.ts";
 import type { Collection } from "../collections/collection.ts";
 import type { MeshPolicies } from "../mesh-policies.ts";
+import type { MeshPolicy } from "../translate/mesh-policy.ts";
 import type { Sources } from "../sources.ts";
 import {
   authorizationCondition,
@@ -24,6 +25,14 @@ export interface StatusWriterDeps {
   readonly policies: MeshPolicies;
   /** Why a ztunnel refused the present version of a policy, by resource name. */
   readonly refusal: (name: string) => string | undefined;
+  /** What waypoints make of a policy; undefined while that is not known. */
+  readonly enforcement: (policy: MeshPolicy) => Enforcement | undefined;
+}
+
+export interface Enforcement {
+  /** Absent for a policy that needs no waypoint. */
+  readonly condition: Condition | undefined;
+  readonly targetGap: string | undefined;
 }
 
 const FIELD_MANAGER = "ambit-controller-status";
@@ -61,15 +70,26 @@ export class StatusWriter {
     if (this.#deps.policies.authorizationPolicies.get(name) !== undefined) this.#authorization(name);
   }
 
+  /** What waypoints make of policies has changed: those that they concern are looked at again. */
+  enforcementChanged(): void {
+    for (const [key, policy] of this.#deps.policies.authorizationPolicies.entries()) {
+      if (policy.l7Fields.length + policy.targets.length > 0) this.#authorization(key);
+    }
+  }
+
   #authorization(key: string): void {
-    const { sources, policies, refusal } = this.#deps;
+    const { sources, policies, refusal, enforcement } = this.#deps;
     this.#put(AUTHORIZATION_POLICY, key, sources.authorizationPolicies, () => {
       const policy = policies.authorizationPolicies.get(key);
-      if (policy === undefined) return undefined;
+      const enforced = policy === undefined ? undefined : enforcement(policy);
+      if (policy === undefined || enforced === undefined) return undefined;
       const reason = policy.authorization === undefined ? undefined : refusal(key);
-      return reason === undefined
-        ? authorizationCondition(policy)
-        : refusedCondition(policy.generation, reason);
+      const { condition, targetGap } = enforced;
+      const accepted =
+        reason === undefined
+          ? authorizationCondition(policy, targetGap)
+          : refusedCondition(policy.generation, reason);
+      return condition === undefined ? [accepted] : [accepted, condition];
     });
   }
 
@@ -79,7 +99,7 @@ export class StatusWriter {
       const policy = policies.reportedPeers.get(key);
       return policy === undefined
         ? undefined
-        : peerAuthenticationCondition(policy, object.metadata.generation);
+        : [peerAuthenticationCondition(policy, object.metadata.generation)];
     });
   }
 
@@ -87,7 +107,7 @@ export class StatusWriter {
     kind: Kind,
     key: string,
     objects: Collection<CustomObject>,
-    wanted: (object: CustomObject) => Condition | undefined,
+    wanted: (object: CustomObject) => readonly Condition[] | undefined,
   ): void {
     const { client, clock, queue } = this.#deps;
     const object = objects.get(key);
@@ -98,14 +118,14 @@ export class StatusWriter {
     const name = `${kind.kind} ${key}`;
     queue.put(name, async () => {
       const current = objects.get(key);
-      const condition = current === undefined ? undefined : wanted(current);
-      if (current === undefined || condition === undefined) {
+      const list = current === undefined ? undefined : wanted(current);
+      if (current === undefined || list === undefined) {
         this.#written.delete(name);
         return;
       }
-      const mark = `${current.metadata.uid} ${current.metadata.resourceVersion} ${JSON.stringify(condition)}`;
+      const mark = `${current.metadata.uid} ${current.metadata.resourceVersion} ${JSON.stringify(list)}`;
       if (this.#written.get(name) === mark) return;
-      const conditions = conditionsToApply(current.conditions, condition, clock.nowMs());
+      const conditions = conditionsToApply(current.conditions, list, clock.nowMs());
       if (conditions === undefined) return;
       const { namespace, name: objectName } = current.metadata;
       await serverSideApply(

@@ -82,12 +82,12 @@ test("policies get their conditions once, with every field that has no effect", 
   h.api.put(ROOTS.authorizationPolicies, policy("shop", "fine", { rules: [{}] }));
   h.api.put(
     ROOTS.authorizationPolicies,
-    policy("shop", "l7", { rules: [{ to: [{ operation: { methods: ["GET"] } }] }] }),
+    policy("other", "l7", { rules: [{ to: [{ operation: { methods: ["GET"] } }] }] }),
   );
   h.api.put(ROOTS.authorizationPolicies, policy("shop", "audit", { action: "AUDIT" }));
   h.api.put(
     ROOTS.authorizationPolicies,
-    policy("shop", "targeted", { targetRefs: [{ kind: "Service", name: "catalog" }] }),
+    policy("other", "targeted", { targetRefs: [{ kind: "Service", name: "catalog" }] }),
   );
   h.api.put(ROOTS.peerAuthentications, policy("shop", "strict", { mtls: { mode: "STRICT" } }));
   h.api.put(
@@ -100,15 +100,23 @@ test("policies get their conditions once, with every field that has no effect", 
       .join();
   const expected: readonly (readonly [string, string, string])[] = [
     [ROOTS.authorizationPolicies, "shop/fine", "ZtunnelAccepted True Accepted"],
-    [ROOTS.authorizationPolicies, "shop/l7", "ZtunnelAccepted True UnsupportedValue"],
+    [
+      ROOTS.authorizationPolicies,
+      "other/l7",
+      "ZtunnelAccepted True UnsupportedValue,Enforced False NotEnrolled",
+    ],
     [ROOTS.authorizationPolicies, "shop/audit", "ZtunnelAccepted False UnsupportedValue"],
-    [ROOTS.authorizationPolicies, "shop/targeted", "WaypointAccepted False TargetNotFound"],
+    [
+      ROOTS.authorizationPolicies,
+      "other/targeted",
+      "WaypointAccepted False TargetNotFound,Enforced False TargetNotFound",
+    ],
     [ROOTS.peerAuthentications, "shop/strict", "ZtunnelAccepted True Accepted"],
     [ROOTS.peerAuthentications, "istio-system/selecting", "ZtunnelAccepted False UnsupportedValue"],
   ];
   for (const [root, key, text] of expected)
     await eventually(`${key}: ${summary(root, key)}`, () => summary(root, key) === text);
-  const [l7] = conditions(h, ROOTS.authorizationPolicies, "shop/l7");
+  const [l7] = conditions(h, ROOTS.authorizationPolicies, "other/l7");
   assert.match(jsonText(l7?.["message"]), /spec\.rules\[0\]\.to\[0\]\.operation\.methods/);
   assert.equal(l7?.["observedGeneration"], 1);
   const writes = statusWrites(h);
@@ -186,9 +194,10 @@ test("debug endpoints: state, problems, and what a result was computed from", as
   assert.ok(state["workloads"]?.some((w) => w.name === "catalog"));
   assert.ok(state["services"]?.some((s) => s.name === "catalog"));
   assert.ok(state["policies"]?.some((p) => p.name === "p"));
+  assert.match(await get("/debug/explain?collection=workloads&key=shop/catalog"), /selector policies: shop/);
   assert.match(
-    await get("/debug/explain?collection=workloads&key=shop/catalog"),
-    /services by namespace: shop/,
+    await get("/debug/explain?collection=pods' waypoints&key=shop/catalog"),
+    /services by namespace/,
   );
   assert.match(await get("/debug/collections"), /encoded addresses/);
   const foreign = await fetch(`http://127.0.0.1:${h.controller.ports().debug}/debug/ambientz`, {

@@ -39,10 +39,6 @@ export function translateAuthorizationPolicy(policy: CustomObject, mesh: MeshCon
   const head = { key: policyKey(namespace, name), namespace, name, generation };
   report.unknownFields(spec, SPEC_FIELDS, "spec");
   if (spec["targetRef"] !== undefined || jsonList(spec["targetRefs"]).length > 0) {
-    report.unsupported(
-      spec["targetRef"] === undefined ? "spec.targetRefs" : "spec.targetRef",
-      "targets a waypoint, and there is none: the policy is not enforced",
-    );
     return {
       ...head,
       authorization: undefined,

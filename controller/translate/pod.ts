@@ -1,14 +1,16 @@
 /** Pure. A Pod, with what surrounds it, to the mesh's Workload. */
 import type { NodeObject, PodObject, ServiceObject } from "#core/k8s/object-types.ts";
-import { type PolicyKey, podWorkloadUid } from "#core/model/ids.ts";
+import type { GatewayAddress } from "#core/model/address.ts";
+import { type PolicyKey, podWorkloadUid, policyKey } from "#core/model/ids.ts";
 import { type Locality, NO_LOCALITY } from "#core/model/locality.ts";
 import { ANNOTATION_REDIRECTION, LABEL_USE_WAYPOINT } from "#core/model/well-known.ts";
 import type { Workload } from "#core/model/workload.ts";
+import { onlyThroughName } from "./exemptions.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { type AddressFacts, podAddresses } from "./pod-addresses.ts";
 import { canonicalName, canonicalRevision, podOwner } from "./pod-owner.ts";
 import type { Translated, TranslationProblem } from "./problem.ts";
-import { podServices } from "./service-endpoints.ts";
+import { directPorts, podServices } from "./service-endpoints.ts";
 
 export interface PodFacts {
   readonly mesh: MeshConfig;
@@ -17,6 +19,9 @@ export interface PodFacts {
   readonly services: readonly ServiceObject[];
   /** Selector-scoped policies in force for the pod; each exists in the same state. */
   readonly policies: readonly PolicyKey[];
+  readonly waypoint: GatewayAddress | undefined;
+  /** Nobody but the automatic waypoint may come, but to ports that are declared TCP. */
+  readonly onlyThroughWaypoint: boolean;
 }
 
 const LABEL_TUNNEL = "networking.istio.io/tunnel";
@@ -33,9 +38,16 @@ export function translatePod(pod: PodObject, facts: PodFacts): Translated<Worklo
   const problems: TranslationProblem[] = refused.map(({ text, why }) =>
     problemOf(pod, "status.podIPs", "Refused", `${text} ${why}; it is left out`),
   );
-  if (pod.metadata.labels[LABEL_USE_WAYPOINT] !== undefined && wantsWaypoint(pod)) {
+  if (wantsWaypoint(pod) && facts.waypoint === undefined) {
     const path = `metadata.labels ${LABEL_USE_WAYPOINT}`;
-    problems.push(problemOf(pod, path, "UnsupportedValue", "names a waypoint that does not exist"));
+    problems.push(
+      problemOf(
+        pod,
+        path,
+        "UnsupportedValue",
+        "names a waypoint that does not exist, is not ready, or does not serve workloads",
+      ),
+    );
   }
   return { output: accepted.length === 0 ? undefined : workload(pod, facts, accepted), problems };
 }
@@ -54,14 +66,14 @@ function workload(pod: PodObject, facts: PodFacts, addresses: Workload["addresse
     ...tunnel(pod),
     trustDomain: mesh.trustDomain,
     serviceAccount: pod.serviceAccount,
-    waypoint: undefined,
+    waypoint: facts.waypoint,
     networkGateway: undefined,
     node: pod.node,
     canonicalName: canonicalName(pod, owner.name),
     canonicalRevision: canonicalRevision(pod),
     workloadType: owner.type,
     workloadName: owner.name,
-    authorizationPolicies: facts.policies.toSorted(),
+    authorizationPolicies: [...facts.policies, ...onlyThrough(pod, facts)].toSorted(),
     status: healthy ? "healthy" : "unhealthy",
     clusterId: mesh.clusterId,
     hostname: "",
@@ -71,6 +83,12 @@ function workload(pod: PodObject, facts: PodFacts, addresses: Workload["addresse
     networkMode: pod.hostNetwork ? "host-network" : "standard",
     capacity: 1,
   };
+}
+
+function onlyThrough(pod: PodObject, { onlyThroughWaypoint, services }: PodFacts): readonly PolicyKey[] {
+  return onlyThroughWaypoint
+    ? [policyKey(pod.metadata.namespace, onlyThroughName(directPorts(pod, services)))]
+    : [];
 }
 
 /** Without an account there is no identity, and so no tunnel: readers of the wire take "" for `default`. */
@@ -92,7 +110,7 @@ export function nodeLocality(node: NodeObject | undefined): Locality {
 }
 
 function wantsWaypoint(pod: PodObject): boolean {
-  const wanted = pod.metadata.labels[LABEL_USE_WAYPOINT];
+  const wanted = pod.metadata.labels[LABEL_USE_WAYPOINT] ?? "";
   return wanted !== "none" && wanted !== "";
 }
 

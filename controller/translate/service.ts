@@ -1,15 +1,23 @@
 /** Pure. Kubernetes Service to the mesh's Service (Istio's ambient rules for load balancing and addresses). */
 import type { NamespaceObject, ServiceObject } from "#core/k8s/object-types.ts";
+import type { GatewayAddress } from "#core/model/address.ts";
 import type { IpFamilies, LoadBalancing, RoutingScope, Service } from "#core/model/service.ts";
 import { LABEL_USE_WAYPOINT } from "#core/model/well-known.ts";
 import { parseIp } from "#core/net/ip.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { appProtocolOf } from "./port-protocol.ts";
 import type { Translated, TranslationProblem } from "./problem.ts";
+import type { WaypointChoice } from "./waypoint-choice.ts";
 
 export interface ServiceFacts {
   readonly mesh: MeshConfig;
   readonly namespace: NamespaceObject | undefined;
+  /** The waypoint that serves it, and why one that somebody chose does not. */
+  readonly place: {
+    readonly waypoint: GatewayAddress | undefined;
+    readonly refusal: string | undefined;
+    readonly choice: WaypointChoice;
+  };
 }
 
 const TRAFFIC_DISTRIBUTION = "networking.istio.io/traffic-distribution";
@@ -62,7 +70,7 @@ export function translateService(
       }))
       .toSorted((a, b) => a.servicePort - b.servicePort),
     subjectAltNames: [],
-    waypoint: undefined,
+    waypoint: facts.place.waypoint,
     weightedWaypoints: [],
     loadBalancing: loadBalancing(service, facts, report),
     ipFamilies: ipFamilies(service),
@@ -75,16 +83,16 @@ export function translateService(
 
 type Report = (path: string, reason: TranslationProblem["reason"], message: string) => void;
 
-/** Waypoints are not served yet: saying so beats letting someone believe that L7 policy is in force. */
-function reportWaypoint(service: ServiceObject, facts: ServiceFacts, report: Report): void {
+/** Saying so beats letting someone believe that L7 policy is in force. */
+function reportWaypoint(service: ServiceObject, { place }: ServiceFacts, report: Report): void {
+  if (place.refusal === undefined || place.choice.kind !== "explicit") return;
   const own = service.metadata.labels[LABEL_USE_WAYPOINT];
-  const wanted = own ?? facts.namespace?.metadata.labels[LABEL_USE_WAYPOINT] ?? "none";
-  if (wanted === "none" || wanted === "") return;
   const where = own === undefined ? "the namespace's label" : "metadata.labels";
+  const { namespace, name } = place.choice;
   report(
     `${where} ${LABEL_USE_WAYPOINT}`,
     "UnsupportedValue",
-    `names waypoint "${wanted}", which does not exist`,
+    `waypoint ${namespace}/${name} does not serve it: ${place.refusal}`,
   );
 }
 

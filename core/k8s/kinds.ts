@@ -61,6 +61,28 @@ export const PEER_AUTHENTICATION: Kind = {
   namespaced: true,
 };
 
+export const GATEWAY: Kind = {
+  group: "gateway.networking.k8s.io",
+  version: "v1",
+  plural: "gateways",
+  kind: "Gateway",
+  namespaced: true,
+};
+export const REPLICA_SET: Kind = {
+  group: "apps",
+  version: "v1",
+  plural: "replicasets",
+  kind: "ReplicaSet",
+  namespaced: true,
+};
+export const DEPLOYMENT: Kind = {
+  group: "apps",
+  version: "v1",
+  plural: "deployments",
+  kind: "Deployment",
+  namespaced: true,
+};
+
 export interface ObjectPath {
   readonly namespace?: string | undefined;
   readonly name?: string;

@@ -28,9 +28,13 @@ export interface NamedPort {
 
 export type PodPhase = "Pending" | "Running" | "Succeeded" | "Failed" | "Unknown";
 
-export interface PodObject extends KubeObject {
+/** Something of which only its place among owners matters. */
+export interface OwnedObject extends KubeObject {
   /** The controlling owner, such as a ReplicaSet. */
   readonly owner: { readonly kind: string; readonly name: string; readonly uid: string } | undefined;
+}
+
+export interface PodObject extends OwnedObject {
   /** Empty for mirror pods: no identity, never `default`. */
   readonly serviceAccount: string;
   readonly node: string;

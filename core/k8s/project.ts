@@ -8,6 +8,7 @@ import type {
   NamespaceObject,
   NodeObject,
   ObjectMeta,
+  OwnedObject,
   PodObject,
   PodPhase,
   SecretObject,
@@ -37,6 +38,10 @@ export function projectMeta(raw: unknown): ObjectMeta {
 
 export function projectBare(raw: unknown): KubeObject {
   return { metadata: projectMeta(raw) };
+}
+
+export function projectOwned(raw: unknown): OwnedObject {
+  return { metadata: projectMeta(raw), owner: controllingOwner(raw) };
 }
 
 export function projectNamespace(raw: unknown): NamespaceObject {
@@ -140,7 +145,7 @@ export function projectSecret(raw: unknown): SecretObject {
   return { metadata: projectMeta(raw), type: jsonText(type), data: jsonTextRecord(data) };
 }
 
-function controllingOwner(raw: unknown): PodObject["owner"] {
+function controllingOwner(raw: unknown): OwnedObject["owner"] {
   const owners = jsonList(jsonObject(jsonObject(raw)["metadata"])["ownerReferences"]).map(jsonObject);
   const owner = owners.find((o) => o["controller"] === true);
   return owner === undefined

@@ -6,6 +6,8 @@ import { HBONE_PORT } from "./well-known.ts";
 export const AUTOMATIC_WAYPOINT = "ambit-waypoint";
 /** GatewayClass of waypoints, explicit and automatic. */
 export const WAYPOINT_CLASS = "istio-waypoint";
+/** On Gateways, by the controller alone: what it has made for them, and how far each binding has got. */
+export const ANNOTATION_BINDING = "ambit.io/binding";
 export const TYPE_URL_WAYPOINT = "type.googleapis.com/ambit.waypoint.v1.WaypointConfig";
 
 /** How services and workloads refer to the waypoint `gateway` of a namespace. */

@@ -1,0 +1,54 @@
+/** Pure. What the status of a waypoint's Gateway says. */
+import type { GatewayView } from "../waypoints/waypoint-view.ts";
+import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
+import { HBONE_PORT } from "#core/model/well-known.ts";
+import type { Condition } from "./conditions.ts";
+
+const MAX_REASONS = 5;
+
+export function gatewayConditions(gateway: WaypointGateway, view: GatewayView): readonly Condition[] {
+  const observedGeneration = gateway.generation;
+  const programmed = programmedVerdict(view);
+  return [
+    {
+      type: "Accepted",
+      status: "True",
+      reason: "Accepted",
+      message: acceptedMessage(gateway),
+      observedGeneration,
+    },
+    { type: "Programmed", ...programmed, observedGeneration },
+    {
+      type: "ResolvedRefs",
+      status: "True",
+      reason: "ResolvedRefs",
+      message: "it refers to nothing that is missing",
+      observedGeneration,
+    },
+  ];
+}
+
+export function gatewayAddresses({ addresses }: GatewayView): readonly object[] {
+  return addresses.map((value) => ({ type: "IPAddress", value }));
+}
+
+/** An automatic waypoint says which policies, by which fields, are the reason for it. */
+function acceptedMessage({ automatic, record }: WaypointGateway): string {
+  if (!automatic) return "accepted as a waypoint";
+  const reasons = record.bindings.map(({ policy, field }) => `AuthorizationPolicy ${policy} (${field})`);
+  const more = reasons.length > MAX_REASONS ? ` and ${reasons.length - MAX_REASONS} more` : "";
+  return reasons.length === 0
+    ? "nothing needs it any more"
+    : `needed for ${reasons.slice(0, MAX_REASONS).join(", ")}${more}`;
+}
+
+function programmedVerdict(view: GatewayView): Pick<Condition, "status" | "reason" | "message"> {
+  if (view.obstacle !== undefined) return { status: "False", reason: "Invalid", message: view.obstacle };
+  if (view.addresses.length === 0)
+    return { status: "False", reason: "AddressNotAssigned", message: "its service has no address yet" };
+  if (view.readyPods === 0)
+    return { status: "False", reason: "Pending", message: "none of its pods is ready" };
+  const address = view.addresses[0] ?? "";
+  const at = address.includes(":") ? `[${address}]` : address;
+  return { status: "True", reason: "Programmed", message: `reached at ${at}:${HBONE_PORT}` };
+}

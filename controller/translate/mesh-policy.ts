@@ -1,0 +1,35 @@
+/** Pure. An AuthorizationPolicy in both of its forms: for ztunnels, and for waypoints. */
+import type { CustomObject } from "#core/k8s/object-types.ts";
+import type { RequestPolicy } from "#core/model/request-policy.ts";
+import { translateAuthorizationPolicy, type TranslatedPolicy } from "./authorization-policy.ts";
+import { l7Fields } from "./l7-fields.ts";
+import type { MeshConfig } from "./mesh-config.ts";
+import type { PolicyNote } from "./path-notes.ts";
+import { type PolicyTarget, policyTargets } from "./policy-targets.ts";
+import type { TranslationProblem } from "./problem.ts";
+import { translateRequestPolicy } from "./request-policy.ts";
+
+export interface MeshPolicy extends TranslatedPolicy {
+  /** Undefined when nothing of it is in force. */
+  readonly request: RequestPolicy | undefined;
+  /** What of it no waypoint enforces. */
+  readonly requestProblems: readonly TranslationProblem[];
+  readonly notes: readonly PolicyNote[];
+  /** Paths of what a waypoint enforces and ztunnels cannot; empty for an L4 policy. */
+  readonly l7Fields: readonly string[];
+  readonly targets: readonly PolicyTarget[];
+}
+
+export function translateMeshPolicy(policy: CustomObject, mesh: MeshConfig): MeshPolicy {
+  const l4 = translateAuthorizationPolicy(policy, mesh);
+  const { policy: request, problems, notes } = translateRequestPolicy(policy, mesh);
+  const targets = policyTargets(policy.spec);
+  const fields = l7Fields(policy).flatMap(({ path, enforced }) => (enforced ? [path] : []));
+  const needs = request === undefined ? [] : fields;
+  // Where a waypoint will judge requests, the L4 form follows it pod by pod: no scope can say that.
+  const authorization =
+    l4.authorization !== undefined && needs.length > 0
+      ? { ...l4.authorization, scope: "workload-selector" as const }
+      : l4.authorization;
+  return { ...l4, authorization, request, requestProblems: problems, notes, l7Fields: needs, targets };
+}

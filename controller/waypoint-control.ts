@@ -1,0 +1,152 @@
+/** Waypoints wired to the rest of the controller: what the reconciler reads, and where its view goes. */
+import type { Clock } from "#core/base/clock.ts";
+import type { PodObject } from "#core/k8s/object-types.ts";
+import type { KubeClient } from "#core/k8s/kube-client.ts";
+import type { Logger } from "#core/runtime/log.ts";
+import type { ControllerConfig } from "./config.ts";
+import type { MeshGraph } from "./mesh-graph.ts";
+import { ownership, recordedWaypoint } from "./mesh-waypoints.ts";
+import { hasAcknowledged, markOf, type PublishedMark } from "./push/acknowledgements.ts";
+import type { ClientStream } from "./push/client-stream.ts";
+import type { ResourceType } from "./push/published-state.ts";
+import type { ProgressSource } from "./waypoints/gateway-progress.ts";
+import { needsWaypoint, type WaypointNeeds } from "./waypoints/needs-waypoint.ts";
+import type { ConnectedProxy } from "./waypoints/proxy-progress.ts";
+import { waypointApi } from "./waypoints/waypoint-api.ts";
+import type { WaypointGateway } from "./waypoints/waypoint-gateway.ts";
+import { waypointPods, type WaypointPods } from "./waypoints/waypoint-pods.ts";
+import { WaypointReconciler } from "./waypoints/waypoint-reconciler.ts";
+import type { WaypointView } from "./waypoints/waypoint-view.ts";
+
+export interface WaypointControlDeps {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly graph: MeshGraph;
+  readonly pods: WaypointPods;
+  readonly streams: () => readonly ClientStream[];
+  readonly isLeader: () => boolean;
+  readonly onView: (view: WaypointView) => void;
+}
+
+/** Which pods are waypoints, by what is recorded on their Gateways. */
+export function waypointPodsOf(graph: MeshGraph): WaypointPods {
+  const { index, sources } = graph;
+  return waypointPods({
+    recorded: (namespace, name) => recordedWaypoint(index.waypoints.gateways.get(`${namespace}/${name}`)),
+    replicaSet: (namespace, name) => ownership(sources.replicaSets.get(`${namespace}/${name}`)),
+  });
+}
+
+export function waypointReconciler(config: ControllerConfig, deps: WaypointControlDeps): WaypointReconciler {
+  const { client, clock, log, graph, isLeader, onView } = deps;
+  const mesh = graph.index.mesh.bind(graph.index);
+  return new WaypointReconciler({
+    api: waypointApi(client, () => ({
+      image: config.waypoints.image,
+      clusterId: mesh().clusterId,
+      network: mesh().network,
+      trustDomain: mesh().trustDomain,
+      trustDomainAliases: mesh().trustDomainAliases,
+      controllerAddress: config.waypoints.controllerAddress,
+    })),
+    clock,
+    log: log.child("waypoints"),
+    times: config.waypoints.times,
+    isLeader,
+    source: progressSource(config, deps),
+    needs: () => currentNeeds(config, deps),
+    gateways: () => [...graph.index.waypoints.gateways.values()],
+    generation: (policy) => graph.index.policies.authorizationPolicies.get(policy)?.generation ?? 0,
+    onView,
+  });
+}
+
+function currentNeeds(config: ControllerConfig, { graph, pods }: WaypointControlDeps): WaypointNeeds {
+  const { index, sources } = graph;
+  const gateways = [...index.waypoints.gateways.values()];
+  return needsWaypoint({
+    rootNamespace: index.mesh().rootNamespace,
+    enrolment: config.nodeCheck.enrolment,
+    policies: [...index.policies.authorizationPolicies.values()].filter(
+      ({ request }) => request !== undefined,
+    ),
+    namespaces: [...sources.namespaces.values()],
+    pods: [...sources.pods.values()],
+    services: [...sources.services.values()],
+    isWaypointPod: (pod) => pods.isWaypointPod(pod) !== undefined,
+    explicitWaypoints: new Set(gateways.filter((one) => !one.automatic).map(({ key }) => key)),
+  });
+}
+
+const ZTUNNEL_TYPES: readonly ResourceType[] = ["authorization", "address"];
+const WAYPOINT_TYPES: readonly ResourceType[] = ["waypoint", "address"];
+
+function progressSource(config: ControllerConfig, deps: WaypointControlDeps): ProgressSource {
+  const { graph, streams, pods } = deps;
+  const { sources, published } = graph;
+  return {
+    isReady: () => graph.isPublished,
+    isTerminating: (namespace) => sources.namespaces.get(namespace)?.terminating === true,
+    noted: () => graph.noted(),
+    isPublishedTo: (noted) => graph.isPublishedTo(noted),
+    mark: () => markOf(published),
+    proxies: (gateway, mark) => streams().flatMap((stream) => connected(stream, gateway, { mark, graph })),
+    ztunnels: () =>
+      [...sources.pods.values()].filter(
+        ({ metadata, serviceAccount, phase }) =>
+          config.nodeCheck.trustedNodeAccounts.includes(`${metadata.namespace}/${serviceAccount}`) &&
+          phase === "Running" &&
+          metadata.deletionMs === undefined,
+      ),
+    nodes: (gateway) => nodesOf(graph, gateway),
+    waypointPods: (gateway) =>
+      [...sources.pods.values()].filter(
+        (pod) =>
+          pod.metadata.namespace === gateway.namespace && pods.isWaypointPod(pod)?.gateway === gateway.name,
+      ),
+  };
+}
+
+function connected(
+  stream: ClientStream,
+  gateway: WaypointGateway,
+  { mark, graph }: { readonly mark: PublishedMark; readonly graph: MeshGraph },
+): readonly ConnectedProxy[] {
+  const { caller, client, state, waypoint } = stream;
+  if (client === undefined || state === undefined) return [];
+  const types = client.type === "waypoint" ? WAYPOINT_TYPES : ZTUNNEL_TYPES;
+  const { rootNamespace, clusterId } = graph.index.mesh();
+  const { namespace } = gateway;
+  const prefixes = [`${namespace}/`, `${rootNamespace}/`, `${clusterId}//Pod/${namespace}/`];
+  const concerns = (_type: ResourceType, name: string): boolean =>
+    prefixes.some((prefix) => name.startsWith(prefix));
+  return [
+    {
+      kind: client.type,
+      podUid: caller.podUid,
+      pod: `${caller.namespace}/${caller.podName}`,
+      node: caller.nodeName,
+      waypoint,
+      hasAll: hasAcknowledged(state, { types, mark, concerns }, graph.published),
+    },
+  ];
+}
+
+/** Of enrolled pods that are served: those of its services too, since their policies spare it. */
+function nodesOf({ index }: MeshGraph, gateway: WaypointGateway): ReadonlySet<string> {
+  if (!gateway.automatic) return new Set();
+  const { podsByJudge, podsByNamespace, servicesByJudge } = index.waypoints;
+  const nodes = new Set<string>();
+  const add = ({ node }: PodObject): void => {
+    if (node !== "") nodes.add(node);
+  };
+  for (const { pod } of podsByJudge.get(gateway.key)) add(pod);
+  const services = servicesByJudge.get(gateway.key).map(({ service }) => service);
+  if (services.length === 0) return nodes;
+  for (const { pod, standing, services: of } of podsByNamespace.get(gateway.namespace)) {
+    const isServed = of.some((service) => services.includes(service));
+    if (isServed && standing !== "host-network" && standing !== "not-enrolled") add(pod);
+  }
+  return nodes;
+}

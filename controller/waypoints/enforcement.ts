@@ -1,0 +1,163 @@
+/** Pure. What the status of an HTTP policy says: whether waypoints enforce it everywhere, and what is missing. */
+import type { MeshPolicy } from "../translate/mesh-policy.ts";
+import type { Condition } from "../status/conditions.ts";
+import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
+import { type Binding, bindingKey } from "./binding.ts";
+import type { Gap } from "./needs-waypoint.ts";
+import type { WaypointGateway } from "./waypoint-gateway.ts";
+import type { GatewayView, WaypointView } from "./waypoint-view.ts";
+
+type Verdict = Pick<Condition, "status" | "reason" | "message">;
+
+const TYPE = "Enforced";
+
+/** Undefined for policies that need no waypoint. `gateway`: by `namespace/name`. */
+export function enforcedCondition(
+  policy: MeshPolicy,
+  view: WaypointView,
+  gateway: (key: string) => WaypointGateway | undefined,
+): Condition | undefined {
+  if (policy.request === undefined || policy.l7Fields.length + policy.targets.length === 0) return undefined;
+  const verdicts = [
+    ...automatic(policy, view, gateway),
+    ...explicit(policy, view, gateway),
+    ...gaps(view.needs.gaps.get(policy.key) ?? []),
+  ];
+  const notes = [
+    ...policy.requestProblems.map((p) => `${p.path} ${p.message}`),
+    ...policy.notes.map(noteText),
+  ];
+  const failed = verdicts.filter(({ status }) => status === "False");
+  const [first] = failed.length > 0 ? failed : verdicts;
+  const verdict = first ?? NOTHING;
+  const messages = (failed.length > 0 ? failed : verdicts).map(({ message }) => message);
+  const message = [...(first === undefined ? [NOTHING.message] : messages), ...notes].join("; ");
+  const { generation: observedGeneration } = policy;
+  const { status, reason } = verdict;
+  return { type: TYPE, status, reason, message: message.slice(0, MAX_MESSAGE), observedGeneration };
+}
+
+const MAX_MESSAGE = 4_096;
+const NOTHING: Verdict = {
+  status: "False",
+  reason: "NotEnrolled",
+  message: "no enrolled pod or service is selected",
+};
+
+function noteText({ path, message }: { readonly path: string; readonly message: string }): string {
+  return `${path} ${message}`;
+}
+
+/** One verdict for every namespace in which it needs the automatic waypoint. */
+function automatic(
+  policy: MeshPolicy,
+  view: WaypointView,
+  gateway: (key: string) => WaypointGateway | undefined,
+): readonly Verdict[] {
+  return [...view.needs.namespaces].flatMap(([namespace, wanted]) => {
+    const wish = wanted.find((one) => one.policy === policy.key);
+    if (wish === undefined) return [];
+    const name = `${namespace}/${AUTOMATIC_WAYPOINT}`;
+    const binding = gateway(name)?.record.bindings.find((one) => bindingKey(one) === bindingKey(wish));
+    return [stageVerdict(name, wish.field, binding, view.gateways.get(name))];
+  });
+}
+
+const STARTED: Readonly<Record<Binding["stage"], string>> = {
+  starting: "WaypointStarting",
+  exempting: "Exempting",
+  binding: "Binding",
+  draining: "Draining",
+  denying: "Denying",
+  enforced: "Enforced",
+  releasing: "Releasing",
+  lifting: "Releasing",
+  unbinding: "Releasing",
+  resting: "Releasing",
+};
+
+function stageVerdict(
+  name: string,
+  field: string,
+  binding: Binding | undefined,
+  view: GatewayView | undefined,
+): Verdict {
+  if (view?.obstacle !== undefined)
+    return no("WaypointFailed", `waypoint ${name} cannot be made: ${view.obstacle}`);
+  if (binding === undefined || view === undefined)
+    return no("WaypointStarting", `waypoint ${name} is being made`);
+  if (binding.stage === "enforced") return enforcedBy(name, field, view);
+  const wait = view.waits.get(bindingKey(binding));
+  const stage = `waypoint ${name} is in stage ${binding.stage}`;
+  if (wait === undefined || wait.waitsFor.length === 0) return no(STARTED[binding.stage], stage);
+  return no(
+    wait.reason === "WaitingForNode" || wait.reason === "WaitingForWaypoint"
+      ? wait.reason
+      : STARTED[binding.stage],
+    `${stage}, waiting for ${listed(wait.waitsFor)}`,
+  );
+}
+
+/** A newer generation is in force when everybody has acknowledged it. */
+function enforcedBy(name: string, field: string, view: GatewayView): Verdict {
+  if (!view.published) return no("Updating", `waypoint ${name} is being told of the newest version`);
+  if (view.behind.length > 0)
+    return no("WaitingForWaypoint", `waypoint ${name} waits for ${listed(view.behind)}`);
+  if (view.destinationsBehind.length > 0)
+    return no("WaitingForNode", `waypoint ${name} waits for ${listed(view.destinationsBehind)}`);
+  return yes(`waypoint ${name} enforces ${field}`);
+}
+
+function explicit(
+  policy: MeshPolicy,
+  view: WaypointView,
+  gateway: (key: string) => WaypointGateway | undefined,
+): readonly Verdict[] {
+  // With a waypoint that people made, selector policies stay at ztunnels, as in Istio.
+  const names = view.needs.explicit.get(policy.key) ?? [];
+  if (policy.targets.length === 0) {
+    return names.map((name) =>
+      no(
+        "ExplicitWaypoint",
+        `pods behind waypoint ${name} are left to ztunnels, which see its identity: use targetRefs`,
+      ),
+    );
+  }
+  return names.map((name) => {
+    const one = view.gateways.get(name);
+    if (gateway(name) === undefined || one === undefined)
+      return no("TargetNotFound", `there is no waypoint ${name}`);
+    if (one.obstacle !== undefined)
+      return no("WaypointFailed", `waypoint ${name} cannot be made: ${one.obstacle}`);
+    if (one.readyPods === 0) return no("WaypointStarting", `waypoint ${name} has no pod that is ready`);
+    return enforcedBy(name, policy.l7Fields[0] ?? policy.targets[0]?.path ?? "spec", one);
+  });
+}
+
+const GAP_TEXT: Readonly<Record<Gap["reason"], string>> = {
+  TargetNotFound: "does not exist",
+  UnsupportedTarget: "cannot be a target",
+  OptedOut: "has opted out of waypoints",
+  HostNetwork: "has the node's network and cannot be captured",
+  NotEnrolled: "is not enrolled",
+};
+
+function gaps(found: readonly Gap[]): readonly Verdict[] {
+  return [...Map.groupBy(found, ({ reason }) => reason)].map(([reason, list]) =>
+    no(reason, `${listed(list.map(({ what }) => what))} ${GAP_TEXT[reason]}`),
+  );
+}
+
+/** A few names and a count: a message is read by people. */
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 5).join(", ");
+  return names.length > 5 ? `${shown} and ${names.length - 5} more` : shown;
+}
+
+function no(reason: string, message: string): Verdict {
+  return { status: "False", reason, message };
+}
+
+function yes(message: string): Verdict {
+  return { status: "True", reason: "Enforced", message };
+}

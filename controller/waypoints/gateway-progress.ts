@@ -1,0 +1,85 @@
+/** What the reconciler remembers about one Gateway between two looks. Nothing of it is missed after a restart. */
+import type { PodObject } from "#core/k8s/object-types.ts";
+import type { BindingFacts } from "./binding-machine.ts";
+import { bindingFacts, type ConnectedProxy } from "./proxy-progress.ts";
+import type { PublishedMark } from "../push/acknowledgements.ts";
+import type { WaypointGateway } from "./waypoint-gateway.ts";
+
+export interface GatewayProgress {
+  /** The record that was written and has not come back by the watch yet: no decision is made on an older one. */
+  awaited: string | undefined;
+  awaitedMs: number;
+  /** What the marks below are about. */
+  text: string;
+  noted: number | undefined;
+  mark: PublishedMark | undefined;
+  provideAtMs: number;
+  retryAtMs: number;
+  failures: number;
+  leaving: boolean;
+  /** Somebody else's object of its name. */
+  obstacle: string | undefined;
+  /** What the API said last, while it does not do what is asked. */
+  failure: string | undefined;
+  deploymentUid: string;
+  addresses: readonly string[];
+}
+
+export interface ProgressSource {
+  /** Whether all inputs are there and the first state has been published. */
+  isReady(): boolean;
+  isTerminating(namespace: string): boolean;
+  /** See `MeshGraph`. */
+  noted(): number | undefined;
+  isPublishedTo(noted: number): boolean;
+  mark(): PublishedMark;
+  proxies(gateway: WaypointGateway, mark: PublishedMark): readonly ConnectedProxy[];
+  ztunnels(): readonly PodObject[];
+  /** Nodes with pods that the waypoint serves. */
+  nodes(gateway: WaypointGateway): ReadonlySet<string>;
+  waypointPods(gateway: WaypointGateway): readonly PodObject[];
+}
+
+export function newProgress(): GatewayProgress {
+  return {
+    awaited: undefined,
+    awaitedMs: 0,
+    text: "",
+    noted: undefined,
+    mark: undefined,
+    provideAtMs: 0,
+    retryAtMs: 0,
+    failures: 0,
+    leaving: false,
+    obstacle: undefined,
+    failure: undefined,
+    deploymentUid: "",
+    addresses: [],
+  };
+}
+
+/** Facts about the moment from which on everything that follows from `text` was public. */
+export function settle(
+  progress: GatewayProgress,
+  text: string,
+  gateway: WaypointGateway,
+  source: ProgressSource,
+): BindingFacts {
+  if (progress.text !== text) {
+    progress.text = text;
+    progress.noted = undefined;
+    progress.mark = undefined;
+  }
+  progress.noted ??= source.noted();
+  if (progress.mark === undefined && progress.noted !== undefined && source.isPublishedTo(progress.noted))
+    progress.mark = source.mark();
+  const { mark } = progress;
+  return bindingFacts({
+    published: mark !== undefined,
+    proxies: mark === undefined ? [] : source.proxies(gateway, mark),
+    ztunnels: source.ztunnels(),
+    nodes: source.nodes(gateway),
+    gateway: gateway.key,
+    waypointPods: source.waypointPods(gateway),
+  });
+}

@@ -1,0 +1,253 @@
+/**
+ * Pure. From configuration to "which automatic waypoints must exist, what they bind, and why". A namespace needs one exactly
+ * while a policy says something that ztunnels cannot enforce, about pods or services that nobody gave to another waypoint.
+ */
+import type { EnrolmentOptions } from "#core/authz/enrolment.ts";
+import type { NamespaceObject, PodObject, ServiceObject } from "#core/k8s/object-types.ts";
+import type { PolicyKey } from "#core/model/ids.ts";
+import { WAYPOINT_CLASS } from "#core/model/waypoint.ts";
+import { LABEL_DATAPLANE_MODE } from "#core/model/well-known.ts";
+import type { PolicyTarget } from "../translate/policy-targets.ts";
+import { selectorMatches, serviceSelects } from "../translate/selectors.ts";
+import { podStanding, type PodStanding, serviceChoice } from "../translate/waypoint-choice.ts";
+import type { BindingScope, WantedBinding } from "./binding.ts";
+
+/** A policy as far as this question goes. */
+export interface PolicyWish {
+  readonly key: PolicyKey;
+  readonly namespace: string;
+  /** Paths of what ztunnels cannot enforce; empty for an L4 policy. */
+  readonly l7Fields: readonly string[];
+  /** Undefined: the whole namespace, or the whole mesh. */
+  readonly selector: Readonly<Record<string, string>> | undefined;
+  readonly targets: readonly PolicyTarget[];
+}
+
+export interface NeedFacts {
+  readonly rootNamespace: string;
+  readonly enrolment: EnrolmentOptions;
+  readonly policies: readonly PolicyWish[];
+  readonly namespaces: readonly NamespaceObject[];
+  readonly pods: readonly PodObject[];
+  readonly services: readonly ServiceObject[];
+  /** Pods that are waypoints themselves: no policy is about them. */
+  readonly isWaypointPod: (pod: PodObject) => boolean;
+  /** `namespace/name` of waypoints that people made. */
+  readonly explicitWaypoints: ReadonlySet<string>;
+}
+
+/** Why something that a policy covers is not covered by an automatic waypoint. */
+export type Gap =
+  | { readonly reason: "TargetNotFound"; readonly path: string; readonly what: string }
+  | { readonly reason: "UnsupportedTarget"; readonly path: string; readonly what: string }
+  | { readonly reason: "OptedOut"; readonly what: string }
+  | { readonly reason: "HostNetwork"; readonly what: string }
+  | { readonly reason: "NotEnrolled"; readonly what: string };
+
+export interface WaypointNeeds {
+  /** By namespace; each with at least one binding. */
+  readonly namespaces: ReadonlyMap<string, readonly WantedBinding[]>;
+  /** By policy. */
+  readonly gaps: ReadonlyMap<PolicyKey, readonly Gap[]>;
+  /** Policies that (also) concern waypoints that people made, with their names. */
+  readonly explicit: ReadonlyMap<PolicyKey, readonly string[]>;
+}
+
+interface Result {
+  readonly wanted: Map<string, WantedBinding[]>;
+  readonly gaps: Map<PolicyKey, Gap[]>;
+  readonly explicit: Map<PolicyKey, string[]>;
+}
+
+export function needsWaypoint(facts: NeedFacts): WaypointNeeds {
+  const result: Result = { wanted: new Map(), gaps: new Map(), explicit: new Map() };
+  const relevant = facts.policies.filter((p) => p.l7Fields.length > 0 || p.targets.length > 0);
+  if (relevant.length > 0) {
+    const places = placesOf(facts);
+    for (const policy of relevant.toSorted((a, b) => (a.key < b.key ? -1 : 1))) {
+      if (policy.targets.length > 0) byTargets(policy, facts, places, result);
+      else bySelector(policy, facts, places, result);
+    }
+  }
+  return { namespaces: result.wanted, gaps: result.gaps, explicit: result.explicit };
+}
+
+/** One namespace with what is in it. */
+interface Place {
+  readonly object: NamespaceObject;
+  readonly pods: readonly { readonly pod: PodObject; readonly standing: PodStanding }[];
+  readonly services: ReadonlyMap<string, ServiceObject>;
+}
+
+function placesOf(facts: NeedFacts): ReadonlyMap<string, Place> {
+  const applications = facts.pods.filter((pod) => !facts.isWaypointPod(pod));
+  const pods = Map.groupBy(applications, (pod) => pod.metadata.namespace);
+  const services = Map.groupBy(facts.services, (service) => service.metadata.namespace);
+  return new Map(
+    facts.namespaces.map((object) => {
+      const { name } = object.metadata;
+      const inIt = services.get(name) ?? [];
+      const standing = (pod: PodObject): PodStanding =>
+        podStanding(
+          pod,
+          object,
+          inIt.filter((s) => serviceSelects(s.selector, pod.metadata.labels)),
+          facts.enrolment,
+        );
+      const place: Place = {
+        object,
+        pods: (pods.get(name) ?? []).map((pod) => ({ pod, standing: standing(pod) })),
+        services: new Map(inIt.map((service) => [service.metadata.name, service])),
+      };
+      return [name, place];
+    }),
+  );
+}
+
+function bySelector(
+  policy: PolicyWish,
+  facts: NeedFacts,
+  places: ReadonlyMap<string, Place>,
+  result: Result,
+): void {
+  const isMeshWide = policy.namespace === facts.rootNamespace;
+  for (const [namespace, place] of places) {
+    if (namespace !== policy.namespace && !isMeshWide) continue;
+    const labels = policy.selector ?? {};
+    const covered = place.pods.filter(({ pod }) => selectorMatches(labels, pod.metadata.labels));
+    for (const { pod, standing } of covered) noteGap(policy, pod, standing, { isMeshWide, result });
+    if (isNeeded(place, covered, facts))
+      want(
+        namespace,
+        { policy: policy.key, field: policy.l7Fields[0] ?? "spec", scope: { kind: "workloads", labels } },
+        result,
+      );
+  }
+}
+
+/** Before its first pod too: a pod must find the waypoint there, not be open until one has started. */
+function isNeeded(place: Place, covered: Place["pods"], facts: NeedFacts): boolean {
+  const kinds = new Set(covered.map(({ standing }) => standing.kind));
+  if (kinds.has("automatic")) return true;
+  return !kinds.has("explicit") && !kinds.has("opted-out") && takesPart(place, facts);
+}
+
+/** Whether a pod that appears here would be enrolled, and bound to the automatic waypoint. */
+function takesPart({ object }: Place, { enrolment }: NeedFacts): boolean {
+  const { name, labels } = object.metadata;
+  return (
+    labels[LABEL_DATAPLANE_MODE] === "ambient" &&
+    name !== enrolment.systemNamespace &&
+    !enrolment.excludedNamespaces.includes(name) &&
+    !object.terminating &&
+    (labels["istio.io/use-waypoint"] ?? "") === ""
+  );
+}
+
+function byTargets(
+  policy: PolicyWish,
+  facts: NeedFacts,
+  places: ReadonlyMap<string, Place>,
+  result: Result,
+): void {
+  const bound: string[] = [];
+  const place = places.get(policy.namespace);
+  for (const target of policy.targets) {
+    if (target.kind === "Service" && target.group === "")
+      byService(policy, target, { place, facts, bound, result });
+    else if (target.group === GATEWAY_GROUP) byGateway(policy, target, facts, result);
+    else gap(policy, targetGap("UnsupportedTarget", policy, target), result);
+  }
+  if (bound.length === 0) return;
+  const scope: BindingScope = { kind: "services", names: bound.toSorted() };
+  const field = policy.targets.find((t) => bound.includes(t.name))?.path ?? "spec.targetRefs";
+  want(policy.namespace, { policy: policy.key, field: policy.l7Fields[0] ?? field, scope }, result);
+}
+
+const GATEWAY_GROUP = "gateway.networking.k8s.io";
+
+function targetGap(
+  reason: "TargetNotFound" | "UnsupportedTarget",
+  { namespace }: PolicyWish,
+  { path, kind, name }: PolicyTarget,
+): Gap {
+  return { reason, path, what: `${kind} ${namespace}/${name}` };
+}
+
+/** Waypoints that people made are theirs: the policy goes there, and no automatic one is needed. */
+function byGateway(policy: PolicyWish, target: PolicyTarget, facts: NeedFacts, result: Result): void {
+  const isClass = target.kind === "GatewayClass" && target.name === WAYPOINT_CLASS;
+  if (isClass && policy.namespace === facts.rootNamespace) {
+    for (const key of facts.explicitWaypoints) push(result.explicit, policy.key, key);
+    return;
+  }
+  if (target.kind !== "Gateway") {
+    gap(policy, targetGap("UnsupportedTarget", policy, target), result);
+    return;
+  }
+  const key = `${policy.namespace}/${target.name}`;
+  if (facts.explicitWaypoints.has(key)) push(result.explicit, policy.key, key);
+  else gap(policy, targetGap("TargetNotFound", policy, target), result);
+}
+
+interface ServiceTarget {
+  readonly place: Place | undefined;
+  readonly facts: NeedFacts;
+  readonly bound: string[];
+  readonly result: Result;
+}
+
+function byService(policy: PolicyWish, target: PolicyTarget, at: ServiceTarget): void {
+  const service = at.place?.services.get(target.name);
+  if (service === undefined || at.place === undefined)
+    gap(policy, targetGap("TargetNotFound", policy, target), at.result);
+  else if (service.type === "ExternalName")
+    gap(policy, targetGap("UnsupportedTarget", policy, target), at.result);
+  else targetService(policy, service, { ...at, place: at.place });
+}
+
+function targetService(
+  policy: PolicyWish,
+  service: ServiceObject,
+  at: { readonly place: Place; readonly facts: NeedFacts; readonly bound: string[]; readonly result: Result },
+): void {
+  const { place, facts, bound, result } = at;
+  const choice = serviceChoice(service, place.object);
+  if (choice.kind === "explicit") push(result.explicit, policy.key, `${choice.namespace}/${choice.name}`);
+  else if (choice.kind === "opted-out") gap(policy, { reason: "OptedOut", what: choice.by }, result);
+  else {
+    const covered = place.pods.filter(({ pod }) => serviceSelects(service.selector, pod.metadata.labels));
+    for (const { pod, standing } of covered) noteGap(policy, pod, standing, { isMeshWide: false, result });
+    if (isNeeded(place, covered, facts)) bound.push(service.metadata.name);
+  }
+}
+
+/** Pods that a mesh-wide policy merely passes over are no news: most of a cluster is not in the mesh. */
+function noteGap(
+  policy: PolicyWish,
+  pod: PodObject,
+  standing: PodStanding,
+  { isMeshWide, result }: { readonly isMeshWide: boolean; readonly result: Result },
+): void {
+  const what = `pod ${pod.metadata.namespace}/${pod.metadata.name}`;
+  if (standing.kind === "opted-out") gap(policy, { reason: "OptedOut", what: standing.by }, result);
+  if (standing.kind === "explicit")
+    push(result.explicit, policy.key, `${standing.namespace}/${standing.name}`);
+  if (standing.kind === "host-network" && !isMeshWide) gap(policy, { reason: "HostNetwork", what }, result);
+  if (standing.kind === "not-enrolled" && !isMeshWide) gap(policy, { reason: "NotEnrolled", what }, result);
+}
+
+function want(namespace: string, wish: WantedBinding, { wanted }: Result): void {
+  push(wanted, namespace, wish);
+}
+
+function gap({ key }: PolicyWish, found: Gap, { gaps }: Result): void {
+  const known = gaps.get(key) ?? [];
+  if (!known.some((g) => g.reason === found.reason && g.what === found.what)) push(gaps, key, found);
+}
+
+function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key) ?? [];
+  if (!list.includes(value)) list.push(value);
+  map.set(key, list);
+}

@@ -1,0 +1,96 @@
+/** Pure. A Gateway of class istio-waypoint as the mesh sees it. */
+import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import type { CustomObject, NamespaceObject } from "#core/k8s/object-types.ts";
+import { ANNOTATION_BINDING, AUTOMATIC_WAYPOINT, WAYPOINT_CLASS } from "#core/model/waypoint.ts";
+import type { TranslationProblem } from "../translate/problem.ts";
+import { NO_RECORD, parseRecord, type WaypointRecord } from "./waypoint-record.ts";
+
+/** `istio.io/waypoint-for`. */
+export type ServedTraffic = "service" | "workload" | "all" | "none";
+
+export interface WaypointGateway {
+  /** `namespace/name`. */
+  readonly key: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly generation: number;
+  /** Made by the controller for its namespace. */
+  readonly automatic: boolean;
+  readonly serves: ServedTraffic;
+  /** Whether namespaces other than its own may use it. */
+  readonly attachment: Attachment;
+  readonly deleting: boolean;
+  readonly record: WaypointRecord;
+  readonly conditions: readonly unknown[];
+  readonly problems: readonly TranslationProblem[];
+}
+
+export type Attachment =
+  | { readonly kind: "same" }
+  | { readonly kind: "all" }
+  | { readonly kind: "selector"; readonly labels: Readonly<Record<string, string>> };
+
+const LABEL_WAYPOINT_FOR = "istio.io/waypoint-for";
+const SERVED: ReadonlySet<string> = new Set(["service", "workload", "all", "none"]);
+
+/** Undefined for gateways of other classes. */
+export function readWaypointGateway(gateway: CustomObject): WaypointGateway | undefined {
+  const spec = jsonObject(gateway.spec);
+  if (jsonText(spec["gatewayClassName"]) !== WAYPOINT_CLASS) return undefined;
+  const { namespace, name, uid, resourceVersion, generation, labels, annotations, deletionMs } =
+    gateway.metadata;
+  const problems: TranslationProblem[] = [];
+  const report = (path: string, message: string): void => {
+    problems.push({ kind: "Gateway", namespace, name, generation, path, reason: "Invalid", message });
+  };
+  const record = parseRecord(annotations[ANNOTATION_BINDING] ?? '{"form":1}');
+  if (!record.ok)
+    report(`metadata.annotations ${ANNOTATION_BINDING}`, record.problems[0]?.message ?? "is malformed");
+  const serves = labels[LABEL_WAYPOINT_FOR] ?? "service";
+  if (!SERVED.has(serves))
+    report(`metadata.labels ${LABEL_WAYPOINT_FOR}`, `"${serves}" is not known; it serves services`);
+  return {
+    key: `${namespace}/${name}`,
+    namespace,
+    name,
+    uid,
+    resourceVersion,
+    generation,
+    // Admission lets nobody but the controller write the annotation: without it the name was taken by somebody else.
+    automatic: name === AUTOMATIC_WAYPOINT && annotations[ANNOTATION_BINDING] !== undefined,
+    serves: SERVED.has(serves) ? (serves as ServedTraffic) : "service",
+    attachment: attachmentOf(spec["listeners"]),
+    deleting: deletionMs !== undefined,
+    record: record.ok ? record.value : NO_RECORD,
+    conditions: gateway.conditions,
+    problems,
+  };
+}
+
+/** Whether an object of `namespace` may name the waypoint (Gateway API: allowedRoutes of its listener). */
+export function mayAttach(
+  gateway: WaypointGateway,
+  namespace: string,
+  object: NamespaceObject | undefined,
+): boolean {
+  if (gateway.namespace === namespace) return true;
+  if (gateway.automatic || gateway.attachment.kind === "same") return false;
+  if (gateway.attachment.kind === "all") return true;
+  const labels = object?.metadata.labels ?? {};
+  return Object.entries(gateway.attachment.labels).every(([key, value]) => labels[key] === value);
+}
+
+/** Anything but what is understood counts as its own namespace alone. */
+function attachmentOf(listeners: unknown): Attachment {
+  for (const listener of jsonList(listeners)) {
+    const { from, selector } = jsonObject(jsonObject(jsonObject(listener)["allowedRoutes"])["namespaces"]);
+    if (from === "All") return { kind: "all" };
+    const { matchLabels, ...rest } = jsonObject(selector);
+    if (from !== "Selector" || Object.keys(rest).length > 0) continue;
+    const labels = Object.entries(jsonObject(matchLabels)).map(([k, v]) => [k, jsonText(v)] as const);
+    if (labels.length > 0) return { kind: "selector", labels: Object.fromEntries(labels) };
+  }
+  return { kind: "same" };
+}

@@ -1,0 +1,284 @@
+/**
+ * The leader's loop over waypoints: makes those that policies need, moves their bindings from stage to stage, removes them when
+ * nothing needs them. All it must remember is on the Gateways, so that any replica goes on where another one ended.
+ */
+import type { Clock } from "#core/base/clock.ts";
+import { describeError } from "#core/runtime/errors.ts";
+import { kubeStatus } from "#core/k8s/kube-client.ts";
+import type { Logger } from "#core/runtime/log.ts";
+import { spawn } from "#core/runtime/spawn.ts";
+import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
+import { type Binding, bindingKey, type WantedBinding } from "./binding.ts";
+import type { BindingFacts, BindingTimes } from "./binding-machine.ts";
+import { type GatewayProgress, newProgress, type ProgressSource, settle } from "./gateway-progress.ts";
+import type { WaypointApi } from "./waypoint-api.ts";
+import type { WaypointNeeds } from "./needs-waypoint.ts";
+import { nextBindings } from "./next-record.ts";
+import type { GatewayView, WaypointView } from "./waypoint-view.ts";
+import type { WaypointGateway } from "./waypoint-gateway.ts";
+import { formatRecord } from "./waypoint-record.ts";
+
+export interface ReconcilerDeps {
+  readonly api: WaypointApi;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly times: BindingTimes;
+  readonly isLeader: () => boolean;
+  readonly source: ProgressSource;
+  readonly needs: () => WaypointNeeds;
+  readonly gateways: () => readonly WaypointGateway[];
+  /** Of the policies behind bindings: a new generation must be acknowledged anew. */
+  readonly generation: (policy: string) => number;
+  /** What is known has changed, or may have. */
+  readonly onView: (view: WaypointView) => void;
+}
+
+/** While something is on its way acknowledgements, not clocks, set the pace; this bounds what is missed. */
+const BUSY_MS = 100;
+const IDLE_MS = 15_000;
+/** Objects are compared with what they should be this often, whatever happens. */
+const RESYNC_MS = 30_000;
+const AWAITED_MS = 10_000;
+const FIRST_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+
+export class WaypointReconciler {
+  readonly #deps: ReconcilerDeps;
+  readonly #progress = new Map<string, GatewayProgress>();
+  #running = false;
+  #again = false;
+  #stopped = false;
+  #cancelTimer: () => void = () => undefined;
+
+  constructor(deps: ReconcilerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Something changed: configuration, an acknowledgement, leadership. */
+  poke(): void {
+    if (this.#stopped) return;
+    this.#again = true;
+    if (this.#running) return;
+    this.#running = true;
+    setImmediate(() => spawn(this.#deps.log, "waypoints", () => this.#run()));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTimer();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#again && !this.#stopped) {
+        this.#again = false;
+        this.#cancelTimer();
+        const busy = await this.#round();
+        this.#cancelTimer = this.#deps.clock.after(busy ? BUSY_MS : IDLE_MS, () => this.poke());
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** True while something is on its way. */
+  async #round(): Promise<boolean> {
+    const { isLeader, source, needs: readNeeds, gateways: readGateways, onView } = this.#deps;
+    if (!isLeader() || !source.isReady()) {
+      this.#progress.clear();
+      return false;
+    }
+    const needs = readNeeds();
+    const gateways = new Map(readGateways().map((gateway) => [gateway.key, gateway]));
+    const automatic = new Set([...needs.namespaces.keys()].map((name) => `${name}/${AUTOMATIC_WAYPOINT}`));
+    const views = new Map<string, GatewayView>();
+    let busy = false;
+    for (const key of new Set([...automatic, ...gateways.keys()])) {
+      const progress = this.#progress.get(key) ?? newProgress();
+      this.#progress.set(key, progress);
+      const namespace = key.slice(0, key.indexOf("/"));
+      const wanted = automatic.has(key) ? (needs.namespaces.get(namespace) ?? []) : [];
+      const result = await this.#one(key, gateways.get(key), wanted, progress);
+      busy ||= result.busy;
+      views.set(key, result.view);
+    }
+    for (const key of this.#progress.keys()) if (!views.has(key)) this.#progress.delete(key);
+    onView({ needs, gateways: views });
+    return busy;
+  }
+
+  async #one(
+    key: string,
+    gateway: WaypointGateway | undefined,
+    wanted: readonly WantedBinding[],
+    progress: GatewayProgress,
+  ): Promise<{ readonly busy: boolean; readonly view: GatewayView }> {
+    const { clock, log } = this.#deps;
+    let waits: GatewayView["waits"] = new Map();
+    let facts: BindingFacts | undefined;
+    let busy = false;
+    forgetOldAwaited(progress, clock.monotonicMs());
+    if (clock.monotonicMs() < progress.retryAtMs) return { busy: true, view: viewOf(progress, facts, waits) };
+    try {
+      if (gateway === undefined) busy = await this.#create(key, wanted, progress);
+      else {
+        await this.#provide(gateway, progress);
+        ({ waits, facts, busy } = await this.#step(gateway, wanted, progress));
+      }
+      progress.failure = undefined;
+      progress.failures = 0;
+    } catch (error) {
+      busy = true;
+      // A write that another one overtook is no failure: the next look has what that one wrote.
+      if (kubeStatus(error) !== 409 || gateway === undefined) {
+        const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** progress.failures++);
+        progress.retryAtMs = clock.monotonicMs() + delayMs;
+        progress.failure = describeError(error);
+        log.warn({ waypoint: key, error: progress.failure, retry_ms: delayMs }, "waypoint not reconciled");
+      }
+    }
+    return { busy, view: viewOf(progress, facts, waits) };
+  }
+
+  async #create(key: string, wanted: readonly WantedBinding[], progress: GatewayProgress): Promise<boolean> {
+    const { api, clock, log, source } = this.#deps;
+    if (wanted.length === 0 || progress.awaited !== undefined) return progress.awaited !== undefined;
+    const namespace = key.slice(0, key.indexOf("/"));
+    if (source.isTerminating(namespace)) return false;
+    const nowMs = clock.nowMs();
+    const bindings = wanted.map((wish) => ({ ...wish, stage: "starting" as const, sinceMs: nowMs }));
+    const record = { deploymentUid: "", bindings };
+    await api.createGateway(namespace, record);
+    this.#await(progress, record);
+    const [first] = wanted;
+    log.info({ waypoint: key, policy: first?.policy, field: first?.field }, "waypoint created");
+    return true;
+  }
+
+  /** Account, service and pods; nothing while somebody else's object has the name. */
+  async #provide(gateway: WaypointGateway, progress: GatewayProgress): Promise<void> {
+    const { api, clock } = this.#deps;
+    if (gateway.name === AUTOMATIC_WAYPOINT && !gateway.automatic) {
+      progress.obstacle = `Gateway ${gateway.key} was not made by the controller`;
+      return;
+    }
+    const due = clock.monotonicMs() >= progress.provideAtMs || gateway.record.deploymentUid === "";
+    if (!due || gateway.deleting || progress.leaving || progress.awaited !== undefined) return;
+    const provision = await api.provide(gateway);
+    progress.provideAtMs = clock.monotonicMs() + RESYNC_MS;
+    if (provision.kind === "taken") {
+      progress.obstacle = `${provision.what} belongs to somebody else`;
+      progress.retryAtMs = clock.monotonicMs() + FIRST_RETRY_MS;
+      return;
+    }
+    progress.obstacle = undefined;
+    progress.addresses = provision.addresses;
+    progress.deploymentUid = provision.deploymentUid;
+  }
+
+  async #step(
+    gateway: WaypointGateway,
+    wanted: readonly WantedBinding[],
+    progress: GatewayProgress,
+  ): Promise<{ readonly waits: GatewayView["waits"]; readonly facts: BindingFacts; readonly busy: boolean }> {
+    const { clock, times, source } = this.#deps;
+    const text = this.#text(gateway);
+    const facts = settle(progress, text, gateway, source);
+    if (progress.awaited !== undefined) {
+      if (progress.awaited !== formatRecord(gateway.record)) return { waits: new Map(), facts, busy: true };
+      progress.awaited = undefined;
+    }
+    const blocked = progress.obstacle !== undefined || gateway.deleting;
+    const { bindings, changed, waits } = nextBindings({
+      bindings: gateway.record.bindings,
+      wanted: gateway.automatic ? wanted : [],
+      // Nothing comes between callers and pods for which there can be no waypoint.
+      facts: blocked ? { ...facts, readyWaypoints: 0 } : facts,
+      nowMs: clock.nowMs(),
+      times,
+    });
+    const uid = progress.deploymentUid || gateway.record.deploymentUid;
+    const isEmpty = gateway.automatic && bindings.length === 0;
+    if (isEmpty) return { waits, facts, busy: await this.#leave(gateway, progress) };
+    progress.leaving = false;
+    const unsettled = isUnsettled(bindings, facts);
+    if (!changed && uid === gateway.record.deploymentUid) return { waits, facts, busy: unsettled };
+    await this.#write(gateway, { deploymentUid: uid, bindings }, progress);
+    return { waits, facts, busy: true };
+  }
+
+  /** Nothing needs it any more: first its pods drain and go, then the exemptions with the Gateway. */
+  async #leave(gateway: WaypointGateway, progress: GatewayProgress): Promise<boolean> {
+    const { api, log, source, isLeader } = this.#deps;
+    if (!isLeader()) return false;
+    if (!progress.leaving) {
+      await api.removePods(gateway);
+      progress.leaving = true;
+      progress.deploymentUid = "";
+      progress.provideAtMs = 0;
+      log.info({ waypoint: gateway.key }, "waypoint leaves");
+    }
+    if (source.waypointPods(gateway).length > 0) return true;
+    if (!gateway.deleting) await api.deleteGateway(gateway);
+    return true;
+  }
+
+  async #write(
+    gateway: WaypointGateway,
+    record: WaypointGateway["record"],
+    progress: GatewayProgress,
+  ): Promise<void> {
+    const { api, isLeader, log } = this.#deps;
+    if (!isLeader()) return;
+    const before = new Map(gateway.record.bindings.map((binding) => [bindingKey(binding), binding.stage]));
+    await api.writeRecord(gateway, record);
+    this.#await(progress, record);
+    for (const binding of record.bindings) {
+      const from = before.get(bindingKey(binding));
+      if (from !== binding.stage)
+        log.info(
+          { waypoint: gateway.key, policy: binding.policy, from: from ?? "nothing", stage: binding.stage },
+          "binding",
+        );
+    }
+  }
+
+  #await(progress: GatewayProgress, record: WaypointGateway["record"]): void {
+    progress.awaited = formatRecord(record);
+    progress.awaitedMs = this.#deps.clock.monotonicMs();
+  }
+
+  /** What must have been published and acknowledged before the next step. */
+  #text(gateway: WaypointGateway): string {
+    const policies = new Set(gateway.record.bindings.map(({ policy }) => policy));
+    const generations = [...policies].map((policy) => `${policy}@${this.#deps.generation(policy)}`);
+    return `${formatRecord(gateway.record)} ${generations.join(" ")}`;
+  }
+}
+
+/** Something is on its way: in stages, or to proxies. */
+function isUnsettled(bindings: readonly Binding[], facts: BindingFacts): boolean {
+  if (!facts.published || bindings.some(({ stage }) => stage !== "enforced")) return true;
+  return bindings.length > 0 && facts.waypointsBehind.length + facts.destinationsBehind.length > 0;
+}
+
+/** What was written may have been deleted before the watch told of it. */
+function forgetOldAwaited(progress: GatewayProgress, nowMs: number): void {
+  if (progress.awaited !== undefined && nowMs - progress.awaitedMs > AWAITED_MS) progress.awaited = undefined;
+}
+
+function viewOf(
+  progress: GatewayProgress,
+  facts: BindingFacts | undefined,
+  waits: GatewayView["waits"],
+): GatewayView {
+  return {
+    obstacle: progress.obstacle ?? progress.failure,
+    addresses: progress.addresses,
+    readyPods: facts?.readyWaypoints ?? 0,
+    behind: facts?.waypointsBehind ?? [],
+    destinationsBehind: facts?.destinationsBehind ?? [],
+    published: facts?.published ?? false,
+    waits,
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * Pure. What the controller keeps on a Gateway (annotation `ambit.io/binding`, JSON): the Deployment that it made, and every
+ * binding with its stage. Admission lets nobody else write it; it is read strictly all the same.
+ */
+import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { type Parsed, parsed, problem } from "#core/base/parse-result.ts";
+import type { PolicyKey } from "#core/model/ids.ts";
+import { type Binding, type BindingScope, type Stage, STAGES } from "./binding.ts";
+
+export interface WaypointRecord {
+  /** `metadata.uid` of the Deployment that the controller has applied; "" before. */
+  readonly deploymentUid: string;
+  readonly bindings: readonly Binding[];
+}
+
+export const NO_RECORD: WaypointRecord = { deploymentUid: "", bindings: [] };
+
+const FORM = 1;
+const MAX_BYTES = 200_000;
+const MAX_BINDINGS = 500;
+const POLICY = /^[a-z0-9.-]{1,253}\/[a-z0-9.-]{1,253}$/;
+const NAME = /^[a-z0-9.-]{1,253}$/;
+const LABEL_PART = /^[A-Za-z0-9./_-]{0,317}$/;
+
+export function formatRecord({ deploymentUid, bindings }: WaypointRecord): string {
+  const listed = bindings.map(({ policy, field, scope, stage, sinceMs }) => ({
+    policy,
+    field,
+    ...(scope.kind === "services" ? { services: scope.names } : { labels: scope.labels }),
+    stage,
+    since: new Date(sinceMs).toISOString(),
+  }));
+  return JSON.stringify({ form: FORM, deployment: deploymentUid, bindings: listed });
+}
+
+export function parseRecord(text: string): Parsed<WaypointRecord> {
+  if (text.length > MAX_BYTES) return problem("", `is longer than ${MAX_BYTES} characters`);
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    return problem("", "is not JSON");
+  }
+  const { form, deployment, bindings } = jsonObject(raw);
+  if (form !== FORM) return problem("form", "is not known");
+  const listed = jsonList(bindings);
+  if (listed.length > MAX_BINDINGS) return problem("bindings", `has more than ${MAX_BINDINGS} entries`);
+  const read: Binding[] = [];
+  for (const [i, entry] of listed.entries()) {
+    const binding = readBinding(jsonObject(entry));
+    if (binding === undefined) return problem(`bindings[${i}]`, "is malformed");
+    read.push(binding);
+  }
+  return parsed({ deploymentUid: jsonText(deployment), bindings: read });
+}
+
+function readBinding(raw: Readonly<Record<string, unknown>>): Binding | undefined {
+  const policy = jsonText(raw["policy"]);
+  const scope = readScope(raw);
+  const stage = STAGES.find((known) => known === raw["stage"]);
+  const sinceMs = Date.parse(jsonText(raw["since"]));
+  if (!POLICY.test(policy) || scope === undefined || stage === undefined || !Number.isFinite(sinceMs)) {
+    return undefined;
+  }
+  const field = jsonText(raw["field"]).slice(0, 256);
+  return { policy: policy as PolicyKey, field, scope, stage: stage satisfies Stage, sinceMs };
+}
+
+function readScope(raw: Readonly<Record<string, unknown>>): BindingScope | undefined {
+  const hasServices = raw["services"] !== undefined;
+  if (hasServices === (raw["labels"] !== undefined)) return undefined;
+  if (hasServices) {
+    const names = jsonList(raw["services"]).map(jsonText);
+    return names.length > 0 && names.every((name) => NAME.test(name))
+      ? { kind: "services", names }
+      : undefined;
+  }
+  const labels = Object.entries(jsonObject(raw["labels"]));
+  return labels.every(([key, value]) => LABEL_PART.test(key) && LABEL_PART.test(jsonText(value)))
+    ? { kind: "workloads", labels: Object.fromEntries(labels.map(([k, v]) => [k, jsonText(v)])) }
+    : undefined;
+}

@@ -1,0 +1,25 @@
+/** What the leader knows about every waypoint, for status. */
+import type { WaypointNeeds } from "./needs-waypoint.ts";
+import type { Step } from "./binding-machine.ts";
+
+export interface GatewayView {
+  /** What keeps the waypoint from being made: somebody else's object of its name, or a failure of the API. */
+  readonly obstacle: string | undefined;
+  /** Cluster addresses of its service. */
+  readonly addresses: readonly string[];
+  readonly readyPods: number;
+  /** Connected and ready pods that do not act by the newest configuration yet. */
+  readonly behind: readonly string[];
+  /** Ztunnels of nodes with served pods that do not act by what was published yet. */
+  readonly destinationsBehind: readonly string[];
+  /** Whether everything that follows from configuration as it is now has been published. */
+  readonly published: boolean;
+  /** By `bindingKey`: what a binding waits for. */
+  readonly waits: ReadonlyMap<string, Extract<Step, { readonly kind: "stay" }>>;
+}
+
+export interface WaypointView {
+  readonly needs: WaypointNeeds;
+  /** By `namespace/name`. */
+  readonly gateways: ReadonlyMap<string, GatewayView>;
+}
