@@ -36,6 +36,22 @@ test("asks the controller, and is content when all is well", async () => {
   assert.match(out, /ztunnel-1\.istio-system +c1 +ambit-controller-5d9c8-qqqqq +0\.1\.0 +1 \(WDS\)/);
 });
 
+test("waypoints are listed beside ztunnels, with their own type", async () => {
+  const [ztunnel] = JSON.parse(HEALTHY) as readonly Readonly<Record<string, unknown>>[];
+  const types = ["istio.workload.Address", "ambit.waypoint.v1.WaypointConfig"];
+  const waypoint = {
+    node: { id: "waypoint~10.244.1.9~ambit-waypoint-6c9-x2x2x.shop~shop.svc.cluster.local" },
+    generic_xds_configs: types.map((type) => ({
+      type_url: `type.googleapis.com/${type}`,
+      config_status: "SYNCED",
+    })),
+  };
+  const { exit, out } = await runAmbit("ps", cluster(JSON.stringify([ztunnel, waypoint])));
+  assert.equal(exit, ExitCode.ok);
+  assert.match(out, /^ambit-waypoint-6c9-x2x2x\.shop .* 2 \(WDS,WAYPOINT\)$/m);
+  assert.match(out, /^ztunnel-1\.istio-system /m);
+});
+
 test("a name limits the list; a name that nobody has is a failure with a sentence", async () => {
   assert.equal((await runAmbit(`ps b7k2p -f ${SYNCZ}`)).exit, ExitCode.ok);
   const none = await runAmbit("ps nobody", cluster(HEALTHY));

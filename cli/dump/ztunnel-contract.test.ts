@@ -4,6 +4,7 @@ import test from "node:test";
 import { createFileCa } from "#core/identity/file-ca.ts";
 import { publicCertificate } from "#core/identity/certificate.ts";
 import { spiffeId } from "#core/model/spiffe-id.ts";
+import { AUTOMATIC_WAYPOINT, waypointAddress } from "#core/model/waypoint.ts";
 import { ip } from "#core/net/ip.ts";
 import { aService, aStrictPolicy, aWorkload } from "#core/testing/builders.ts";
 import { dumpMesh } from "#core/state/config-dump.ts";
@@ -41,6 +42,26 @@ test("workloads, services and policies of a mesh state appear in their tables", 
   assert.match(
     policyTable(dump.policies),
     /^istio-system istio_converted_static_strict Deny +WorkloadSelector$/m,
+  );
+});
+
+test("what is bound to the namespace's automatic waypoint shows its name, and NA while its service is not known", () => {
+  const state = new MeshState();
+  const waypoint = waypointAddress("shop", AUTOMATIC_WAYPOINT, "cluster.local");
+  const upserts = [
+    { kind: "workload", workload: aWorkload({ waypoint }) },
+    { kind: "service", service: aService({ waypoint }) },
+  ] as const;
+  state.commit({ upserts, removals: [] });
+  const before = dumped(dumpMesh(state));
+  assert.match(workloadTable(before.workloads, before.services), / NA +HBONE\n$/);
+  const service = aService({ name: AUTOMATIC_WAYPOINT, namespace: "shop", vips: [] });
+  state.commit({ upserts: [{ kind: "service", service }], removals: [] });
+  const after = dumped(dumpMesh(state));
+  assert.match(workloadTable(after.workloads, after.services), / ambit-waypoint +HBONE\n$/);
+  assert.match(
+    serviceTable(after.services, after.services),
+    /^default +web +10\.96\.0\.7 +ambit-waypoint +0\/0$/m,
   );
 });
 
