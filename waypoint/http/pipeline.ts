@@ -1,0 +1,128 @@
+/**
+ * HOT PATH. Step W3: what happens to every request, in this order. A step gives the reason for which the request is refused, or nothing; the first
+ * reason ends it. Then W4 and W5 are `Call.forward`, and W6 (metrics, access log) is `call-record.ts`, whatever way it ended.
+ */
+import type { ServerExchange } from "#core/http/exchange.ts";
+import { normalizeTarget } from "#core/http/normalize-path.ts";
+import { describeError } from "#core/runtime/errors.ts";
+import { type Caller, newRequestId } from "../listener/caller.ts";
+import { authorizeDestination, authorizeEndpoint, type Question } from "../policy/authorize.ts";
+import type { WaypointSnapshot } from "../policy/snapshot.ts";
+import { searchEndpoint } from "../upstream/search-endpoint.ts";
+import { Call, type CallPlan } from "./call.ts";
+import { chooseProtocol, type HttpProtocol } from "./choose-protocol.ts";
+import { requestFields } from "./header-hygiene.ts";
+import type { Reason } from "./reasons.ts";
+
+type Step = (call: Call, snapshot: WaypointSnapshot) => Reason | undefined;
+
+const STEPS: readonly Step[] = [
+  admit,
+  normalizePath,
+  cleanFields,
+  authorizeService,
+  chooseEndpoint,
+  authorizeWorkload,
+];
+/** What is done again for a request that is sent again. */
+const STEPS_OF_ENDPOINT: readonly Step[] = [chooseEndpoint, authorizeWorkload];
+const PLAN: CallPlan = { nextEndpoint, judgeAgain, protocol };
+
+export function handleRequest(caller: Caller, exchange: ServerExchange): void {
+  const call = new Call(caller, exchange, PLAN);
+  try {
+    const reason = run(STEPS, call, call.snapshot);
+    if (reason === undefined) call.forward();
+    else call.refuse(reason);
+  } catch (error) {
+    // Whatever is wrong, nobody gets past it.
+    call.end("failure", describeError(error));
+  }
+}
+
+/** Another endpoint for a request that failed on one; under the policies of now. */
+function nextEndpoint(call: Call): Reason | undefined {
+  const reason = run(STEPS_OF_ENDPOINT, call, call.caller.context.snapshot());
+  if (reason !== "no-healthy-endpoint" || call.failedOn.length === 0) return reason;
+  // There is no other: the same one again is better than none.
+  call.failedOn.length = 0;
+  return run(STEPS_OF_ENDPOINT, call, call.caller.context.snapshot());
+}
+
+/** A request under way, when policies have changed. What is no longer bound may finish. */
+function judgeAgain(call: Call, snapshot: WaypointSnapshot): Reason | undefined {
+  const { endpoint } = call;
+  const question: Question = {
+    caller: call.caller,
+    snapshot,
+    http: call.http,
+    judgement: { decision: undefined, dryRun: undefined },
+  };
+  const reason =
+    authorizeDestination(question) ??
+    (endpoint === undefined ? undefined : authorizeEndpoint(question, endpoint));
+  if (reason === undefined || reason === "not-bound") return undefined;
+  call.judgement.decision = question.judgement.decision;
+  return reason;
+}
+
+function protocol({ caller, head }: Call): HttpProtocol {
+  const { route } = caller;
+  const declared = route.kind === "service" ? route.port.appProtocol : "unknown";
+  return chooseProtocol(declared, head);
+}
+
+function run(steps: readonly Step[], call: Call, snapshot: WaypointSnapshot | undefined): Reason | undefined {
+  if (snapshot === undefined) return "no-configuration";
+  for (const step of steps) {
+    const reason = step(call, snapshot);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+function admit({ caller }: Call): Reason | undefined {
+  return caller.context.calls.isOverfull ? "too-many-requests" : undefined;
+}
+
+/** Once, and before policy: what is compared is what goes upstream. */
+function normalizePath(call: Call, { config }: WaypointSnapshot): Reason | undefined {
+  const outcome = normalizeTarget(call.head.target, config.pathNormalization);
+  if (outcome.kind === "refused") return "bad-path";
+  const { method, authority, fields } = call.head;
+  call.http = { method, path: outcome.path, authority, fields };
+  if (outcome.target !== call.head.target) call.head = { ...call.head, target: outcome.target };
+  return undefined;
+}
+
+function cleanFields(call: Call): Reason | undefined {
+  const { fields, requestId } = requestFields(call.head.fields, {
+    newRequestId,
+    clientCert: call.caller.clientCert,
+  });
+  call.requestId = requestId;
+  if (fields === call.head.fields || call.http === undefined) return undefined;
+  call.head = { ...call.head, fields };
+  call.http = { ...call.http, fields };
+  return undefined;
+}
+
+function authorizeService(call: Call, snapshot: WaypointSnapshot): Reason | undefined {
+  return authorizeDestination(questionOf(call, snapshot));
+}
+
+function chooseEndpoint(call: Call, snapshot: WaypointSnapshot): Reason | undefined {
+  const outcome = searchEndpoint(call.caller, snapshot, call.failedOn);
+  if (outcome.kind === "none") return outcome.reason;
+  call.endpoint = outcome.endpoint;
+  return undefined;
+}
+
+function authorizeWorkload(call: Call, snapshot: WaypointSnapshot): Reason | undefined {
+  if (call.endpoint === undefined) return "no-healthy-endpoint";
+  return authorizeEndpoint(questionOf(call, snapshot), call.endpoint);
+}
+
+function questionOf({ caller, http, judgement }: Call, snapshot: WaypointSnapshot): Question {
+  return { caller, snapshot, http, judgement };
+}

@@ -1,0 +1,76 @@
+/** One tunnel stream of a caller: who it is, what it dialled, and what its requests have in common. */
+import { randomUUID } from "node:crypto";
+import { type PeerFacts, peerFacts } from "#core/authz/request/request-facts.ts";
+import { parseBaggage } from "#core/hbone/baggage.ts";
+import { formatTarget } from "#core/hbone/connect-request.ts";
+import type { HboneRequest } from "#core/hbone/hbone-request.ts";
+import { type SpiffeId, spiffeParts } from "#core/model/spiffe-id.ts";
+import { type Workload, workloadIdentity } from "#core/model/workload.ts";
+import type { SocketAddress } from "#core/net/socket-address.ts";
+import { clientCertValue } from "../http/header-hygiene.ts";
+import type { ProxyContext } from "../proxy-context.ts";
+import { type Party, partyOfBaggage } from "../report/labels.ts";
+import type { RequestGroup } from "../report/request-metrics.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
+import type { LaneOwner, PooledConnection } from "../upstream/upstream-lane.ts";
+import type { DestinationRoute } from "./target-route.ts";
+
+export class Caller implements LaneOwner {
+  readonly context: ProxyContext;
+  readonly route: DestinationRoute;
+  readonly identity: SpiffeId;
+  /** TCP peer of the tunnel. */
+  readonly source: SocketAddress;
+  readonly peer: PeerFacts;
+  /** `:authority` of the CONNECT. */
+  readonly dialled: string;
+  /** By its address, and only if its certificate agrees: for labels. */
+  readonly workload: Workload | undefined;
+  readonly party: Party | undefined;
+  /** Value of `x-forwarded-client-cert`, if it is asked for. */
+  readonly clientCert: string | undefined;
+  readonly pinned = new Set<PooledConnection>();
+  readonly #groups = new Map<Workload | undefined, RequestGroup>();
+
+  constructor(context: ProxyContext, request: HboneRequest, route: DestinationRoute) {
+    const { options, mesh } = context.deps;
+    const identity = request.peerIdentity;
+    const found = mesh.workloads.byAddress({ network: options.network, ip: request.source.ip });
+    this.context = context;
+    this.route = route;
+    this.identity = identity;
+    this.source = request.source;
+    this.peer = peerFacts(identity, request.source.ip);
+    this.dialled = formatTarget(request.authority);
+    this.workload = found !== undefined && workloadIdentity(found) === identity ? found : undefined;
+    this.party =
+      this.workload ?? partyOfBaggage(parseBaggage(request.baggage), spiffeParts(identity).namespace);
+    this.clientCert = context.limits.clientCertField
+      ? clientCertValue(options.identity, identity)
+      : undefined;
+  }
+
+  /** HOT PATH: looked up once per endpoint. */
+  metricGroup(endpoint: Endpoint | undefined): RequestGroup {
+    const known = this.#groups.get(endpoint?.workload);
+    if (known !== undefined) return known;
+    const group = this.context.metrics.requests.group({
+      source: this.party,
+      sourceIdentity: this.identity,
+      destination: endpoint?.workload,
+      destinationIdentity: endpoint?.identity,
+      service: this.route.kind === "service" ? this.route.service : undefined,
+    });
+    this.#groups.set(endpoint?.workload, group);
+    return group;
+  }
+
+  /** Its connection is gone: what belonged to it alone goes too. */
+  close(): void {
+    for (const { connection } of this.pinned) connection.destroy("its caller is gone");
+  }
+}
+
+export function newRequestId(): string {
+  return randomUUID();
+}

@@ -1,0 +1,98 @@
+/** The proxy of a waypoint: everything long-lived in it is made here. Listens at once; what callers get follows the configuration in force. */
+import { type Clock } from "#core/base/clock.ts";
+import type { HttpEngines } from "./http/engines.ts";
+import { nativeEngines } from "./http/native-engines.ts";
+import { OpenCalls } from "./http/open-calls.ts";
+import { HboneListener } from "./listener/hbone-listener.ts";
+import { compileSnapshot, type WaypointSnapshot } from "./policy/snapshot.ts";
+import { DEFAULT_LIMITS, type ProxyContext, type ProxyLimits } from "./proxy-context.ts";
+import { AccessLog } from "./report/access-log.ts";
+import { WaypointMetrics } from "./report/waypoint-metrics.ts";
+import { endpointDialer, type EndpointDialer } from "./upstream/dial-endpoint.ts";
+import { UpstreamPool } from "./upstream/upstream-pool.ts";
+import type { WaypointDeps, WaypointServer } from "./waypoint-deps.ts";
+
+/** What tests replace. */
+export interface ServeOptions {
+  readonly limits?: Partial<ProxyLimits>;
+  readonly engines?: HttpEngines;
+  readonly dialer?: EndpointDialer;
+  /** Where to listen; all addresses unless given. */
+  readonly address?: string;
+}
+
+export async function serveWaypoint(deps: WaypointDeps, given: ServeOptions = {}): Promise<WaypointServer> {
+  const context = makeContext(deps, given);
+  const listener = new HboneListener(context);
+  const unfollow = deps.config.subscribe(() => onSwitch(context));
+  await listener.listen(given.address);
+  return {
+    port: listener.port,
+    drain: async () => {
+      const tunnels = listener.drain();
+      for (const connection of context.connections) connection.drain();
+      await context.calls.empty();
+      await Promise.race([tunnels, goodbye(deps.clock)]);
+    },
+    close: async (reason) => {
+      unfollow();
+      context.calls.endAll("draining");
+      for (const connection of context.connections) connection.end("draining");
+      await listener.close(reason);
+      await context.upstreams.close();
+    },
+  };
+}
+
+/** Callers that were told to go, and have nothing under way, are waited for no longer than this. */
+const GOODBYE_MS = 1_000;
+
+function goodbye(clock: Clock): Promise<void> {
+  return new Promise((resolve) => clock.after(GOODBYE_MS, resolve));
+}
+
+function makeContext(deps: WaypointDeps, given: ServeOptions): ProxyContext {
+  const { clock } = deps;
+  const limits: ProxyLimits = { ...DEFAULT_LIMITS, ...given.limits };
+  const engines = given.engines ?? nativeEngines(clock);
+  const dialer = given.dialer ?? endpointDialer(deps, { tunnelTimeoutMs: limits.tunnelTimeoutMs });
+  const calls = new OpenCalls({ clock, maxCalls: limits.maxCalls, idleMs: limits.idleMs });
+  const metrics = new WaypointMetrics(() => calls.size);
+  metrics.register(deps.metrics);
+  return {
+    deps,
+    limits,
+    engines,
+    snapshot: snapshots(deps),
+    calls,
+    connections: new Set(),
+    upstreams: new UpstreamPool({ dialer, engines, clock, dialTimeoutMs: limits.tunnelTimeoutMs }),
+    metrics,
+    accessLog: new AccessLog(deps.log.child("access")),
+  };
+}
+
+/** Compiled when the configuration changes, not before and not per request. */
+function snapshots({ config }: WaypointDeps): () => WaypointSnapshot | undefined {
+  let compiled: WaypointSnapshot | undefined;
+  return () => {
+    const current = config.get();
+    if (current === undefined) compiled = undefined;
+    else if (compiled?.config !== current) compiled = compileSnapshot(current);
+    return compiled;
+  };
+}
+
+/** In force when this returns: what is under way is judged again; callers of what is no longer bound are told to go elsewhere. */
+function onSwitch({ snapshot, calls, connections }: ProxyContext): void {
+  const current = snapshot();
+  if (current !== undefined) calls.judgeAgain(current);
+  for (const connection of connections) {
+    const { route } = connection;
+    const isBound =
+      route.kind === "service"
+        ? current?.services.has(route.key) === true
+        : current?.workloads.has(route.workload.uid) === true;
+    if (!isBound) connection.drain();
+  }
+}
