@@ -68,14 +68,22 @@ test("the controller carries neither kernel calls nor tunnels", () => {
   assert.ok(folders.includes("controller/translate"));
 });
 
-test("ztunnel carries no Kubernetes client: it has no right there", () => {
-  const { packages = [] } = contents.get("ztunnel") ?? {};
-  assert.ok(!packages.includes("@kubernetes/client-node"));
-  assert.ok(!foldersOf("ztunnel").includes("core/k8s"));
+for (const name of ["ztunnel", "waypoint"]) {
+  test(`${name} carries no Kubernetes client: it has no right there`, () => {
+    const { packages = [] } = contents.get(name) ?? {};
+    assert.ok(packages.length > 0);
+    assert.ok(!packages.includes("@kubernetes/client-node"));
+    assert.ok(!foldersOf(name).includes("core/k8s"));
+  });
+}
+
+test("a waypoint carries no foreign functions: it runs without any capability", () => {
+  assert.ok(!foldersOf("waypoint").includes("core/linux"));
+  assert.ok(!(contents.get("waypoint")?.packages ?? []).some((name) => name.startsWith("koffi")));
 });
 
 test("no daemon of the product carries the local cluster, tests or tools", () => {
-  for (const name of ["ztunnel", "agent", "controller"]) {
+  for (const name of ["ztunnel", "waypoint", "agent", "controller"]) {
     const foreign = foldersOf(name).filter((f) =>
       /^(?:local|e2e|cli|bench|test|tools|core\/testing)/.test(f),
     );

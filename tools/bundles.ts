@@ -9,6 +9,7 @@ export interface Bundle {
 
 const ALL: readonly Bundle[] = [
   { name: "ztunnel", entry: "ztunnel/main.ts" },
+  { name: "waypoint", entry: "waypoint/main.ts" },
   { name: "agent", entry: "istio-cni/agent/main.ts" },
   { name: "controller", entry: "controller/main.ts" },
   { name: "kubelet", entry: "local/kubelet/main.ts" },
