@@ -1,5 +1,6 @@
 /** HOT PATH, pure. The lines of a scanned head as start line and fields. Names become lower case, values lose blanks at their ends. */
 import type { HttpField } from "../http/message.ts";
+import { fieldName, hashStep, LOWER } from "./field-names.ts";
 
 /** Fields of the lines from `first` on, in order; a text is the reason of a refusal. `start`: where that line begins. */
 export function readFields(
@@ -22,31 +23,23 @@ export function readFields(
 
 function readField(text: string, start: number, end: number): HttpField | string {
   let p = start;
-  let kinds = 0;
+  let hash = 0;
   for (;;) {
-    const kind = NAME[text.charCodeAt(p)] as number;
-    if (kind === 0) break;
-    kinds |= kind;
+    const lower = LOWER[text.charCodeAt(p)] as number;
+    if (lower === 0) break;
+    hash = hashStep(hash, lower);
     p++;
   }
   if (text.charCodeAt(p) !== COLON || p === start) return p === start ? nameless(text, start) : BAD_NAME;
-  const name = nameOf(text.slice(start, p), kinds);
   let from = p + 1;
   let to = end;
   while (from < to && isBlank(text.charCodeAt(from))) from++;
   while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
-  return { name, value: text.slice(from, to) };
+  return { name: fieldName(text, start, p, hash), value: text.slice(from, to) };
 }
 
 function nameless(text: string, start: number): string {
   return isBlank(text.charCodeAt(start)) ? "folded field line" : BAD_NAME;
-}
-
-/** Common names are shared, so that later look-ups find their hash ready. */
-function nameOf(written: string, kinds: number): string {
-  const known = SPELLINGS.get(written);
-  if (known !== undefined) return known;
-  return (kinds & UPPER) === 0 ? written : written.toLowerCase();
 }
 
 export interface RequestLine {
@@ -78,41 +71,32 @@ export interface StatusLine {
 
 /** `HTTP/1.1 SP 200`, with or without a phrase; undefined: no status line. */
 export function readStatusLine(text: string, start: number, end: number): StatusLine | undefined {
-  const match = STATUS_LINE.exec(text.slice(start, Math.min(end, start + 13)));
-  if (match === null) return undefined;
-  return { version: match[1] === "0" ? "1.0" : "1.1", status: Number(match[2]) };
+  if (end - start < 12 || !text.startsWith("HTTP/1.", start)) return undefined;
+  const minor = text.charCodeAt(start + 7) - ZERO;
+  const status = digits(text, start + 9);
+  const isSpaced = text.charCodeAt(start + 8) === SPACE;
+  const hasPhrase = end - start > 12;
+  if (!isSpaced || (minor !== 0 && minor !== 1) || status < 0) return undefined;
+  if (hasPhrase && text.charCodeAt(start + 12) !== SPACE) return undefined;
+  return { version: minor === 0 ? "1.0" : "1.1", status };
 }
 
-const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: |$)/;
-const BAD_NAME = "field name is no token, or no colon behind it";
-const COLON = 0x3a;
-const LOWER = 1;
-const UPPER = 2;
-const NAME = nameCharacters();
-const SPELLINGS = spellings();
-
-function nameCharacters(): Uint8Array {
-  const kinds = new Uint8Array(256);
-  for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
-    kinds[character.charCodeAt(0)] = LOWER;
-  for (let code = 0x41; code <= 0x5a; code++) kinds[code] = UPPER;
-  return kinds;
+/** Three of them; -1: not so. */
+function digits(text: string, at: number): number {
+  let value = 0;
+  for (let i = at; i < at + 3; i++) {
+    const digit = text.charCodeAt(i) - ZERO;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
 }
 
 function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
+  return code === SPACE || code === 0x09;
 }
 
-function spellings(): Map<string, string> {
-  const names =
-    "Accept Accept-Encoding Accept-Language Age Authorization Cache-Control Connection Content-Encoding Content-Length Content-Type Cookie " +
-    "Date ETag Expect Expires Host If-Modified-Since If-None-Match Keep-Alive Last-Modified Location Origin Pragma Range Referer Server " +
-    "Set-Cookie TE Trailer Transfer-Encoding Upgrade User-Agent Vary Via X-Correlation-Id X-Forwarded-For X-Forwarded-Host " +
-    "X-Forwarded-Proto X-Request-Id traceparent tracestate baggage";
-  const map = new Map<string, string>();
-  for (const name of names.split(" ")) {
-    map.set(name, name.toLowerCase());
-    map.set(name.toLowerCase(), name.toLowerCase());
-  }
-  return map;
-}
+const BAD_NAME = "field name is no token, or no colon behind it";
+const COLON = 0x3a;
+const SPACE = 0x20;
+const ZERO = 0x30;
