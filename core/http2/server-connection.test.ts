@@ -137,6 +137,21 @@ describe("requests", () => {
     assert.ok(credit(await server.frames(), 1) >= half);
   });
 
+  it("are credited for what was taken before a pause within one burst", async () => {
+    const server = requestServer();
+    server.send(headers(1, POST));
+    const request = firstSeen(server);
+    const half = STREAM_FLOOR / 2;
+    let taken = 0;
+    request.onBody = (bytes) => {
+      taken += bytes.length;
+      if (taken >= half) request.exchange.pause();
+    };
+    server.send(data(1, Buffer.alloc(half)), data(1, "kept"));
+    assert.equal(taken, half);
+    assert.ok(credit(await server.frames(), 1) >= half);
+  });
+
   it("that bring more than the window of a paused reader are reset: memory is bounded", async () => {
     const server = requestServer({ onRequest: ({ exchange }) => exchange.pause() });
     server.send(headers(1, POST));
