@@ -81,6 +81,7 @@ const NAMES: readonly (readonly [string, string, StringMatch, string, string])[]
   ],
   ["an address and its port", "[::1]:80", exact("[::1]"), REFUSED_BOTH_WAYS, "deny,deny"],
   ["an address without port", "[::1]", exact("[::1]"), HIT, MISS],
+  ["colons of an address are no port", "[::1]", { kind: "suffix", value: ":" }, MISS, HIT],
   ["another host", "shop.test.evil", exact("shop.test"), MISS, HIT],
   ["a suffix", "a.shop.test", { kind: "suffix", value: ".shop.test" }, HIT, MISS],
   [
@@ -263,4 +264,17 @@ test("the names of fields that policies read are told, so that nobody can imitat
     policy("deny", [header("x-user", any(exact("c")))]),
   ]);
   assert.deepEqual([...fieldNames].toSorted(), ["x-role", "x-user"]);
+});
+
+test("many values at once: each counts, of every kind", () => {
+  const names = ["GET", "PUT", "POST", "HEAD", "LOCK"].map(exact);
+  const methods = any<StringMatch>(
+    ...names,
+    { kind: "prefix", value: "PRO" },
+    { kind: "suffix", value: "CH" },
+  );
+  for (const method of ["GET", "PUT", "POST", "HEAD", "LOCK", "PROPFIND", "PATCH"])
+    assert.equal(verdicts(to({ methods }), request({ method })), HIT, method);
+  for (const method of ["DELETE", "GETS", "UNLOCK", "PRI"])
+    assert.equal(verdicts(to({ methods }), request({ method })), MISS, method);
 });
