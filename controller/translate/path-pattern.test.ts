@@ -8,9 +8,10 @@ import { neverMatches, pathPattern, type RequestText } from "./path-pattern.ts";
 
 const crd = readFileSync(new URL("../../crds/authorization-policy.yaml", import.meta.url), "utf8");
 
+const LIST = "[]";
+
 interface Schema {
   readonly pattern?: string;
-  readonly maxLength?: number;
   readonly items?: Schema;
   readonly properties?: Readonly<Record<string, Schema>>;
 }
@@ -20,10 +21,12 @@ function schemasOf(field: string): readonly Schema[] {
   const { spec } = parse(crd) as {
     spec: { versions: readonly { schema: { openAPIV3Schema: Schema } }[] };
   };
+  const path = ["spec", "rules", LIST, "to", LIST, "operation", field, LIST];
   return spec.versions.map(({ schema }) => {
-    const rules = schema.openAPIV3Schema.properties?.["spec"]?.properties?.["rules"]?.items;
-    const operation = rules?.properties?.["to"]?.items?.properties?.["operation"];
-    const item = operation?.properties?.[field]?.items;
+    const item = path.reduce<Schema | undefined>(
+      (at, name) => (name === LIST ? at?.items : at?.properties?.[name]),
+      schema.openAPIV3Schema,
+    );
     assert.ok(item?.pattern !== undefined, field);
     return item;
   });
