@@ -16,6 +16,7 @@ import { type ClientNode, parseClientNode } from "./node-id.ts";
 import type { PublishedState, ResourceType } from "./published-state.ts";
 import type { FrameCache } from "./range-frame.ts";
 import { StreamState } from "./stream-state.ts";
+import { firstSubscription, nextSubscription } from "./subscription.ts";
 import type { XdsTransport } from "./transport.ts";
 
 export interface ClientStreamDeps {
@@ -136,12 +137,12 @@ export class ClientStream {
   }
 
   /** A waypoint's configuration is for its own pods: it holds the policies of its namespace. Nobody has them all. */
-  #isOwn({ subscribe, unsubscribe }: DeltaRequest): boolean {
-    const names = [...subscribe, ...unsubscribe];
-    const first = this.#state?.types.get("waypoint") === undefined;
+  #isOwn(request: DeltaRequest): boolean {
+    const current = this.#state?.types.get("waypoint")?.subscription;
+    const next = current === undefined ? firstSubscription(request) : nextSubscription(current, request);
     const own = this.#waypoint;
-    if (own !== undefined && names.every((name) => name === own) && (names.length > 0 || !first)) return true;
-    this.#log.warn({ names: names.slice(0, 10), own }, "client refused: not its own configuration");
+    if (own !== undefined && !next.wildcard && [...next.names].every((name) => name === own)) return true;
+    this.#log.warn({ names: [...next.names].slice(0, 10), own }, "client refused: not its own configuration");
     this.close(status.PERMISSION_DENIED, "refused, see the controller's log");
     return false;
   }
