@@ -24,6 +24,7 @@ import { Refusals } from "./status/refusals.ts";
 import { StatusWriter } from "./status/status-writer.ts";
 import { WriteQueue } from "./status/write-queue.ts";
 import { EnforcementStatus } from "./status/enforcement-status.ts";
+import { acceptGatewayClass } from "./status/gateway-class-status.ts";
 import { GatewayStatusWriter } from "./status/gateway-status-writer.ts";
 import { waypointPodsOf, waypointReconciler } from "./waypoint-control.ts";
 import type { WaypointReconciler } from "./waypoints/waypoint-reconciler.ts";
@@ -187,6 +188,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
   const writeEverything = (): void => {
     status.writeAll();
     roots.writeAll();
+    acceptGatewayClass({ client, clock, queue });
   };
   store.material.subscribe(() => roots.writeAll());
   const checks = makeCallerChecks(config, {

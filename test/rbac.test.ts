@@ -10,15 +10,20 @@ import type { V1PolicyRule } from "@kubernetes/client-node";
 import {
   eventually,
   type Harness,
+  namespace,
   policy,
   ROOTS,
   startHarness,
   ztunnelToken,
 } from "#controller/test/harness.ts";
+import { waypointApi } from "#controller/waypoints/waypoint-api.ts";
+import { readWaypointGateway } from "#controller/waypoints/waypoint-gateway.ts";
+import { NO_RECORD } from "#controller/waypoints/waypoint-record.ts";
 import { systemClock } from "#core/base/clock.ts";
 import { CaClient } from "#core/identity/ca-client.ts";
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { kubeClientFor } from "#core/k8s/load-config.ts";
+import { projectCustom } from "#core/k8s/project.ts";
 import { spiffeId } from "#core/model/spiffe-id.ts";
 import { silentLogger } from "#core/runtime/log.ts";
 import { FakeKubeApi, type FakeRequest } from "#core/testing/fake-kube-api.ts";
@@ -107,6 +112,8 @@ function assertExact(role: string, requests: readonly FakeRequest[], beside?: st
   assert.ok(requests.length > 0);
 }
 
+const GATEWAY_API = "/apis/gateway.networking.k8s.io/v1";
+
 async function issueCertificate(h: Harness): Promise<void> {
   const token = ztunnelToken(h, 1);
   const ca = new CaClient(
@@ -142,6 +149,51 @@ test("the controller has exactly the rights that it uses", { timeout: 30_000 }, 
   await h.controller.stop(); // gives the lease back
   assertExact("ambit-controller", h.api.requests, "ambit-waypoints");
 });
+
+test(
+  "the controller makes waypoints with exactly the rights of 21-rbac-waypoints.yaml",
+  { timeout: 30_000 },
+  async (t) => {
+    const seed = (api: FakeKubeApi): void => {
+      api.put(ROOTS.namespaces, namespace("shop", { "istio.io/dataplane-mode": "ambient" }));
+      const spec = { controllerName: "istio.io/mesh-controller" };
+      api.put(`${GATEWAY_API}/gatewayclasses`, { metadata: { name: "istio-waypoint" }, spec });
+    };
+    const h = await startHarness({ seed });
+    t.after(() => h.stop());
+    const rules = [{ to: [{ operation: { methods: ["GET"] } }] }];
+    h.api.put(ROOTS.authorizationPolicies, policy("shop", "items", { rules }));
+    await eventually("status of the Gateway", () =>
+      h.api.requests.some((r) => r.method === "PATCH" && r.path.endsWith("/gateways/ambit-waypoint/status")),
+    );
+    // What takes minutes in the life of a waypoint: its image changes, and it goes.
+    const other = await FakeKubeApi.start();
+    t.after(() => other.close());
+    let image = "a";
+    const fixed = {
+      clusterId: "c",
+      network: "",
+      trustDomain: "td",
+      trustDomainAliases: [],
+      controllerAddress: "https://c",
+    };
+    const waypoints = waypointApi(kubeClientFor({ server: other.url }), () => ({ ...fixed, image }));
+    await waypoints.createGateway("shop", NO_RECORD);
+    const stored = other.get(`${GATEWAY_API}/gateways`, "shop/ambit-waypoint");
+    const gateway = readWaypointGateway(projectCustom(stored));
+    assert.ok(gateway);
+    await waypoints.provide(gateway);
+    image = "b";
+    for (const root of [ROOTS.services, ROOTS.serviceAccounts]) {
+      const object = jsonObject(other.get(root, gateway.key));
+      other.put(root, { ...object, metadata: { ...jsonObject(object["metadata"]), annotations: {} } });
+    }
+    await waypoints.provide(gateway);
+    await waypoints.removePods(gateway);
+    await waypoints.deleteGateway(gateway);
+    assertExact("ambit-waypoints", [...h.api.requests, ...other.requests], "ambit-controller");
+  },
+);
 
 test("the agent has exactly the rights that it uses", { timeout: 30_000 }, async (t) => {
   const api = await FakeKubeApi.start();

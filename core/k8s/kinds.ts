@@ -68,6 +68,13 @@ export const GATEWAY: Kind = {
   kind: "Gateway",
   namespaced: true,
 };
+export const GATEWAY_CLASS: Kind = {
+  group: "gateway.networking.k8s.io",
+  version: "v1",
+  plural: "gatewayclasses",
+  kind: "GatewayClass",
+  namespaced: false,
+};
 export const REPLICA_SET: Kind = {
   group: "apps",
   version: "v1",

@@ -45,10 +45,12 @@ const RESOURCES: readonly Resource[] = [
     { group: "security.istio.io", name },
     { group: "security.istio.io", name: `${name}/status` },
   ]),
-  ...["gateways", "gatewayclasses"].flatMap((name) => [
-    { group: "gateway.networking.k8s.io", name },
-    { group: "gateway.networking.k8s.io", name: `${name}/status` },
-  ]),
+  ...["gateways", "gateways/status"].map((name) => ({ group: "gateway.networking.k8s.io", name })),
+  ...["gatewayclasses", "gatewayclasses/status"].map((name) => ({
+    group: "gateway.networking.k8s.io",
+    name,
+    names: ["istio-waypoint", "other"],
+  })),
 ];
 
 const SPECIAL: readonly (readonly [string, Resource])[] = [
@@ -137,7 +139,8 @@ export function expectedRights(): ReadonlyMap<string, readonly string[]> {
         ...everywhere("list watch", "endpointslices", ...policies),
         ...everywhere("list watch", "gateways", "replicasets"),
         ...everywhere("list", "deployments"),
-        ...everywhere("patch", "gatewayclasses/status", "gateways/status", "services/status"),
+        ...everywhere("patch", "gateways/status", "gatewayclasses/status istio-waypoint"),
+        ...everywhere("get", "gatewayclasses istio-waypoint"),
         ...everywhere("create patch", "gateways", "deployments", "services", "serviceaccounts"),
         ...everywhere("delete", "gateways", "deployments"),
         ...everywhere("patch", ...policies.map((name) => `${name}/status`)),

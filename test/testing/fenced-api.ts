@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import type { KubeClient } from "#core/k8s/kube-client.ts";
+import { kubeClientFor } from "#core/k8s/load-config.ts";
 import {
+  credentialsOf,
   eventually,
   startTestApi,
   type TestAnswer,
@@ -34,6 +37,9 @@ export const CONTAINER = {
 } as const;
 
 const PLURALS: Readonly<Record<string, string>> = {
+  Role: `${RBAC}/namespaces/istio-system/roles`,
+  RoleBinding: `${RBAC}/namespaces/istio-system/rolebindings`,
+  ServiceAccount: "/api/v1/namespaces/istio-system/serviceaccounts",
   CustomResourceDefinition: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
   ClusterRole: `${RBAC}/clusterroles`,
   ClusterRoleBinding: `${RBAC}/clusterrolebindings`,
@@ -70,11 +76,13 @@ export class FencedApi {
     this.#tokens = tokens;
   }
 
-  /** With the waypoints `ambit-waypoint` and, of a Gateway of the owner's, `edge`. */
-  static async start(): Promise<FencedApi> {
+  /** With the waypoints `ambit-waypoint` and, of a Gateway of the owner's, `edge`, unless told otherwise. */
+  static async start({ waypoints = ["ambit-waypoint", "edge"] } = {}): Promise<FencedApi> {
     const api = await startTestApi();
     try {
-      return await FencedApi.#furnish(api);
+      const fenced = await FencedApi.#furnish(api);
+      for (const name of waypoints) await fenced.addWaypoint(name);
+      return fenced;
     } catch (error) {
       await api.close();
       throw error;
@@ -86,6 +94,7 @@ export class FencedApi {
     for (const name of ["shop", "istio-system"]) await made("/api/v1/namespaces", { metadata: { name } });
     for (const file of [
       "crds/gateway.yaml",
+      "deploy/20-rbac.yaml",
       "deploy/21-rbac-waypoints.yaml",
       "deploy/31-admission-waypoints.yaml",
     ]) {
@@ -96,13 +105,11 @@ export class FencedApi {
     await made(`${RBAC}/${SHOP}/rolebindings`, bindingTo("edit", "owner"));
     await made(`${RBAC}/clusterroles`, GATEWAY_WRITER);
     await made(`${RBAC}/${SHOP}/rolebindings`, bindingTo("gateway-writer", "owner"));
-    const fenced = new FencedApi(api, {
+    await made(PATHS.serviceaccounts, { metadata: { name: "owner" } });
+    return new FencedApi(api, {
       owner: await tokenOf(api, "shop", "owner"),
       controller: await tokenOf(api, "istio-system", "ambit-controller"),
     });
-    await fenced.addWaypoint("ambit-waypoint");
-    await fenced.addWaypoint("edge");
-    return fenced;
   }
 
   ask({ verb, path, body, by }: Asked): Promise<TestAnswer> {
@@ -115,6 +122,13 @@ export class FencedApi {
     const strategic = verb === "PATCH" && !path.includes("/gateways/");
     const patch = `application/${strategic ? "strategic-" : ""}merge-patch+json`;
     return this.api.request(verb, path, { ...options, ...(verb === "PATCH" && { contentType: patch }) });
+  }
+
+  /** As the controller's own code has it. */
+  controllerClient(): KubeClient {
+    const { port, ca } = credentialsOf(this.api.server.adminKubeconfig);
+    const server = `https://127.0.0.1:${port}`;
+    return kubeClientFor({ server, caPem: ca, token: this.#tokens.controller });
   }
 
   async refused(asked: Asked, why: RegExp): Promise<void> {
@@ -194,7 +208,6 @@ async function create(api: TestApi, path: string, body: Json): Promise<Json> {
 
 async function tokenOf(api: TestApi, namespace: string, name: string): Promise<string> {
   const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
-  await create(api, accounts, { metadata: { name } });
   const answer = await create(api, `${accounts}/${name}/token`, { spec: {} });
   return jsonText(jsonObject(answer["status"])["token"]);
 }
