@@ -42,8 +42,9 @@ test("an idle connection is told its end after 200 ms, once", async () => {
   assert.equal(connection.ended.length, 1);
 });
 
-test("one on which bytes move is left alone, and reset after five seconds", async () => {
+test("one that is never at rest is left alone, and reset after five seconds", async () => {
   const { clock, connection } = draining();
+  connection.isAtRest = false;
   for (let ms = 0; ms < 4_900; ms += 100) {
     connection.movedBytes = ms + 100;
     await clock.advance(100);
@@ -56,14 +57,25 @@ test("one on which bytes move is left alone, and reset after five seconds", asyn
 test("one that waits for an answer is not idle, however quiet it is", async () => {
   const { clock, connection } = draining();
   connection.isAtRest = false;
-  await clock.advance(4_900);
+  await clock.advance(4_950);
+  assert.deepEqual(connection.ended, []);
+  await clock.advance(50);
+  assert.deepEqual(connection.ended, ["reset moved-to-waypoint"]);
+});
+
+test("a busy one is told its end between two requests, in the last second", async () => {
+  const { clock, connection } = draining();
+  for (let ms = 0; ms < 3_900; ms += 100) {
+    connection.movedBytes = ms + 100;
+    await clock.advance(100);
+  }
+  assert.deepEqual(connection.ended, [], "at rest, but never for long");
+  connection.isAtRest = false;
+  await clock.advance(500);
   assert.deepEqual(connection.ended, []);
   connection.isAtRest = true;
-  connection.movedBytes = 20;
-  await clock.advance(99);
-  assert.deepEqual(connection.ended, []);
-  await clock.advance(100);
-  assert.deepEqual(connection.ended, ["reset moved-to-waypoint"]);
+  await clock.advance(50);
+  assert.deepEqual(connection.ended, ["retired moved-to-waypoint"]);
 });
 
 test("the quiet is counted from the answer on", async () => {

@@ -19,11 +19,14 @@ export interface DrainableConnection {
 export interface DrainLimits {
   /** No bytes for so long, at rest: idle. */
   readonly idleMs: number;
+  /** For so long before the deadline a moment at rest is enough: an end between two requests is better than a reset within one. */
+  readonly lastCallMs: number;
   readonly deadlineMs: number;
 }
 
-export const DRAIN_LIMITS: DrainLimits = { idleMs: 200, deadlineMs: 5_000 };
-const TICK_MS = 50;
+export const DRAIN_LIMITS: DrainLimits = { idleMs: 200, lastCallMs: 1_000, deadlineMs: 5_000 };
+/** Moments at rest are short between the requests of a busy caller; looking at very many connections takes longer than they are. */
+const TICK = { shortMs: 10, longMs: 50, longFrom: 1_000 } as const;
 
 interface Draining {
   readonly sinceMs: number;
@@ -55,7 +58,7 @@ export class BindingDrain<T extends DrainableConnection> {
     const nowMs = this.#clock.monotonicMs();
     const { movedBytes } = connection;
     this.#draining.set(connection, { sinceMs: nowMs, movedBytes, quietSinceMs: nowMs, isRetired: false });
-    this.#cancelTick ??= this.#clock.after(TICK_MS, this.#tick);
+    this.#cancelTick ??= this.#clock.after(this.#tickMs(), this.#tick);
   }
 
   /** It has ended, or is not bound any more. One that was told its end is let go of. */
@@ -72,11 +75,15 @@ export class BindingDrain<T extends DrainableConnection> {
   readonly #tick = (): void => {
     const nowMs = this.#clock.monotonicMs();
     for (const [connection, draining] of this.#draining) this.#look(connection, draining, nowMs);
-    this.#cancelTick = this.#draining.size === 0 ? undefined : this.#clock.after(TICK_MS, this.#tick);
+    this.#cancelTick = this.#draining.size === 0 ? undefined : this.#clock.after(this.#tickMs(), this.#tick);
   };
 
+  #tickMs(): number {
+    return this.#draining.size < TICK.longFrom ? TICK.shortMs : TICK.longMs;
+  }
+
   #look(connection: T, draining: Draining, nowMs: number): void {
-    const { idleMs, deadlineMs } = this.#limits;
+    const { idleMs, lastCallMs, deadlineMs } = this.#limits;
     if (nowMs - draining.sinceMs >= deadlineMs) {
       this.#draining.delete(connection);
       if (draining.isRetired || this.#isBound(connection)) {
@@ -85,13 +92,14 @@ export class BindingDrain<T extends DrainableConnection> {
       return;
     }
     if (draining.isRetired) return;
-    const { movedBytes } = connection;
-    if (movedBytes !== draining.movedBytes || movedBytes === undefined || !connection.isAtRest) {
+    const { movedBytes, isAtRest } = connection;
+    if (movedBytes !== draining.movedBytes || movedBytes === undefined || !isAtRest) {
       draining.movedBytes = movedBytes;
       draining.quietSinceMs = nowMs;
-      return;
     }
-    if (nowMs - draining.quietSinceMs < idleMs) return;
+    const isLastCall = nowMs - draining.sinceMs >= deadlineMs - lastCallMs;
+    const isIdle = nowMs - draining.quietSinceMs >= idleMs;
+    if (!(isIdle || (isLastCall && isAtRest))) return;
     if (!this.#isBound(connection)) {
       this.#draining.delete(connection);
       return;
