@@ -35,9 +35,16 @@ export class Input {
     return this.#isRunning;
   }
 
-  /** Bytes that come before any other; `run` offers them. */
-  preload(bytes: Uint8Array): void {
+  /** Bytes that come before any other, offered once this turn is over. `onBug`: the consumer threw, and nobody above would know. */
+  preload(bytes: Uint8Array, onBug: (cause: unknown) => void): void {
     this.#kept.append(bytes);
+    queueMicrotask(() => {
+      try {
+        this.run();
+      } catch (error) {
+        onBug(error);
+      }
+    });
   }
 
   feed(bytes: Uint8Array): void {

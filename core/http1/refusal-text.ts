@@ -2,6 +2,10 @@
 import type { Refusal } from "../http/message.ts";
 import { answerText } from "./head-writer.ts";
 
+export const ENDED_IN_BODY: Refusal = { status: 400, reason: "the caller ended in the middle of a body" };
+export const HEAD_TIMEOUT: Refusal = { status: 408, reason: "head not complete in time" };
+export const BODY_TIMEOUT: Refusal = { status: 408, reason: "body without progress" };
+
 export function refusalText({ status, reason }: Refusal): string {
   const head = {
     status,

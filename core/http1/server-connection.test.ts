@@ -406,3 +406,20 @@ test("a tunnel that is given up is cut", async () => {
   application.last.abort("policy");
   assert.ok(caller.wasReset);
 });
+
+test("an application that throws ends its own connection, also from a timer and from early bytes", async () => {
+  const early = open({ received: Buffer.from(GET) });
+  early.application.onRequest = () => {
+    throw new Error("bug");
+  };
+  await early.seen();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(early.caller.wasReset && early.application.closed);
+  const timed = open();
+  timed.application.onRefused = () => {
+    throw new Error("bug");
+  };
+  timed.send("GET");
+  await timed.clock.advance(10_001);
+  assert.ok(timed.caller.wasReset && timed.application.closed);
+});

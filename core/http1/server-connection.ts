@@ -4,74 +4,60 @@
  */
 import { systemClock } from "../base/clock.ts";
 import type { Handle, HandleEvents } from "../handle/handle.ts";
+import { callbackError } from "../handle/handle-errors.ts";
 import type { ServerConnection, ServerConnectionEvents } from "../http/exchange.ts";
 import type { Refusal } from "../http/message.ts";
 import { isRefusal } from "../http/raw-head.ts";
 import { checkTrailers } from "../http/trailer-rules.ts";
 import { BodyReader } from "./body-reader.ts";
-import {
-  DEFAULT_TIMEOUTS,
-  type Http1Timeouts,
-  MAX_DISCARDED_BYTES,
-  MAX_LINGER_BYTES,
-} from "./http1-limits.ts";
+import { DEFAULT_TIMEOUTS, MAX_DISCARDED_BYTES, MAX_LINGER_BYTES } from "./http1-limits.ts";
 import { HeadScanner } from "./head-scanner.ts";
 import { type Consumer, Input } from "./input.ts";
 import { Output } from "./output.ts";
-import { refusalText } from "./refusal-text.ts";
+import { BODY_TIMEOUT, ENDED_IN_BODY, HEAD_TIMEOUT, refusalText } from "./refusal-text.ts";
 import { readRequest } from "./request-reader.ts";
 import { type ExchangeHost, Http1ServerExchange } from "./server-exchange.ts";
 import type { Http1ServerOptions } from "./server-options.ts";
-import { Watchdog } from "./watchdog.ts";
+import { type Awaited, Patience, type PatienceOwner } from "./server-patience.ts";
+import { mayBeDiscarded, type ServerPhase } from "./server-phase.ts";
 
-type Phase =
-  /** Between requests, or in the middle of a head. */
-  | "head"
-  | "body"
-  /** The request is complete, its answer is not. */
-  | "wait"
-  /** Answered; the rest of a short body is thrown away. */
-  | "discard"
-  | "tunnel"
-  /** The last answer is out; whatever comes is thrown away. */
-  | "linger"
-  | "closed";
-
-export class Http1ServerConnection implements ServerConnection, HandleEvents, Consumer, ExchangeHost {
+export class Http1ServerConnection
+  implements ServerConnection, HandleEvents, Consumer, ExchangeHost, PatienceOwner
+{
   readonly output: Output;
   readonly #handle: Handle;
   readonly #events: ServerConnectionEvents;
   readonly #fieldsRead: () => ReadonlySet<string>;
-  readonly #timeouts: Http1Timeouts;
   readonly #input: Input;
-  readonly #watchdog: Watchdog;
+  readonly #patience: Patience;
   readonly #scanner = new HeadScanner("request");
   readonly #body = new BodyReader();
-  #phase: Phase = "head";
+  #phase: ServerPhase = "head";
   #exchange: Http1ServerExchange | undefined;
   /** No request after this one. */
   #closing = false;
   #inputEnded = false;
   #outputEnded = false;
   #thrownAway = 0;
-  /** Counts signs of life; compared when the watchdog expires. */
-  #activity = 0;
-  #activitySeen = 0;
+  #bug: Error | undefined;
 
   /** Starts at once: `handle` must not have been started. */
   constructor(handle: Handle, options: Http1ServerOptions) {
     this.#handle = handle;
     this.#events = options.events;
     this.#fieldsRead = options.fieldsRead ?? (() => NO_FIELDS);
-    this.#timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     this.output = new Output(handle);
     this.#input = new Input(handle, this);
-    this.#watchdog = new Watchdog(options.clock ?? systemClock, () => this.#onExpired());
-    this.#watchdog.set(this.#timeouts.idleMs);
+    // As a handle does with what its events throw: this connection ends, and no other.
+    const onBug = (cause: unknown): void => {
+      this.#bug = callbackError(cause);
+      handle.reset();
+    };
+    const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
+    this.#patience = new Patience(this, { clock: options.clock ?? systemClock, timeouts }, onBug);
+    this.#patience.expect("request");
     handle.start(this);
-    if (options.received === undefined || options.received.length === 0) return;
-    this.#input.preload(options.received);
-    queueMicrotask(() => this.#input.run());
+    if (options.received !== undefined) this.#input.preload(options.received, onBug);
   }
 
   drain(): void {
@@ -86,19 +72,19 @@ export class Http1ServerConnection implements ServerConnection, HandleEvents, Co
   }
 
   onData(bytes: Uint8Array): void {
-    this.#activity++;
+    this.#patience.sign();
     this.#input.feed(bytes);
   }
 
   onEnd(): void {
     this.#inputEnded = true;
-    if (!this.#input.isRunning) this.#checkEnd();
+    if (!this.#input.isRunning) this.afterInput();
   }
 
   onDrain(): void {
-    this.#activity++;
+    this.#patience.sign();
     this.output.drained();
-    if (this.#phase === "linger") this.#watchdog.set(this.#timeouts.lingerMs);
+    if (this.#phase === "linger") this.#patience.expect("close");
     if (!this.output.wantsDrain) return;
     this.output.wantsDrain = false;
     this.#exchange?.drained();
@@ -109,37 +95,41 @@ export class Http1ServerConnection implements ServerConnection, HandleEvents, Co
     const isComplete = this.#phase === "tunnel" && this.#inputEnded && this.#outputEnded;
     this.#shut();
     if (!isComplete) exchange?.fail("the caller is gone", undefined);
-    this.#events.onClose(error);
+    this.#events.onClose(this.#bug ?? error);
   }
 
   consume(bytes: Uint8Array, at: number, end: number): number {
-    switch (this.#phase) {
-      case "head":
-        return this.#consumeHead(bytes, at, end);
-      case "body":
-        return this.#consumeBody(bytes, at, end);
-      case "wait":
-        return at;
-      case "discard":
-        return this.#consumeDiscarded(bytes, at, end);
-      case "tunnel":
-        return this.#consumeTunnel(bytes, at, end);
-      case "linger":
-        this.#throwAway(end - at, MAX_LINGER_BYTES);
-        return end;
-      case "closed":
-        return end;
-    }
+    const phase = this.#phase;
+    if (phase === "head") return this.#consumeHead(bytes, at, end);
+    if (phase === "body") return this.#consumeBody(bytes, at, end);
+    if (phase === "discard") return this.#consumeDiscarded(bytes, at, end);
+    if (phase === "tunnel") return this.#consumeTunnel(bytes, at, end);
+    if (phase === "linger") this.#throwAway(end - at, MAX_LINGER_BYTES);
+    return phase === "wait" ? at : end;
   }
 
-  afterInput(): void {
-    this.#checkEnd();
+  get awaited(): Awaited {
+    if (this.#phase === "closed") return "nothing";
+    if (this.#phase === "linger") return this.#handle.queuedBytes > 0 ? "reader" : "close";
+    if (this.#phase === "head") return this.#scanner.isPartial ? "head" : "request";
+    if (this.#handle.queuedBytes > 0) return "reader";
+    const isRead = this.#phase === "body" && this.#exchange?.isReading === true;
+    return isRead || this.#phase === "discard" ? "body" : "nothing";
+  }
+
+  onTimeout(awaited: Exclude<Awaited, "nothing">): void {
+    if (awaited === "head") this.#refuse(HEAD_TIMEOUT);
+    else if (awaited === "request") this.#linger();
+    else if (awaited === "body") this.#breakBody(BODY_TIMEOUT);
+    else this.#handle.reset();
   }
 
   closesAfter(wanted: boolean, mayDiscard: boolean): boolean {
     const isOver = this.#inputEnded && this.#input.keptBytes === 0;
+    const head = this.#exchange?.head;
     const isEarly = this.#phase === "body" && !this.#body.done;
-    this.#closing ||= wanted || isOver || (isEarly && !(mayDiscard && this.#isShort()));
+    const isKept = mayDiscard && head !== undefined && mayBeDiscarded(head, this.#body.remaining);
+    this.#closing ||= wanted || isOver || (isEarly && !isKept);
     return this.#closing;
   }
 
@@ -184,7 +174,7 @@ export class Http1ServerConnection implements ServerConnection, HandleEvents, Co
     const wasPartial = this.#scanner.isPartial;
     const next = this.#scanner.scan(bytes, at, end);
     if (this.#scanner.state === "more") {
-      if (!wasPartial) this.#watchdog.set(this.#timeouts.headMs);
+      if (!wasPartial) this.#patience.expect("head");
       return next;
     }
     const request = readRequest(this.#scanner, this.#fieldsRead());
@@ -196,7 +186,7 @@ export class Http1ServerConnection implements ServerConnection, HandleEvents, Co
     this.#closing ||= request.closes;
     this.#body.start(request.body);
     this.#phase = this.#body.done ? "wait" : "body";
-    this.#activitySeen = -1;
+    this.#patience.restart();
     const exchange = new Http1ServerExchange(this, request);
     exchange.requestEnded = this.#body.done && request.upgrade === undefined;
     this.#exchange = exchange;
@@ -237,9 +227,8 @@ export class Http1ServerConnection implements ServerConnection, HandleEvents, Co
   }
 
   #consumeTunnel(bytes: Uint8Array, at: number, end: number): number {
-    const exchange = this.#exchange;
-    if (exchange === undefined || !exchange.isReading) return at;
-    exchange.giveBody(bytes.subarray(at, end));
+    if (this.#exchange?.isReading !== true) return at;
+    this.#exchange.giveBody(bytes.subarray(at, end));
     return end;
   }
 
@@ -250,16 +239,9 @@ export class Http1ServerConnection implements ServerConnection, HandleEvents, Co
     return false;
   }
 
-  /** A body whose end is known and near, from a caller that does not wait for leave to send it. */
-  #isShort(): boolean {
-    const head = this.#exchange?.head;
-    if (head === undefined || head.body.kind !== "length" || head.expectsContinue) return false;
-    return this.#body.remaining <= MAX_DISCARDED_BYTES;
-  }
-
   #nextRequest(): void {
     this.#phase = "head";
-    this.#watchdog.set(this.#timeouts.idleMs);
+    this.#patience.expect("request");
   }
 
   #refuse(refused: Refusal): void {
@@ -288,13 +270,13 @@ export class Http1ServerConnection implements ServerConnection, HandleEvents, Co
     this.#thrownAway = 0;
     this.output.flush();
     this.#handle.shutdown();
-    const { lingerMs, progressMs } = this.#timeouts;
-    this.#watchdog.set(this.#handle.queuedBytes === 0 ? lingerMs : progressMs);
+    if (this.#handle.queuedBytes === 0) this.#patience.expect("close");
+    else this.#patience.expectReader();
     this.#input.run();
   }
 
   /** The caller's FIN, once everything before it was taken. A half-closed caller still gets its answer. */
-  #checkEnd(): void {
+  afterInput(): void {
     if (!this.#inputEnded || this.#input.keptBytes > 0) return;
     const exchange = this.#exchange;
     if (this.#phase === "head" || this.#phase === "discard") this.#linger();
@@ -303,39 +285,11 @@ export class Http1ServerConnection implements ServerConnection, HandleEvents, Co
     else if (this.#phase === "tunnel" && !exchange.requestEnded) exchange.endRequest([]);
   }
 
-  #onExpired(): void {
-    if (this.#phase === "closed") return;
-    if (this.#phase === "linger") this.breakOff("the caller did not close");
-    else if (this.#phase === "head") this.#expireHead();
-    else this.#expireExchange();
-  }
-
-  #expireHead(): void {
-    if (this.#scanner.isPartial) this.#refuse(HEAD_TIMEOUT);
-    else this.#linger();
-  }
-
-  #expireExchange(): void {
-    const isAwaited =
-      this.#phase === "discard" || (this.#phase === "body" && this.#exchange?.isReading === true);
-    const isStuck = this.#handle.queuedBytes > 0;
-    if ((isAwaited || isStuck) && this.#activity === this.#activitySeen) {
-      if (isStuck) this.#handle.reset();
-      else this.#breakBody(BODY_TIMEOUT);
-      return;
-    }
-    this.#activitySeen = this.#activity;
-    this.#watchdog.set(this.#timeouts.progressMs);
-  }
-
   #shut(): void {
     this.#phase = "closed";
-    this.#watchdog.stop();
+    this.#patience.stop();
     this.#input.drop();
   }
 }
 
 const NO_FIELDS: ReadonlySet<string> = new Set();
-const ENDED_IN_BODY: Refusal = { status: 400, reason: "the caller ended in the middle of a body" };
-const HEAD_TIMEOUT: Refusal = { status: 408, reason: "head not complete in time" };
-const BODY_TIMEOUT: Refusal = { status: 408, reason: "body without progress" };

@@ -4,14 +4,17 @@ import type { Clock } from "../base/clock.ts";
 export class Watchdog {
   readonly #clock: Clock;
   readonly #onExpired: () => void;
+  readonly #onBug: (cause: unknown) => void;
   #deadlineMs = 0;
   #armedForMs = Number.POSITIVE_INFINITY;
   #cancel: (() => void) | undefined;
   #isStopped = false;
 
-  constructor(clock: Clock, onExpired: () => void) {
+  /** `onBug`: `onExpired` threw, and nobody above a timer would know. */
+  constructor(clock: Clock, onExpired: () => void, onBug: (cause: unknown) => void) {
     this.#clock = clock;
     this.#onExpired = onExpired;
+    this.#onBug = onBug;
   }
 
   /** Expires `ms` from now, unless it is set again. */
@@ -36,7 +39,14 @@ export class Watchdog {
   #onTimer(): void {
     this.#cancel = undefined;
     const leftMs = this.#deadlineMs - this.#clock.monotonicMs();
-    if (leftMs > 0) this.#arm(leftMs);
-    else this.#onExpired();
+    if (leftMs > 0) {
+      this.#arm(leftMs);
+      return;
+    }
+    try {
+      this.#onExpired();
+    } catch (error) {
+      this.#onBug(error);
+    }
   }
 }
