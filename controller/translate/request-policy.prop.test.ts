@@ -127,9 +127,9 @@ function bySpec(specs: readonly object[], facts: RequestFacts): { ztunnel: unkno
   return { ztunnel: verdict(evaluate(l4, connection)), waypoint: verdict(evaluateRequest(set, facts)) };
 }
 
-/** Without the nearest miss, which may be another among equals. */
+/** Without the nearest miss, which may be another among equals, and the rule: ztunnels count those that are left. */
 function verdict(decision: ReturnType<typeof evaluate>): unknown {
-  return "nearest" in decision ? { ...decision, nearest: undefined } : decision;
+  return { ...decision, nearest: undefined, rule: undefined };
 }
 
 const kindOf = (decision: unknown): "allow" | "deny" => (decision as { kind: "allow" | "deny" }).kind;

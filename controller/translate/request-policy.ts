@@ -2,7 +2,7 @@
 import { jsonList, jsonObject } from "#core/k8s/json-read.ts";
 import type { CustomObject } from "#core/k8s/object-types.ts";
 import { type PolicyKey, policyKey } from "#core/model/ids.ts";
-import type { RequestPolicy } from "#core/model/request-policy.ts";
+import type { RequestPolicy, RequestRule } from "#core/model/request-policy.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { type PolicyNote, pathNotes } from "./path-notes.ts";
 import { isDryRun, policyInForce } from "./policy-in-force.ts";
@@ -29,9 +29,11 @@ export function translateRequestPolicy(policy: CustomObject, mesh: MeshConfig): 
   const spec = jsonObject(policy.spec);
   const action = spec["action"] === "DENY" ? "deny" : "allow";
   const context = { action, namespace, report } as const;
-  const rules = jsonList(spec["rules"]).flatMap(
-    (rule, i) => translateRequestRule(rule, `spec.rules[${i}]`, context) ?? [],
-  );
+  const rules: RequestRule[] = [];
+  for (const [index, raw] of jsonList(spec["rules"]).entries()) {
+    const rule = translateRequestRule(raw, `spec.rules[${index}]`, context);
+    if (rule !== undefined) rules.push(index === rules.length ? rule : { index, ...rule });
+  }
   return {
     key,
     policy: { key, action, dryRun: isDryRun(policy), rules },

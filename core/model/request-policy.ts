@@ -41,6 +41,8 @@ export type ConditionMatch =
   | { readonly kind: "header"; readonly name: string; readonly values: MatchList<StringMatch> };
 
 export interface RequestRule {
+  /** Its number in the policy as written, where rules before it were left out; else its place. */
+  readonly index?: number;
   readonly from: readonly SourceMatch[];
   readonly to: readonly OperationMatch[];
   readonly when: readonly ConditionMatch[];

@@ -10,6 +10,7 @@ import type {
   OperationMatch,
   PathMatch,
   RequestPolicy,
+  RequestRule,
   SourceMatch,
 } from "../model/request-policy.ts";
 import type { WaypointConfig } from "../model/waypoint-config.ts";
@@ -96,7 +97,7 @@ function policies(
     action: fc.constantFrom("allow" as const, "deny" as const),
     dryRun: fc.oneof({ arbitrary: fc.constant(false), weight: 4 }, fc.constant(true)),
     rules: fc.array(
-      record({
+      record<RequestRule>({
         from: fc.array(sourceMatch, { maxLength: 2 }),
         to: fc.array(operation, { maxLength: 2 }),
         when: fc.array(when, { maxLength: 2 }),

@@ -36,6 +36,8 @@ import { append, type FieldReaders, type ProtoReader, WireError } from "./proto-
 import type { ProtoWriter } from "./proto-writer.ts";
 import { wireEnum } from "./wire-enum.ts";
 
+/** As many as a policy can have at admission, and more. */
+const MAX_RULES = 16_384;
 const ACTION = wireEnum<RequestPolicy["action"]>("action", ["allow", "deny"]);
 
 /** Writes the fields of the message, without its tag and length. */
@@ -46,7 +48,9 @@ export function writeRequestPolicy(writer: ProtoWriter, policy: RequestPolicy): 
   writer.string(1, policy.key);
 }
 
+/** The number is written plus one: zero is "its place". */
 function writeRule(writer: ProtoWriter, rule: RequestRule): void {
+  if (rule.index !== undefined) writer.uint(4, rule.index + 1);
   writeEach(writer, 3, rule.when, writeCondition);
   writeEach(writer, 2, rule.to, writeOperation);
   writeEach(writer, 1, rule.from, writeSource);
@@ -115,7 +119,13 @@ const RULE_FIELDS: FieldReaders<Open<RequestRule>> = {
   1: (d, r) => append(d.from, readSource(r.message())),
   2: (d, r) => append(d.to, readOperation(r.message())),
   3: (d, r) => append(d.when, readCondition(r.message())),
+  4: (d, r) => (d.index = readNumber(r.uint32())),
 };
+
+function readNumber(number: number): number {
+  if (number === 0 || number > MAX_RULES) throw new WireError("rules", `has the invalid number ${number}`);
+  return number - 1;
+}
 
 const SOURCE_FIELDS: FieldReaders<SourceDraft> = {
   1: (d, r) => append(d.principals.any, readText("principals", r.message())),

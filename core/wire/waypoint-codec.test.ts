@@ -49,6 +49,7 @@ const EVERYTHING: WaypointConfig = {
       dryRun: true,
       rules: [
         {
+          index: 6,
           from: [
             {
               principals: { any: [exact("p")], none: [{ kind: "prefix", value: "np" }] },
@@ -105,6 +106,10 @@ const EVERYTHING: WaypointConfig = {
   ],
 };
 
+test("a rule keeps its number", () => {
+  assert.deepEqual(decodeWaypointConfig(encodeWaypointConfig(EVERYTHING)), { ok: true, value: EVERYTHING });
+});
+
 test("every field has its name in the .proto file", () => {
   const read = CONFIG.toObject(CONFIG.decode(encodeWaypointConfig(EVERYTHING)), {
     enums: String,
@@ -127,6 +132,7 @@ test("every field has its name in the .proto file", () => {
         dryRun: true,
         rules: [
           {
+            number: 7,
             from: [
               {
                 principals: [{ exact: "p" }],
@@ -194,6 +200,7 @@ const REFUSED: readonly (readonly [string, object, RegExp])[] = [
   ],
   ["a workload twice", { name: "n", workloads: [{ workload: "s" }, { workload: "s" }] }, /has a name twice/],
   ["a service without a name", { name: "n", services: [{}] }, /without a name/],
+  ["a rule number that no policy has", ruleOf({ number: 20_000 }), /rules\|has the invalid number 20000/],
   ["an empty source", ruleOf({ from: [{}] }), /source\|has an entry without a condition/],
   ["an empty operation", ruleOf({ to: [{}] }), /operation\|has an entry without a condition/],
   ["an empty condition", ruleOf({ when: [{}] }), /when\|has an entry without a value/],

@@ -17,10 +17,15 @@ export interface ConnectionForm {
   readonly httpOnlyDeny: number | undefined;
 }
 
+/** Each with the number by which people know it. */
+export function numbered(rules: readonly RequestRule[]): readonly IndexedRule[] {
+  return rules.map((rule, place) => ({ index: rule.index ?? place, rule }));
+}
+
 const NOTHING: MatchList<never> = { any: [], none: [] };
 
 export function connectionForm({ action, rules }: RequestPolicy): ConnectionForm {
-  const indexed = rules.map((rule, index) => ({ index, rule }));
+  const indexed = numbered(rules);
   if (action === "allow")
     return { rules: indexed.filter(({ rule }) => !asksForHttp(rule)), httpOnlyDeny: undefined };
   const left: IndexedRule[] = [];

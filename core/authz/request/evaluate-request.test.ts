@@ -240,6 +240,17 @@ test("a rule keeps its number for connections", () => {
   assert.deepEqual(decision, { kind: "deny", reason: "matched-deny", policy: "shop/deny", rule: 1 });
 });
 
+test("a rule has the number that it has for people, where others before it were left out", () => {
+  const third: RequestRule = { index: 2, ...to({ ports: any(8080) }) };
+  for (const http of [request().http, undefined]) {
+    const facts = request({}, { http });
+    const allowed = decide([policy("allow", [third])], facts);
+    assert.deepEqual(allowed, { kind: "allow", reason: "matched-allow", policy: "shop/allow", rule: 2 });
+    const missed = decide([policy("allow", [{ index: 2, ...to({ ports: any(1) }) }])], facts);
+    assert.ok(missed.reason === "no-allow-matched" && missed.nearest?.rule === 2);
+  }
+});
+
 test("whoever speaks HTTP where it is not declared meets the DENY rules that speak of HTTP alone", () => {
   const get = to({ methods: any(exact("GET")) });
   const undeclared = (...policies: RequestPolicy[]) =>

@@ -2,7 +2,7 @@
 import type { PolicyKey } from "../../model/ids.ts";
 import type { RequestPolicy } from "../../model/request-policy.ts";
 import { type CompiledPolicy, compilePolicy } from "./compile-policy.ts";
-import { connectionForm } from "./connection-form.ts";
+import { connectionForm, numbered } from "./connection-form.ts";
 
 export type RequestPolicySet =
   | {
@@ -63,10 +63,7 @@ function compileForms(policy: RequestPolicy): Forms {
   const { rules, httpOnlyDeny } = connectionForm(policy);
   const inForce = policy.dryRun ? undefined : httpOnlyDeny;
   return {
-    request: compilePolicy(
-      policy,
-      policy.rules.map((rule, index) => ({ index, rule })),
-    ),
+    request: compilePolicy(policy, numbered(policy.rules)),
     connection: compilePolicy(policy, rules),
     httpOnlyDeny: inForce === undefined ? undefined : { policy: policy.key, rule: inForce },
   };
