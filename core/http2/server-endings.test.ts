@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ResponseHead } from "../http/message.ts";
-import { data, headers, PREFACE, rst, settings } from "../testing/frames.ts";
+import { data, goaway, headers, PREFACE, rst, settings } from "../testing/frames.ts";
 import { settle } from "../testing/manual-clock.ts";
 import {
   answerOk,
@@ -72,6 +72,17 @@ describe("the end of a connection", () => {
     assert.deepEqual(await server.answer(), ["GOAWAY 0"]);
     for (const request of server.seen) answerOk(request);
     assert.equal(server.handle.isShutdown, true);
+  });
+
+  it("by the caller's own GOAWAY: requests behind it are served, and the last answer ends it", async () => {
+    const server = requestServer();
+    server.send(goaway(0));
+    server.send(headers(1, GET, END), headers(3, GET, END));
+    assert.equal(server.seen.length, 2);
+    await server.clock.advance(1_000);
+    for (const request of server.seen) answerOk(request);
+    assert.equal(server.handle.isShutdown, true);
+    assert.equal((await server.answer()).filter((each) => each.startsWith("END")).length, 2);
   });
 
   it("by an answer that asks for it", async () => {

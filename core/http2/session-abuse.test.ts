@@ -257,6 +257,7 @@ describe("what must not harm", () => {
     assert.equal(peer.handle.isShutdown, false);
     peer.streams.get(1)?.stream.end();
     peer.handle.feed(data(1, "", 1));
+    await peer.clock.advance(1_000);
     assert.equal(peer.handle.isShutdown, true);
     peer.handle.end();
     peer.handle.drop();

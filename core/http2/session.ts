@@ -219,13 +219,14 @@ export class Http2Session implements HandleEvents, SessionControl {
       const isOurs = (stream.id & 1) === (this.#core.nextStream & 1);
       if (isOurs && stream.id > lastStream) this.#core.endStream(stream, { kind: "refused" });
     }
-    const isFirst = this.#phase === "open";
-    if (isFirst) {
-      this.#phase = "draining";
-      this.#peerGoaway = true;
-    }
     if (code !== ErrorCode.NO_ERROR) this.#error ??= brokeRules(code, "GOAWAY from the peer");
-    if (isFirst) this.#core.events.onGoaway?.();
+    if (this.#phase === "open") {
+      this.#phase = "draining";
+      // A client may have sent requests behind it.
+      if (this.#core.role === "server" && code === ErrorCode.NO_ERROR) this.#goodbye.giveNotice();
+      else this.#peerGoaway = true;
+      this.#core.events.onGoaway?.();
+    }
     this.#closeWhenDone();
   }
 
