@@ -277,9 +277,19 @@ test("reconnect delays", () => {
   ];
   for (const [end, hadResponse, expected] of cases) {
     const backoff = createBackoff(RECONNECT_BACKOFF, () => 0.5);
-    assert.equal(reconnectDelayMs(end, hadResponse, backoff), expected);
+    assert.equal(reconnectDelayMs(end, { hadResponse, livedMs: 0 }, backoff), expected);
   }
-  const backoff = createBackoff(RECONNECT_BACKOFF, () => 0.5);
-  const delays = Array.from({ length: 12 }, () => reconnectDelayMs({ kind: "clean" }, false, backoff));
-  assert.deepEqual([delays[1], delays.at(-1)], [20, 15_000]);
+  const denied: StreamEnd = { kind: "status", code: status.PERMISSION_DENIED, error: "" };
+  const ends: readonly (readonly [StreamEnd, boolean])[] = [
+    [{ kind: "clean" }, false],
+    [denied, false],
+    [denied, true],
+  ];
+  for (const [end, hadResponse] of ends) {
+    const backoff = createBackoff(RECONNECT_BACKOFF, () => 0.5);
+    const delay = (livedMs: number): number => reconnectDelayMs(end, { hadResponse, livedMs }, backoff);
+    const delays = Array.from({ length: 12 }, () => delay(5));
+    assert.deepEqual([delays[1], delays.at(-1)], [20, 15_000], "a server that hangs up is not hammered");
+    assert.equal(delay(60_000), hadResponse ? 10 : 15_000, "unless the stream had been a working one");
+  }
 });

@@ -80,10 +80,12 @@ export class DeltaClient {
     const backoff = createBackoff(RECONNECT_BACKOFF, this.#deps.random);
     while (!signal.aborted) {
       this.#hadResponse = false;
+      const startMs = this.#deps.clock.monotonicMs();
       const end = await this.#streamOnce(signal);
       this.#send = undefined;
       if (signal.aborted) return;
-      const delayMs = Math.round(reconnectDelayMs(end, this.#hadResponse, backoff));
+      const livedMs = this.#deps.clock.monotonicMs() - startMs;
+      const delayMs = Math.round(reconnectDelayMs(end, { hadResponse: this.#hadResponse, livedMs }, backoff));
       if (end.kind !== "clean") this.#lastError = end.error;
       const reason = end.kind === "clean" ? "ended by the server" : end.error;
       this.#deps.log.warn({ reason, retry_ms: delayMs }, "configuration stream ended");

@@ -9,12 +9,22 @@ export const RECONNECT_BACKOFF = { firstMs: 10, maxMs: 15_000 } as const;
 const ORDINARY: ReadonlySet<number> = new Set([status.UNKNOWN, status.CANCELLED, status.DEADLINE_EXCEEDED]);
 const CLOSING = /transport is closing|received prior goaway|session closed|connection dropped/i;
 
+/** A stream that lived so long was a working one, whatever ended it. */
+const SETTLED_MS = 10_000;
+
+export interface StreamLife {
+  readonly hadResponse: boolean;
+  readonly livedMs: number;
+}
+
 /**
- * Milliseconds. A stream that has brought something starts the backoff anew; one that never did, however politely it
- * ended, waits longer each time: a server that only ever hangs up must not be hammered.
+ * Milliseconds. A stream that has brought something, and ended as streams do or lived for a while, starts the backoff anew. One that
+ * never did, however politely it ended, and one that is refused after its first answer wait longer each time: a server that only
+ * ever hangs up must not be hammered.
  */
-export function reconnectDelayMs(end: StreamEnd, hadResponse: boolean, backoff: Backoff): number {
-  if (hadResponse) backoff.reset();
+export function reconnectDelayMs(end: StreamEnd, life: StreamLife, backoff: Backoff): number {
+  const { hadResponse, livedMs } = life;
+  if (hadResponse && (isOrdinary(end) || livedMs >= SETTLED_MS)) backoff.reset();
   if (!hadResponse || !isOrdinary(end)) return backoff.next();
   return end.kind === "clean" ? 0 : RECONNECT_BACKOFF.firstMs;
 }
