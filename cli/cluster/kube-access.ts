@@ -11,7 +11,7 @@ import { EnvReader } from "#core/runtime/env.ts";
 import { AmbitError, describeError } from "#core/runtime/errors.ts";
 import type { GlobalOptions } from "../context.ts";
 import type { ClusterAccess, PodRef } from "./cluster-access.ts";
-import { kubeObjects } from "./kube-objects.ts";
+import { kubeObjects, type SendRequest } from "./kube-objects.ts";
 import { kubePortForward } from "./kube-port-forward.ts";
 
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -20,11 +20,11 @@ const REQUEST_TIMEOUT_MS = 15_000;
 export async function openCluster(options: GlobalOptions, signal: AbortSignal): Promise<ClusterAccess> {
   const config = loadConfig(options);
   const client = new KubeClient(config);
-  const get = (path: string): Promise<unknown> =>
-    client.json({ method: "GET", path, timeoutMs: REQUEST_TIMEOUT_MS, signal }).finally(() => client.close());
+  const send = sender(client, signal);
+  const get = (path: string): Promise<unknown> => send({ method: "GET", path });
   return {
     transport: kubePortForward(config),
-    objects: kubeObjects(client, signal),
+    objects: kubeObjects(send),
     listPods: async (namespace) => {
       const list = jsonObject(await get(kindPath(POD, { namespace })));
       return jsonList(list["items"]).map(podRef);
@@ -37,6 +37,19 @@ export async function openCluster(options: GlobalOptions, signal: AbortSignal): 
         throw error;
       }
     },
+  };
+}
+
+/** Idle connections would keep the command from ending: they are closed after the last of the requests under way. */
+function sender(client: KubeClient, signal: AbortSignal): SendRequest {
+  let underWay = 0;
+  return async (request) => {
+    underWay++;
+    try {
+      return await client.json({ ...request, timeoutMs: REQUEST_TIMEOUT_MS, signal });
+    } finally {
+      if (--underWay === 0) client.close();
+    }
   };
 }
 

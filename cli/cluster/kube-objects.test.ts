@@ -51,6 +51,16 @@ test("Gateways are applied, found, taken over and deleted", async () => {
   assert.deepEqual([await objects.delete(GATEWAY, name), await objects.delete(GATEWAY, name)], [true, false]);
 });
 
+test("requests at once do not end each other's connections", async () => {
+  const names = await Promise.all(
+    Array.from({ length: 8 }, async (_, i) => {
+      if (i % 2 === 0) await objects.list(NAMESPACE, undefined);
+      return objects.get(NAMESPACE, { namespace: "", name: "shop" });
+    }),
+  );
+  assert.ok(names.every((found) => found !== undefined));
+});
+
 test("a namespace is labelled", async () => {
   const name = { namespace: "", name: "shop" };
   await objects.patch(NAMESPACE, name, { metadata: { labels: { "istio.io/use-waypoint": "waypoint" } } });

@@ -1,17 +1,17 @@
 /** `ObjectAccess` over the Kubernetes API. */
 import { jsonList, jsonObject } from "#core/k8s/json-read.ts";
-import { type KubeClient, type KubeRequest, kubeStatus } from "#core/k8s/kube-client.ts";
+import { type KubeRequest, kubeStatus } from "#core/k8s/kube-client.ts";
 import { type Kind, kindPath } from "#core/k8s/kinds.ts";
 import { projectMeta } from "#core/k8s/project.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import type { ObjectAccess } from "./object-access.ts";
 
-const REQUEST_TIMEOUT_MS = 15_000;
 const FIELD_MANAGER = "ambit";
 
-export function kubeObjects(client: KubeClient, signal: AbortSignal): ObjectAccess {
-  const send = (request: KubeRequest): Promise<unknown> =>
-    client.json({ ...request, timeoutMs: REQUEST_TIMEOUT_MS, signal }).finally(() => client.close());
+/** One request, its JSON answer. */
+export type SendRequest = (request: KubeRequest) => Promise<unknown>;
+
+export function kubeObjects(send: SendRequest): ObjectAccess {
   return {
     list: async (kind, namespace) => {
       try {

@@ -15,7 +15,7 @@ export interface WaypointlessFacts {
 export function whyNoWaypoint({ namespace, policies }: WaypointlessFacts): readonly string[] {
   const { metadata } = projectNamespace(namespace);
   const wishes = policies.map(projectCustom).flatMap((policy) => wishOf(policy));
-  if (wishes.length === 0) return [nothingToDo(metadata.name, policies.length), ...notEnrolled(metadata)];
+  if (wishes.length === 0) return [nothingToDo(metadata.name, policies.length)];
   return [...wishes, ...notEnrolled(metadata)];
 }
 
