@@ -1,10 +1,11 @@
-/** `npm run bench -- l4`: measures, prints tables, writes JSON and markdown. Figures are reported, never asserted. */
+/** `npm run bench -- l4|l7`: measures, prints tables, writes JSON and markdown. Figures are reported, never asserted. */
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { describeProblems } from "#core/base/parse-result.ts";
 import { describeError } from "#core/runtime/errors.ts";
 import { runPods } from "./l4/run-pods.ts";
 import { runSockets } from "./l4/run-sockets.ts";
+import { runL7 } from "./l7/run-l7.ts";
 import { type BenchOptions, HELP, parseBenchOptions } from "./options.ts";
 import { renderMarkdown, renderText } from "./render/layout.ts";
 import { makeReport, type ReportInput } from "./render/report.ts";
@@ -15,10 +16,13 @@ function say(text: string): void {
 
 /** A topology that cannot be built does not take the results of the other with it. */
 async function run(options: BenchOptions): Promise<void> {
-  const { topology } = options;
+  const { benchmark, topology } = options;
   const inputs: ReportInput[] = [];
-  if (topology !== "pods") await attempt(inputs, () => runSockets(options, say));
-  if (topology !== "sockets") await attempt(inputs, () => runPods(options, say));
+  if (benchmark === "l7") await attempt(inputs, () => runL7(options, say));
+  else {
+    if (topology !== "pods") await attempt(inputs, () => runSockets(options, say));
+    if (topology !== "sockets") await attempt(inputs, () => runPods(options, say));
+  }
   const reports = inputs.map(makeReport);
   process.stdout.write(reports.map(renderText).join("\n"));
   const { jsonPath, markdownPath } = options;
@@ -39,7 +43,7 @@ async function attempt(inputs: ReportInput[], work: () => Promise<ReportInput>):
 /** What is missing on this machine, as a sentence. */
 function checkMachine(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root, for network namespaces: run it with sudo";
-  for (const tool of ["ip", "nsenter", "setpriv"]) {
+  for (const tool of ["ip", "nsenter", "setpriv", "taskset"]) {
     try {
       execFileSync("/bin/sh", ["-c", `command -v ${tool}`], { stdio: "ignore" });
     } catch {

@@ -47,6 +47,7 @@ test("defaults, and every flag", () => {
   assert.ok(all.ok);
   assert.deepEqual(all.value, {
     help: false,
+    benchmark: "l4",
     topology: "both",
     rounds: 2,
     seconds: 0.5,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bulkFigures, latencyFigures, rateFigures } from "./figures.ts";
-import { GOALS, MEASURE_INFO, MEASURES } from "./measures.ts";
+import { L4_SUBJECT, MEASURES } from "./measures.ts";
 import { rotated } from "./run-l4.ts";
 import { compareCounts } from "./run-measure.ts";
 
@@ -39,10 +39,10 @@ test("figures per unit", () => {
 });
 
 test("every goal is about a figure that its measure has", () => {
-  for (const { measure, metric } of GOALS) {
-    assert.ok(MEASURES.includes(measure));
+  for (const { measure, metric } of L4_SUBJECT.goals) {
+    assert.ok((MEASURES as readonly string[]).includes(measure));
     assert.ok(
-      MEASURE_INFO[measure].metrics.some(({ name }) => name === metric),
+      L4_SUBJECT.info[measure]?.metrics.some(({ name }) => name === metric),
       `${measure} ${metric}`,
     );
   }

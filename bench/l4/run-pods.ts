@@ -3,7 +3,7 @@ import { type BenchOptions, chosen } from "../options.ts";
 import { podsUp } from "../peers/pods-ground.ts";
 import type { ReportInput } from "../render/report.ts";
 import { machineFacts } from "../system/machine-facts.ts";
-import { MEASURES } from "./measures.ts";
+import { L4_SUBJECT, MEASURES } from "./measures.ts";
 import { runL4 } from "./run-l4.ts";
 import { ambitVersion } from "./run-sockets.ts";
 
@@ -33,6 +33,7 @@ export async function runPods(options: BenchOptions, say: (text: string) => void
         remarks: [enrolment],
       },
       peers: [ground.direct.name, ambit.name],
+      subject: L4_SUBJECT,
       measures,
       samples: [...before.samples, ...after.samples],
       facts: { ...before.facts, ...after.facts },

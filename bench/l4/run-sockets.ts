@@ -14,7 +14,7 @@ import type { Peer } from "../peers/peer.ts";
 import { proxyPairs } from "../peers/proxy-pair.ts";
 import type { ReportInput } from "../render/report.ts";
 import { machineFacts } from "../system/machine-facts.ts";
-import { MEASURES } from "./measures.ts";
+import { L4_SUBJECT, MEASURES } from "./measures.ts";
 import { runL4 } from "./run-l4.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -51,6 +51,7 @@ export async function runSockets(options: BenchOptions, say: (text: string) => v
         seconds,
         remarks,
       },
+      subject: L4_SUBJECT,
       peers: peers.map((peer) => peer.name),
       measures,
       ...results,

@@ -1,10 +1,8 @@
 /** One measurement of one peer in one round. */
-import type { Measure } from "./measures.ts";
-
 export interface Sample {
   readonly peer: string;
   readonly round: number;
-  readonly measure: Measure;
+  readonly measure: string;
   readonly figures: Readonly<Record<string, number>>;
   /** Share of the machine, 0 to 1, that processes outside the benchmark took meanwhile. */
   readonly foreignShare: number;

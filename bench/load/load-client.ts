@@ -2,24 +2,35 @@
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { LineReader, spawnIn, stopProcess } from "../system/spawn-in.ts";
+import type { HttpJob } from "../l7/http-jobs.ts";
 import type { LoadJob, LoadMessage, LoadResult } from "./messages.ts";
 
 const PROGRAM = join(import.meta.dirname, "client-main.ts");
 const START_MS = 30_000;
 const END_MARGIN_MS = 20_000;
 
+type AnyJob = LoadJob | HttpJob;
+
+export interface LoadClientOptions {
+  readonly program?: string;
+  /** For `taskset`; all of them without. */
+  readonly cores?: string;
+}
+
 export class LoadClient {
   readonly pid: number;
   readonly #child: ChildProcess;
   readonly #reader: LineReader<LoadMessage>;
-  readonly #job: LoadJob;
+  readonly #job: AnyJob;
 
-  constructor(netns: string, job: LoadJob) {
+  constructor(netns: string, job: AnyJob, { program = PROGRAM, cores }: LoadClientOptions = {}) {
     this.#job = job;
+    const command = [process.execPath, program, JSON.stringify(job)];
+    const [first = "", ...rest] = cores === undefined ? command : ["taskset", "-c", cores, ...command];
     this.#child = spawnIn({
       netns,
-      command: process.execPath,
-      args: [PROGRAM, JSON.stringify(job)],
+      command: first,
+      args: rest,
       stdio: ["pipe", "pipe", "inherit"],
     });
     this.#reader = new LineReader(this.#child);

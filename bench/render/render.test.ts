@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { L4_SUBJECT } from "../l4/measures.ts";
 import type { Sample } from "../l4/sample.ts";
 import { renderMarkdown, renderText } from "./layout.ts";
 import { makeReport, type ReportInput } from "./report.ts";
@@ -33,6 +34,7 @@ function input(samples: readonly Sample[], more: Partial<ReportInput> = {}): Rep
       seconds: 3,
       remarks: [],
     },
+    subject: L4_SUBJECT,
     peers: ["haproxy", "ambit"],
     measures: ["bulk-8"],
     samples,

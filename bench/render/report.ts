@@ -1,12 +1,5 @@
 /** Pure. The results as tables of cells, before any layout. */
-import {
-  EMPTY_ZTUNNEL_GOAL_MB,
-  GOALS,
-  type Measure,
-  MEASURE_INFO,
-  type Metric,
-  REFERENCE_PEER,
-} from "../l4/measures.ts";
+import { EMPTY_ZTUNNEL_GOAL_MB, type Goal, type MeasureInfo, type Metric } from "../l4/measures.ts";
 import { FOREIGN_LIMIT, type Sample } from "../l4/sample.ts";
 import type { PeerFacts } from "../peers/peer.ts";
 import { ratioTo, type Row, rowsOf } from "../stats/summarize-samples.ts";
@@ -25,10 +18,23 @@ export interface RunFacts {
   readonly remarks: readonly string[];
 }
 
+/** What a benchmark is about. */
+export interface ReportSubject {
+  readonly info: Readonly<Record<string, MeasureInfo>>;
+  readonly goals: readonly Goal[];
+  /** Ratios are to this one. */
+  readonly referencePeer: string;
+  /** Whose figures are judged by the goals. */
+  readonly ambitPeer: string;
+  /** Who shares which cores, and whose CPU is counted. */
+  readonly means: string;
+}
+
 export interface ReportInput {
   readonly run: RunFacts;
+  readonly subject: ReportSubject;
   readonly peers: readonly string[];
-  readonly measures: readonly Measure[];
+  readonly measures: readonly string[];
   readonly samples: readonly Sample[];
   readonly facts: Readonly<Record<string, PeerFacts>>;
   readonly failed: readonly string[];
@@ -49,22 +55,27 @@ export interface Report {
 }
 
 export function makeReport(input: ReportInput): Report {
-  const { run, peers, measures, samples, facts } = input;
+  const { run, subject, peers, measures, samples, facts } = input;
   const rowsByMeasure = new Map(measures.map((measure) => [measure, rowsOf(samples, measure, peers)]));
-  const tables = measures.map((measure) => measureTable(measure, rowsByMeasure.get(measure) ?? []));
+  const tables = measures.flatMap((measure) =>
+    measureTable(subject, measure, rowsByMeasure.get(measure) ?? []),
+  );
   return {
     title: run.title,
     paragraphs: [
-      `${run.date}. ${run.machine}, Linux ${run.kernel}. ${run.ground}, ${run.congestionControl}; ` +
-        `load, both proxies and the servers share all cores. ${run.rounds} interleaved rounds of ${run.seconds} s, medians. ` +
-        "CPU is that of the proxies alone, A (client's side) and B (server's side) together. " +
-        (peers.includes(REFERENCE_PEER) ? `In brackets: ratio to ${REFERENCE_PEER} in the same run. ` : "") +
+      `${run.date}. ${run.machine}, Linux ${run.kernel}. ${run.ground}, ${run.congestionControl}. ` +
+        `${run.rounds} interleaved rounds of ${run.seconds} s, medians. ${subject.means} ` +
+        (peers.includes(subject.referencePeer)
+          ? `In brackets: ratio to ${subject.referencePeer} in the same run. `
+          : "") +
         `"load" is the share of the machine that generator and servers took.`,
       ...run.remarks,
     ],
-    tables: [factsTable(peers, facts), ...tables, goalsTable(rowsByMeasure, input.emptyZtunnelBytes)].filter(
-      (table) => table.rows.length > 0,
-    ),
+    tables: [
+      factsTable(peers, facts),
+      ...tables,
+      goalsTable(subject, rowsByMeasure, input.emptyZtunnelBytes),
+    ].filter((table) => table.rows.length > 0),
     notes: notesOf(input, [...rowsByMeasure.values()].flat()),
   };
 }
@@ -83,10 +94,12 @@ function factsTable(peers: readonly string[], facts: Readonly<Record<string, Pee
   };
 }
 
-function measureTable(measure: Measure, rows: readonly Row[]): Table {
-  const { title, metrics } = MEASURE_INFO[measure];
-  const reference = rows.find((row) => row.peer === REFERENCE_PEER);
-  return {
+function measureTable(subject: ReportSubject, measure: string, rows: readonly Row[]): readonly Table[] {
+  const info = subject.info[measure];
+  if (info === undefined) return [];
+  const { title, metrics } = info;
+  const reference = rows.find((row) => row.peer === subject.referencePeer);
+  const table: Table = {
     title,
     header: ["peer", ...metrics.map((metric) => metric.title), "load", "samples"],
     rows: rows.map((row) => [
@@ -96,6 +109,7 @@ function measureTable(measure: Measure, rows: readonly Row[]): Table {
       samplesCell(row),
     ]),
   };
+  return [table];
 }
 
 function cell(row: Row, reference: Row | undefined, { name, digits }: Metric): string {
@@ -116,16 +130,20 @@ function samplesCell(row: Row): string {
   return `${row.used}/${row.taken}${row.disturbed ? " *" : ""}`;
 }
 
-function goalsTable(rows: ReadonlyMap<Measure, readonly Row[]>, emptyBytes: number | undefined): Table {
-  const goalRows = GOALS.flatMap((goal) => {
+function goalsTable(
+  { goals, ambitPeer, referencePeer }: ReportSubject,
+  rows: ReadonlyMap<string, readonly Row[]>,
+  emptyBytes: number | undefined,
+): Table {
+  const goalRows = goals.flatMap((goal) => {
     const ofMeasure = rows.get(goal.measure) ?? [];
-    const ambit = ofMeasure.find((row) => row.peer === "ambit");
-    const reference = ofMeasure.find((row) => row.peer === REFERENCE_PEER);
+    const ambit = ofMeasure.find((row) => row.peer === ambitPeer);
+    const reference = ofMeasure.find((row) => row.peer === referencePeer);
     const ratio = ambit === undefined ? undefined : ratioTo(ambit, reference, goal.metric);
     if (ratio === undefined) return [];
     const reached = goal.comparison === ">=" ? ratio >= goal.ratio : ratio <= goal.ratio;
     return [
-      [goal.text, `${goal.comparison} ${goal.ratio} x ${REFERENCE_PEER}`, ratio.toFixed(2), yesNo(reached)],
+      [goal.text, `${goal.comparison} ${goal.ratio} x ${referencePeer}`, ratio.toFixed(2), yesNo(reached)],
     ];
   });
   if (emptyBytes !== undefined) {
