@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { hostLayout, parseCgroupMounts } from "./host-layout.ts";
-import { lookUpImage } from "./images.ts";
+import { IMAGE_NAMES, lookUpImage } from "./images.ts";
 import { nodeAddresses } from "./network/addresses.ts";
 import { conflistText } from "./network/node-conflist.ts";
 import { nodeInitPlan } from "./node-plan.ts";
@@ -19,6 +19,19 @@ for (const name of [
     assert.match(found.image.command.join(" "), /--disable-sigusr1 .*ztunnel\.mjs$/);
   });
 }
+test("root is for what needs it: ztunnel, the node agent and the shell", () => {
+  const users = IMAGE_NAMES.map((name) => [name, lookUpImage(name)] as const).filter(
+    ([, found]) => found.kind === "found" && found.image.uid === 0,
+  );
+  assert.deepEqual(
+    users.map(([name]) => name),
+    ["ambit/ztunnel", "ambit/istio-cni", "ambit/host"],
+  );
+  const waypoint = lookUpImage("ambit/waypoint");
+  assert.ok(waypoint.kind === "found");
+  assert.match(waypoint.image.command.join(" "), /ulimit -c 0; exec.* --disable-sigusr1 .*waypoint\.mjs$/);
+});
+
 for (const name of [
   "nginx",
   "istio/ztunnel",
