@@ -53,18 +53,15 @@ export function workloadPortProtocol(services: readonly PortOfService[]): PortPr
   return best ?? "detect";
 }
 
-/** Of a service's port: what it declares, unless one of its endpoints has that port declared HTTP by another service. */
+/** Of a service's port: what it declares, unless another service says more of that port of one of its endpoints. */
 export function servicePortProtocol(view: MeshView, service: Service, port: ServicePort): PortProtocol {
   let protocol = portProtocol(port.appProtocol);
   if (protocol === "http") return protocol;
   for (const endpoint of view.services.endpoints(serviceKey(service.namespace, service.hostname)).values()) {
     const workload = view.workloads.get(endpoint.workloadUid);
     if (workload === undefined) continue;
-    const target = targetPort(port, endpoint.ports);
-    const others = servicesOnPort(view, workload, target).filter((other) => other.port !== port);
-    for (const other of others) {
-      if (portProtocol(other.port.appProtocol) === "http") protocol = "http";
-    }
+    const all = servicesOnPort(view, workload, targetPort(port, endpoint.ports));
+    protocol = higher(protocol, workloadPortProtocol(all));
   }
   return protocol;
 }

@@ -12,6 +12,7 @@ import { type HboneClientStream, HbonePool } from "#core/hbone/hbone-pool.ts";
 import { type HboneServerConnection, serveHbone } from "#core/hbone/hbone-server.ts";
 import { relay } from "#core/hbone/relay.ts";
 import { StreamHandle } from "#core/hbone/stream-handle.ts";
+import type { WorkloadCertificate } from "#core/identity/certificate.ts";
 import { createFileCa, type FileCa } from "#core/identity/file-ca.ts";
 import {
   clientContext,
@@ -57,6 +58,7 @@ export class TestWaypoint {
   readonly pods: TestPod[] = [];
   readonly #lines: LogLine[] = [];
   readonly #pools: HbonePool[] = [];
+  readonly #certificates = new Map<SpiffeId, WorkloadCertificate>();
   readonly #hbonePorts = new Map<IpAddress, number>();
   #server: WaypointServer | undefined;
   #addresses = 10;
@@ -138,7 +140,8 @@ export class TestWaypoint {
 
   /** A tunnel stream to the waypoint under an identity, as a source's ztunnel opens it. */
   async tunnel(caller: SpiffeId, target: SocketAddress, given: TunnelGiven = {}): Promise<HboneClientStream> {
-    const certificate = this.ca.issueNow(caller);
+    const certificate = this.#certificates.get(caller) ?? this.ca.issueNow(caller);
+    this.#certificates.set(caller, certificate);
     const pool = given.pool ?? new HbonePool({ backend: this.backend });
     if (given.pool === undefined) this.#pools.push(pool);
     const expectedIdentities = [WAYPOINT];
@@ -208,7 +211,7 @@ export class TestWaypoint {
       metrics: this.metrics,
       clock: systemClock,
       log,
-      random: Math.random,
+      random: inTurn(),
     };
     const hbonePort = (address: IpAddress): number => this.#hbonePorts.get(address) ?? 1;
     this.#server = await serveWaypoint(deps, {
@@ -217,6 +220,12 @@ export class TestWaypoint {
       dialer: endpointDialer(deps, { tunnelTimeoutMs: 2_000, hbonePort }),
     });
   }
+}
+
+/** Every part of 0 to 1, so that no test depends on luck. */
+function inTurn(): () => number {
+  let turn = 0;
+  return () => (turn++ % 10) / 10;
 }
 
 export interface Binding {
