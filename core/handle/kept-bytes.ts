@@ -7,7 +7,25 @@ import { BufferPool } from "./buffer-pool.ts";
 const BLOCK_BYTES = 16 * 1024;
 const blocks = new BufferPool(BLOCK_BYTES, 256);
 
+/** What all of a process may keep so. Owners ask before they keep more: at the limit somebody must be given up. */
+export class KeptLimit {
+  readonly #totalBytes: number;
+  /** Blocks, full or not. */
+  usedBytes = 0;
+
+  constructor(totalBytes: number = 256 * 1024 * 1024) {
+    this.#totalBytes = totalBytes;
+  }
+
+  get isReached(): boolean {
+    return this.usedBytes >= this.#totalBytes;
+  }
+}
+
+export const PROCESS_KEPT_LIMIT: KeptLimit = new KeptLimit();
+
 export class KeptBytes {
+  readonly #limit: KeptLimit;
   readonly #blocks: Buffer[] = [];
   /** First byte kept, in the first block. */
   #start = 0;
@@ -15,10 +33,15 @@ export class KeptBytes {
   #end = 0;
   length = 0;
 
+  constructor(limit: KeptLimit = PROCESS_KEPT_LIMIT) {
+    this.#limit = limit;
+  }
+
   append(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
       if (this.#blocks.length === 0 || this.#end === BLOCK_BYTES) {
         this.#blocks.push(blocks.lend());
+        this.#limit.usedBytes += BLOCK_BYTES;
         this.#end = 0;
       }
       const size = Math.min(bytes.length - at, BLOCK_BYTES - this.#end);
@@ -42,15 +65,20 @@ export class KeptBytes {
     this.length -= byteCount;
     if (this.length > 0 && this.#start < BLOCK_BYTES) return;
     const first = this.#blocks.shift();
-    if (first !== undefined) blocks.giveBack(first);
+    if (first !== undefined) this.#giveBack(first);
     this.#start = 0;
   }
 
   clear(): void {
-    for (const block of this.#blocks) blocks.giveBack(block);
+    for (const block of this.#blocks) this.#giveBack(block);
     this.#blocks.length = 0;
     this.#start = 0;
     this.length = 0;
+  }
+
+  #giveBack(block: Buffer): void {
+    this.#limit.usedBytes -= BLOCK_BYTES;
+    blocks.giveBack(block);
   }
 }
 

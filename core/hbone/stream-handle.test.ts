@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test, { after } from "node:test";
 import { chooseBackend } from "../handle/choose-handle.ts";
+import { KeptLimit } from "../handle/kept-bytes.ts";
 import { STREAM_FLOOR } from "../http2/flow-control.ts";
 import { ip } from "../net/ip.ts";
 import { AmbitError } from "../runtime/errors.ts";
@@ -194,6 +195,20 @@ test("END_STREAM waits for queued bytes, and only then is the connection closed"
     [["a", "b", "cd", "END"], undefined, 0],
   );
   assert.equal(stream.wasReset, false);
+});
+
+test("what would have to be kept beyond what the process may keep ends the handle, and frees what it kept", async () => {
+  const keptLimit = new KeptLimit(16_384);
+  const stream = new FakeStream();
+  const handle = new StreamHandle({ stream, local: TARGET, remote: CALLER, keptLimit });
+  const reader = new RecordingEvents(handle);
+  handle.pause();
+  stream.bring("kept");
+  assert.equal(keptLimit.usedBytes, 16_384);
+  stream.bring("one too many");
+  await reader.closed;
+  assert.match(String(reader.error), /too much is kept/);
+  assert.deepEqual([stream.wasReset, keptLimit.usedBytes], [true, 0]);
 });
 
 test("a paused reader stops the sender at the stream's window", async () => {

@@ -4,8 +4,9 @@
  */
 import type { Handle, HandleEvents, ReadBuffers, WriteResult } from "../handle/handle.ts";
 import { callbackError, resetError } from "../handle/handle-errors.ts";
-import { KeptBytes } from "../handle/kept-bytes.ts";
+import { KeptBytes, type KeptLimit, PROCESS_KEPT_LIMIT } from "../handle/kept-bytes.ts";
 import type { SocketAddress } from "../net/socket-address.ts";
+import { closedByPolicy } from "./hbone-errors.ts";
 import type { DeliveryResult, HboneStream, HboneStreamEvents, StreamLoss } from "./hbone-stream.ts";
 import { lossEnding } from "./relay-result.ts";
 
@@ -14,6 +15,7 @@ export interface StreamHandleParts {
   readonly stream: HboneStream;
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
+  readonly keptLimit?: KeptLimit;
 }
 
 export class StreamHandle implements Handle, HboneStreamEvents {
@@ -27,7 +29,8 @@ export class StreamHandle implements Handle, HboneStreamEvents {
   #events: HandleEvents | undefined;
   #buffers: ReadBuffers | undefined;
   #target: Uint8Array | undefined;
-  readonly #kept = new KeptBytes();
+  readonly #limit: KeptLimit;
+  readonly #kept: KeptBytes;
   #paused = false;
   #isDelivering = false;
   #isScheduled = false;
@@ -43,6 +46,8 @@ export class StreamHandle implements Handle, HboneStreamEvents {
     this.local = parts.local;
     this.remote = parts.remote;
     this.#stream = parts.stream;
+    this.#limit = parts.keptLimit ?? PROCESS_KEPT_LIMIT;
+    this.#kept = new KeptBytes(this.#limit);
     parts.stream.start(this);
   }
 
@@ -103,7 +108,7 @@ export class StreamHandle implements Handle, HboneStreamEvents {
     for (const piece of pieces) {
       const taken = this.#isReading() ? this.#give(piece) : 0;
       given += taken;
-      if (taken < piece.length) this.#kept.append(taken === 0 ? piece : piece.subarray(taken));
+      if (taken < piece.length) this.#keep(taken === 0 ? piece : piece.subarray(taken));
     }
     if (this.#isClosed()) this.#kept.clear();
     if (given === byteCount || this.#isClosed()) return "consumed";
@@ -159,6 +164,11 @@ export class StreamHandle implements Handle, HboneStreamEvents {
     this.#buffers = undefined;
     this.#target = undefined;
     this.#events.onClose(this.#error);
+  }
+
+  #keep(bytes: Uint8Array): void {
+    if (this.#limit.isReached) this.#fail(closedByPolicy("too much is kept for readers that pause"));
+    else this.#kept.append(bytes);
   }
 
   /** A callback may have ended it. */

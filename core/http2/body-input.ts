@@ -5,17 +5,23 @@
  */
 import type { BodyEvents } from "../http/exchange.ts";
 import type { HttpField } from "../http/message.ts";
-import { KeptBytes } from "../handle/kept-bytes.ts";
+import { KeptBytes, type KeptLimit } from "../handle/kept-bytes.ts";
 import type { DeliveryResult, Http2Stream } from "./http2-stream.ts";
 
 export interface BodyOwner {
   readonly stream: Http2Stream | undefined;
   /** The body is not what its head said, or its reader threw `cause`. No event follows. */
   onBodyFailure(reason: string, cause?: unknown): void;
+  /** The process keeps too much for readers that pause. No event follows. */
+  onBodyOverflow(): void;
 }
+
+/** Given out at once: what a reader cannot write on is kept here, where it is counted, and not by the writer. */
+const SLICE_BYTES = 32 * 1024;
 
 export class BodyInput {
   readonly #owner: BodyOwner;
+  readonly #limit: KeptLimit;
   #events: BodyEvents | undefined;
   #kept: KeptBytes | undefined;
   /** Octets that content-length announced and that have not come; undefined: it announced none. */
@@ -29,8 +35,9 @@ export class BodyInput {
   trailers: readonly HttpField[] = NO_TRAILERS;
   receivedBytes = 0;
 
-  constructor(owner: BodyOwner, announcedBytes: number | undefined) {
+  constructor(owner: BodyOwner, announcedBytes: number | undefined, limit: KeptLimit) {
     this.#owner = owner;
+    this.#limit = limit;
     this.#left = announcedBytes;
   }
 
@@ -100,9 +107,9 @@ export class BodyInput {
     while (kept !== undefined && kept.length > this.#withheld && !this.#paused && !this.#isOver) {
       const view = kept.peek();
       const open = Math.min(view.length, kept.length - this.#withheld);
-      this.#give(view, open);
-      kept.drop(open);
-      this.#owner.stream?.consumed(open);
+      const taken = this.#give(view, open);
+      kept.drop(taken);
+      this.#owner.stream?.consumed(taken);
     }
     this.#isDelivering = false;
     if (this.#isOver) kept?.clear();
@@ -128,7 +135,7 @@ export class BodyInput {
       const piece = pieces[i] as Uint8Array;
       const open = i === last ? piece.length - this.#withheld : piece.length;
       const taken = open > 0 && this.#isReading() ? this.#give(piece, open) : 0;
-      if (taken < piece.length) this.#keep(taken === 0 ? piece : piece.subarray(taken));
+      if (taken < piece.length && !this.#isOver) this.#keep(taken === 0 ? piece : piece.subarray(taken));
       given += taken;
     }
     if (this.#isOver) this.#kept?.clear();
@@ -140,18 +147,28 @@ export class BodyInput {
     return isFree && this.#events !== undefined && (this.#kept === undefined || this.#kept.length === 0);
   }
 
-  /** Returns how many bytes were given. */
+  /** Gives what it may of the first `byteCount` bytes; returns how many that were. */
   #give(bytes: Uint8Array, byteCount: number): number {
+    let at = 0;
     try {
-      this.#events?.onBody(byteCount === bytes.length ? bytes : bytes.subarray(0, byteCount));
+      while (at < byteCount && !this.#paused && !this.#isOver) {
+        const end = Math.min(byteCount, at + SLICE_BYTES);
+        this.#events?.onBody(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end));
+        at = end;
+      }
     } catch (error) {
       this.#fail("the proxy's own code failed", error);
     }
-    return byteCount;
+    return at;
   }
 
   #keep(bytes: Uint8Array): void {
-    this.#kept ??= new KeptBytes();
+    if (this.#limit.isReached) {
+      this.cancel();
+      this.#owner.onBodyOverflow();
+      return;
+    }
+    this.#kept ??= new KeptBytes(this.#limit);
     this.#kept.append(bytes);
   }
 

@@ -6,6 +6,7 @@ import { FakeHandle } from "../testing/fake-handle.ts";
 import { data, type Frame, goaway, headers, literal, rst, settings, summary } from "../testing/frames.ts";
 import { createManualClock, settle } from "../testing/manual-clock.ts";
 import { framesOf, headerLists, SETTINGS_ACK } from "../testing/request-server.ts";
+import { KeptLimit } from "../handle/kept-bytes.ts";
 import { Http2ClientConnection } from "./client-connection.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import { headerField } from "./hpack/header-field.ts";
@@ -79,12 +80,13 @@ interface Upstream {
 }
 
 /** Its SETTINGS have not come. */
-function silentUpstream(): Upstream {
+function silentUpstream(keptLimit?: KeptLimit): Upstream {
   const handle = new FakeHandle();
   let idleCount = 0;
   let closed: { readonly error: Error | undefined } | undefined;
   const connection = new Http2ClientConnection(handle, {
     clock: createManualClock(),
+    ...(keptLimit === undefined ? {} : { keptLimit }),
     events: {
       onIdle: () => {
         idleCount++;
@@ -365,6 +367,21 @@ describe("failures", () => {
     made.handle.drop();
     await settle();
     assert.ok(made.closed()?.error instanceof Error);
+  });
+
+  it("by answers that would have to be kept beyond what the process may keep", async () => {
+    const made = silentUpstream(new KeptLimit(16_384));
+    made.send(settings(), SETTINGS_ACK);
+    const answers = [made.request(), made.request()];
+    for (const { exchange } of answers) exchange?.pause();
+    made.send(headers(1, status(200)), data(1, "kept"));
+    made.send(headers(3, status(200)), data(3, "one too many"));
+    const reason = "too much is kept for readers that pause";
+    assert.deepEqual(
+      answers.map(({ failure }) => failure),
+      [undefined, lost(true, reason)],
+    );
+    assert.deepEqual(summary(await made.frames()).slice(-1), ["RST 3 8"]);
   });
 
   it("by destroy", () => {

@@ -2,6 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import { callbackError } from "../handle/handle-errors.ts";
 import type { Handle } from "../handle/handle.ts";
+import { type KeptLimit, PROCESS_KEPT_LIMIT } from "../handle/kept-bytes.ts";
 import type {
   ClientConnection,
   ClientConnectionEvents,
@@ -9,7 +10,7 @@ import type {
   ClientExchangeEvents,
 } from "../http/exchange.ts";
 import type { RequestHead } from "../http/message.ts";
-import { Http2ClientExchange } from "./client-exchange.ts";
+import { type ClientExchangeHost, Http2ClientExchange } from "./client-exchange.ts";
 import type { ReceiveBudget } from "./flow-control.ts";
 import { sessionClosed } from "./http2-errors.ts";
 import { requestFields } from "./message-fields.ts";
@@ -25,15 +26,17 @@ export interface Http2ClientOptions {
   readonly clock?: Clock;
   readonly budget?: ReceiveBudget;
   readonly limits?: SessionLimits;
+  readonly keptLimit?: KeptLimit;
 }
 
-export class Http2ClientConnection implements ClientConnection {
+export class Http2ClientConnection implements ClientConnection, ClientExchangeHost {
+  readonly keptLimit: KeptLimit;
   readonly #session: Http2Session;
-  readonly #onBug = (cause: unknown): void => this.#session.destroy(callbackError(cause));
 
   /** Starts at once: `handle` must not have been started. Requests may be sent at once too. */
   constructor(handle: Handle, options: Http2ClientOptions) {
     const { events, clock, budget, limits = REQUEST_CLIENT_LIMITS } = options;
+    this.keptLimit = options.keptLimit ?? PROCESS_KEPT_LIMIT;
     this.#session = new Http2Session(handle, {
       role: "client",
       sendsEarly: true,
@@ -60,7 +63,7 @@ export class Http2ClientConnection implements ClientConnection {
   }
 
   send(head: RequestHead, events: ClientExchangeEvents): ClientExchange {
-    const exchange = new Http2ClientExchange(head, events, this.#onBug);
+    const exchange = new Http2ClientExchange(head, events, this);
     if (head.upgrade !== undefined) exchange.refuse("an upgrade cannot travel over HTTP/2");
     else {
       const isEmpty = head.body.kind === "none";
@@ -69,6 +72,10 @@ export class Http2ClientConnection implements ClientConnection {
       if (exchange.stream === undefined) exchange.refuse("the connection takes no more requests");
     }
     return exchange;
+  }
+
+  onBug(cause: unknown): void {
+    this.#session.destroy(callbackError(cause));
   }
 
   destroy(reason: string): void {

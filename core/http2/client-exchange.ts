@@ -1,4 +1,5 @@
 /** HOT PATH. One request that was sent by HTTP/2, and its answer. */
+import type { KeptLimit } from "../handle/kept-bytes.ts";
 import type { ClientExchange, ClientExchangeEvents, ClientFailure } from "../http/exchange.ts";
 import type { HttpField, RequestHead } from "../http/message.ts";
 import { isRefusal, refusal } from "../http/raw-head.ts";
@@ -11,20 +12,27 @@ import type { DeliveryResult, Http2Stream, Http2StreamEvents, StreamEnd } from "
 import { rawResponse } from "./message-fields.ts";
 import { MAX_FIELDS } from "./request-limits.ts";
 
+/** What an exchange asks of its connection. */
+export interface ClientExchangeHost {
+  readonly keptLimit: KeptLimit;
+  /** The proxy's own code threw. */
+  onBug(cause: unknown): void;
+}
+
 export class Http2ClientExchange implements ClientExchange, Http2StreamEvents, BodyOwner {
   readonly #events: ClientExchangeEvents;
   readonly #request: RequestHead;
-  readonly #onBug: (cause: unknown) => void;
+  readonly #host: ClientExchangeHost;
   #input: BodyInput | undefined;
   #isPaused = false;
   #isOver = false;
   /** Undefined: the request could not be sent. */
   stream: Http2Stream | undefined;
 
-  constructor(request: RequestHead, events: ClientExchangeEvents, onBug: (cause: unknown) => void) {
+  constructor(request: RequestHead, events: ClientExchangeEvents, host: ClientExchangeHost) {
     this.#request = request;
     this.#events = events;
-    this.#onBug = onBug;
+    this.#host = host;
   }
 
   /** The connection took no request. Reported later, as everything else. */
@@ -84,8 +92,14 @@ export class Http2ClientExchange implements ClientExchange, Http2StreamEvents, B
     if (cause === undefined) this.#badAnswer(reason);
     else {
       this.abort();
-      this.#onBug(cause);
+      this.#host.onBug(cause);
     }
+  }
+
+  onBodyOverflow(): void {
+    if (this.#isOver) return;
+    this.fail({ kind: "lost", reason: "too much is kept for readers that pause", afterHead: true });
+    this.stream?.reset(ErrorCode.CANCEL);
   }
 
   fail(what: ClientFailure): void {
@@ -109,7 +123,7 @@ export class Http2ClientExchange implements ClientExchange, Http2StreamEvents, B
     }
     const isBodiless = head.body.kind === "none" && !endStream;
     const announced = head.body.kind === "length" ? head.body.bytes : undefined;
-    const input = new BodyInput(this, isBodiless ? 0 : announced);
+    const input = new BodyInput(this, isBodiless ? 0 : announced, this.#host.keptLimit);
     this.#input = input;
     if (this.#isPaused) input.pause();
     this.#events.onHead(head);

@@ -1,5 +1,6 @@
 /** Bounds of connections that carry requests. They are narrower than those of tunnels: anyone in the mesh may be a caller. */
 import { MAX_TIMER_MS } from "../base/clock.ts";
+import { SMALL_STREAM_FLOOR } from "./flow-control.ts";
 import type { FloodLimits } from "./flood-limits.ts";
 import { SERVER_LIMITS, type SessionLimits } from "./session-options.ts";
 
@@ -16,12 +17,15 @@ const REQUEST_FLOOD: FloodLimits = {
   continuationFrames: 8,
 };
 
+/** Callers are many, and each may have many requests that rest. */
+const WINDOWS = { streamFloor: SMALL_STREAM_FLOOR };
 /** The way below is watched by the tunnel; gRPC servers end connections that ping without need. */
 const NO_PING = { pingAfterMs: MAX_TIMER_MS };
 
 export const REQUEST_SERVER_LIMITS: SessionLimits = {
   ...SERVER_LIMITS,
   ...NO_PING,
+  ...WINDOWS,
   announcedStreams: 200,
   maxStreams: 250,
   flood: REQUEST_FLOOD,
@@ -31,5 +35,6 @@ export const REQUEST_SERVER_LIMITS: SessionLimits = {
 export const REQUEST_CLIENT_LIMITS: SessionLimits = {
   ...SERVER_LIMITS,
   ...NO_PING,
+  ...WINDOWS,
   flood: REQUEST_FLOOD,
 };

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ResponseHead } from "../http/message.ts";
-import { data, headers, literal, PREFACE, settings, windowUpdate, type Frame } from "../testing/frames.ts";
+import {
+  data,
+  headers,
+  literal,
+  PREFACE,
+  rst,
+  settings,
+  windowUpdate,
+  type Frame,
+} from "../testing/frames.ts";
 import { settle } from "../testing/manual-clock.ts";
 import {
   answerOk,
@@ -12,7 +21,8 @@ import {
   firstSeen,
   SETTINGS_ACK,
 } from "../testing/request-server.ts";
-import { STREAM_FLOOR } from "./flow-control.ts";
+import { KeptLimit } from "../handle/kept-bytes.ts";
+import { SMALL_STREAM_FLOOR } from "./flow-control.ts";
 
 const POST = requestBlock("POST");
 const GET = requestBlock("GET");
@@ -128,20 +138,32 @@ describe("requests", () => {
     server.send(headers(1, POST));
     const request = firstSeen(server);
     request.exchange.pause();
-    const half = STREAM_FLOOR / 2;
-    for (let sent = 0; sent < STREAM_FLOOR; sent += 65_536) server.send(data(1, Buffer.alloc(65_536)));
+    const half = SMALL_STREAM_FLOOR / 2;
+    for (let sent = 0; sent < SMALL_STREAM_FLOOR; sent += 65_536) server.send(data(1, Buffer.alloc(65_536)));
     assert.deepEqual([request.body.length, credit(await server.frames(), 1)], [0, 0]);
     request.exchange.resume();
     await settle();
-    assert.equal(request.body.length, STREAM_FLOOR);
+    assert.equal(request.body.length, SMALL_STREAM_FLOOR);
     assert.ok(credit(await server.frames(), 1) >= half);
+  });
+
+  it("are given up, not kept, once the process keeps too much, and what was kept is free again", async () => {
+    const keptLimit = new KeptLimit(32_768);
+    const server = requestServer({ keptLimit, onRequest: ({ exchange }) => exchange.pause() });
+    server.send(headers(1, POST), headers(3, POST), data(1, Buffer.alloc(20_000)));
+    server.send(data(3, "one too many"));
+    assert.deepEqual(await server.answer(), ["RST 3 11"]);
+    assert.deepEqual(server.refused, ["503 too much is kept for readers that pause"]);
+    server.send(rst(1), headers(5, POST), data(5, "x"));
+    assert.equal(keptLimit.usedBytes, 16_384);
+    assert.deepEqual(await server.answer(), []);
   });
 
   it("are credited for what was taken before a pause within one burst", async () => {
     const server = requestServer();
     server.send(headers(1, POST));
     const request = firstSeen(server);
-    const half = STREAM_FLOOR / 2;
+    const half = SMALL_STREAM_FLOOR / 2;
     let taken = 0;
     request.onBody = (bytes) => {
       taken += bytes.length;
@@ -155,7 +177,7 @@ describe("requests", () => {
   it("that bring more than the window of a paused reader are reset: memory is bounded", async () => {
     const server = requestServer({ onRequest: ({ exchange }) => exchange.pause() });
     server.send(headers(1, POST));
-    for (let sent = 0; sent < STREAM_FLOOR; sent += 65_536) server.send(data(1, Buffer.alloc(65_536)));
+    for (let sent = 0; sent < SMALL_STREAM_FLOOR; sent += 65_536) server.send(data(1, Buffer.alloc(65_536)));
     assert.deepEqual(await server.answer(), []);
     server.send(data(1, "x"));
     assert.deepEqual(await server.answer(), ["RST 1 3"]);

@@ -5,6 +5,7 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import { callbackError } from "../handle/handle-errors.ts";
 import type { Handle } from "../handle/handle.ts";
+import { type KeptLimit, PROCESS_KEPT_LIMIT } from "../handle/kept-bytes.ts";
 import type { ServerConnection, ServerConnectionEvents, ServerExchange } from "../http/exchange.ts";
 import type { Refusal } from "../http/message.ts";
 import { isRefusal, refusal } from "../http/raw-head.ts";
@@ -36,9 +37,11 @@ export interface Http2ServerOptions {
   readonly budget?: ReceiveBudget;
   readonly limits?: SessionLimits;
   readonly idleMs?: number;
+  readonly keptLimit?: KeptLimit;
 }
 
 export class Http2ServerConnection implements ServerConnection, ExchangeHost {
+  readonly keptLimit: KeptLimit;
   readonly #session: Http2Session;
   readonly #events: ServerConnectionEvents;
   readonly #clock: Clock;
@@ -52,6 +55,7 @@ export class Http2ServerConnection implements ServerConnection, ExchangeHost {
   constructor(handle: Handle, options: Http2ServerOptions) {
     const { events, clock = systemClock, budget, limits = REQUEST_SERVER_LIMITS } = options;
     this.#events = events;
+    this.keptLimit = options.keptLimit ?? PROCESS_KEPT_LIMIT;
     this.#clock = clock;
     this.#fieldsRead = options.fieldsRead ?? readsNothing;
     this.#idleMs = options.idleMs ?? IDLE_MS;

@@ -3,6 +3,7 @@ import type { LocalAnswer, ServerExchange, ServerExchangeEvents } from "../http/
 import type { HttpField, Refusal, RequestHead, ResponseHead } from "../http/message.ts";
 import { isRefusal, refusal } from "../http/raw-head.ts";
 import { checkTrailers } from "../http/trailer-rules.ts";
+import type { KeptLimit } from "../handle/kept-bytes.ts";
 import { BodyInput, type BodyOwner } from "./body-input.ts";
 import { ErrorCode, errorCodeName } from "./error-codes.ts";
 import type { HeaderField } from "./hpack/header-field.ts";
@@ -12,6 +13,7 @@ import { lengthField, responseFields, statusField } from "./message-fields.ts";
 /** What an exchange asks of its connection. */
 export interface ExchangeHost {
   readonly fieldsRead: ReadonlySet<string>;
+  readonly keptLimit: KeptLimit;
   onRequest(exchange: ServerExchange): void;
   onRefused(refusal: Refusal): void;
   /** The proxy's own code threw. */
@@ -35,7 +37,7 @@ export class Http2ServerExchange implements ServerExchange, Http2StreamEvents, B
     this.head = head;
     this.#host = host;
     const { body } = head;
-    this.#input = new BodyInput(this, body.kind === "length" ? body.bytes : undefined);
+    this.#input = new BodyInput(this, body.kind === "length" ? body.bytes : undefined, host.keptLimit);
     stream.events = this;
   }
 
@@ -151,6 +153,13 @@ export class Http2ServerExchange implements ServerExchange, Http2StreamEvents, B
     else this.#host.onBug(cause);
   }
 
+  onBodyOverflow(): void {
+    if (this.#state === "over") return;
+    this.#abort(OVERFLOW.reason);
+    this.stream.reset(ErrorCode.ENHANCE_YOUR_CALM);
+    this.#host.onRefused(OVERFLOW);
+  }
+
   /**
    * At regular times. A caller that neither brings what we wait for nor takes what it asked for is given up after `most`
    * checks without a byte. Calls that stream (gRPC) may rest, and so may any caller once it is being answered.
@@ -214,6 +223,7 @@ export class Http2ServerExchange implements ServerExchange, Http2StreamEvents, B
   }
 }
 
+const OVERFLOW = refusal(503, "too much is kept for readers that pause");
 const TOO_SLOW = refusal(408, "the caller stopped sending, or reading");
 
 function reportAbort(exchange: Http2ServerExchange): void {

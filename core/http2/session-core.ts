@@ -3,7 +3,7 @@ import { ChurnTable } from "../base/churn-table.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Handle } from "../handle/handle.ts";
 import { ErrorCode } from "./error-codes.ts";
-import { CONNECTION_WINDOW, type ReceiveBudget, ReceiveWindow } from "./flow-control.ts";
+import { CONNECTION_WINDOW, MAX_STREAM_WINDOW, type ReceiveBudget, ReceiveWindow } from "./flow-control.ts";
 import { FloodGuard } from "./flood-limits.ts";
 import { FrameType } from "./frame-types.ts";
 import { FrameWriter } from "./frame-writer.ts";
@@ -63,7 +63,7 @@ export class SessionCore implements StreamHost {
     this.clock = clock;
     this.limits = limits;
     this.#budget = budget;
-    this.floor = budget.chooseFloor();
+    this.floor = Math.min(budget.chooseFloor(), limits.streamFloor ?? MAX_STREAM_WINDOW);
     this.sendsEarly = options.sendsEarly ?? false;
     this.nextStream = options.role === "client" ? 1 : 2;
     this.guard = new FloodGuard(clock.monotonicMs(), limits.flood);

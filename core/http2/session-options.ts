@@ -44,6 +44,8 @@ export interface SessionLimits {
   /** Refused above; far higher, because a peer may not have seen our SETTINGS yet. */
   readonly maxStreams: number;
   readonly maxFrameSize: number;
+  /** A stream's window at first, if the budget would give it more; it grows with use. */
+  readonly streamFloor?: number;
   readonly maxHeaderListBytes: number;
   /** From the start to the peer's SETTINGS. */
   readonly settingsTimeoutMs: number;
