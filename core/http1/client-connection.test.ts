@@ -94,12 +94,13 @@ test("one request at a time, again and again", async () => {
   }
 });
 
-test("it takes nothing in the moment of an answer's end: bytes may follow", () => {
+test("it takes nothing in the moment of an answer's end: bytes may follow", async () => {
   const { connection, feed, events } = open();
   const capacities: number[] = [];
   const answer = new Answer();
   answer.onEnd = () => void capacities.push(connection.capacity);
   connection.send(GET, answer).end([]);
+  await turn();
   feed(`${OK}HTTP/1.1 200 OK\r\n`);
   assert.deepEqual(capacities, [0]);
   assert.equal(events.idle, 0);
@@ -125,6 +126,16 @@ for (const [name, text] of notReused) {
     assert.ok(handle.wasReset);
   });
 }
+
+test("bytes behind an answer that ended the connection cut it at once", async () => {
+  const { handle, connection, feed } = open();
+  const answer = new Answer();
+  connection.send(GET, answer).end([]);
+  await turn();
+  feed("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+  feed("x");
+  assert.deepEqual([answer.body, answer.ended, handle.wasReset], ["ok", 1, true]);
+});
 
 test("an idle connection ends with a byte that nobody asked for, and with the upstream's FIN", async () => {
   const chatty = open();
@@ -154,6 +165,34 @@ test("an answer before the request was complete: passed on, then the connection 
   exchange.abort("no effect");
   await immediate();
   assert.equal(answer.failure, undefined);
+});
+
+test("an answer while the end of the request still waits to be sent: not used again", async () => {
+  const { handle, connection, events, feed } = open();
+  const answer = new Answer();
+  const exchange = connection.send(POST, answer);
+  await turn();
+  handle.stalled = true;
+  exchange.write(Buffer.from("hello"));
+  exchange.end([]);
+  await turn();
+  feed(OK);
+  assert.deepEqual([answer.ended, events.idle, connection.usable], [1, 0, false]);
+  assert.ok(handle.wasReset);
+});
+
+test("FIN while the last bytes of an answer wait for their reader: the answer is whole, the connection goes", async () => {
+  const { handle, connection, events, feed } = open();
+  const answer = new Answer();
+  const exchange = connection.send(GET, answer);
+  await turn();
+  feed("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+  exchange.pause();
+  feed("ok");
+  handle.end();
+  assert.equal(answer.ended, 0);
+  exchange.resume();
+  assert.deepEqual([answer.body, answer.ended, events.idle, connection.usable], ["ok", 1, 0, false]);
 });
 
 test("what a failure says: unsent, lost before or after the head, bad", async () => {

@@ -205,8 +205,7 @@ export class Http1ClientConnection implements ClientConnection, HandleEvents, Co
 
   #endAnswer(exchange: Http1ClientExchange, trailers: readonly HttpField[]): void {
     const isSentWhole = exchange.requestEnded && this.output.backlog === 0;
-    const isReusable =
-      isSentWhole && !this.#upstreamCloses && !this.#body.endsWithConnection && !this.#inputEnded;
+    const isReusable = isSentWhole && !this.#upstreamCloses && !this.#body.endsWithConnection;
     this.#exchange = undefined;
     this.#phase = isReusable ? "idle" : "spent";
     this.#isUnsettled = true;

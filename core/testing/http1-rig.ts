@@ -4,7 +4,7 @@ import { Http1ServerConnection } from "../http1/server-connection.ts";
 import type { RequestHead } from "../http/message.ts";
 import { FakeHandle } from "./fake-handle.ts";
 import { Forwarder } from "./http-forwarder.ts";
-import { readMessages, type SeenMessage, valueOf } from "./http1-text.ts";
+import { readMessages, type SeenMessage } from "./http1-text.ts";
 import { createManualClock, type ManualClock } from "./manual-clock.ts";
 
 /** One upstream connection as the upstream sees it. */
@@ -126,8 +126,4 @@ export class PoliteUpstream {
     upstream.handle.feed(Buffer.from("HTTP/1.1 100 Continue\r\n\r\n"));
     return true;
   }
-}
-
-export function hostOf(message: SeenMessage): string | undefined {
-  return valueOf(message, "host");
 }
