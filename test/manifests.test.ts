@@ -169,6 +169,7 @@ test("every fence refuses, fails closed and is bound", () => {
     "ambit-waypoint-pods",
     "ambit-waypoint-workloads",
     "ambit-waypoint-accounts",
+    "ambit-waypoint-tokens",
     "ambit-waypoint-gateways",
     "ambit-controller-fence",
   ]);

@@ -107,6 +107,18 @@ for (const name of ["ambit-waypoint", "edge"]) {
       await fenced.allowed(by("PATCH", path, { metadata: { annotations: { note: "fine" } } }));
     });
 
+    test("gets no token of its account, not even one that is bound to its pod", async () => {
+      const [pod] = await fenced.podsOf(name, (pods) => pods.length > 0);
+      const { name: podName, uid } = jsonObject(pod?.["metadata"]);
+      const bound = { kind: "Pod", apiVersion: "v1", name: podName, uid };
+      for (const boundObjectRef of [undefined, bound]) {
+        const spec = { audiences: ["istio-ca"], ...(boundObjectRef && { boundObjectRef }) };
+        const path = `${PATHS.serviceaccounts}/${name}/token`;
+        await fenced.refused(by("POST", path, { spec }), /are for its pods alone/);
+      }
+      await fenced.allowed(by("POST", `${PATHS.serviceaccounts}/owner/token`, { spec: {} }));
+    });
+
     test("does not write its Gateway's record", async () => {
       const record = { metadata: { annotations: { "ambit.io/binding": "{}" } } };
       await fenced.refused(
