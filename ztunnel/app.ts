@@ -41,6 +41,7 @@ interface Parts {
   readonly certificates: CertificateManager;
   readonly metrics: ProxyMetrics;
   readonly registry: ConnectionRegistry;
+  readonly waypointRoom: WaitingRoom;
   readonly controller: AbortController;
 }
 
@@ -108,12 +109,13 @@ async function makeParts(config: ZtunnelConfig, control: LogControl): Promise<Pa
       holdMs: config.policyHoldMs,
       network: config.network,
     }),
+    waypointRoom: new WaitingRoom({ total: 1_024, perPod: 256 }),
     controller: new AbortController(),
   };
 }
 
 function makePodManager(parts: Parts, onReady: (ready: boolean) => void): PodManager {
-  const { config, log, state, certificates, metrics, registry, controller } = parts;
+  const { config, log, state, certificates, metrics, registry, waypointRoom, controller } = parts;
   const backend = chooseBackend({ log, ...(config.handles === "" ? {} : { wanted: config.handles }) });
   log.info({ backend: backend.name }, "socket backend chosen");
   const pods: LocalPods = { byWorkload: (workload) => manager.byWorkload(workload) };
@@ -123,7 +125,7 @@ function makePodManager(parts: Parts, onReady: (ready: boolean) => void): PodMan
     certificates,
     backend,
     registry,
-    waypointRoom: new WaitingRoom({ total: 1_024, perPod: 256 }),
+    waypointRoom,
     connectionLog: new ConnectionLog({
       log: log.child("access"),
       metrics,
@@ -187,11 +189,15 @@ async function receiveState({ config, state, log, controller }: Parts): Promise<
   log.info({ workloads: state.workloads.size, policies: state.policies.size }, "configuration received");
 }
 
-function makeMetricsRegistry({ metrics, config }: Parts, pods: PodManager): Registry {
+function makeMetricsRegistry({ metrics, config, waypointRoom }: Parts, pods: PodManager): Registry {
   const registry = new Registry();
   metrics.register(registry);
   registerProcessMetrics(registry, "ztunnel", config.version);
-  registerPodMetrics(registry, () => pods.counts());
+  registerPodMetrics(
+    registry,
+    () => pods.counts(),
+    () => waypointRoom.size,
+  );
   return registry;
 }
 
