@@ -17,8 +17,8 @@ const REQUEST_FLOOD: FloodLimits = {
   continuationFrames: 8,
 };
 
-/** Callers are many, and each may have many requests that rest. */
-const WINDOWS = { streamFloor: SMALL_STREAM_FLOOR };
+/** Callers are many, and each may have many requests that rest. Frames are those that everybody can send. */
+const WINDOWS = { streamFloor: SMALL_STREAM_FLOOR, maxFrameSize: 16_384 };
 /** The way below is watched by the tunnel; gRPC servers end connections that ping without need. */
 const NO_PING = { pingAfterMs: MAX_TIMER_MS };
 

@@ -139,7 +139,7 @@ describe("requests", () => {
     const request = firstSeen(server);
     request.exchange.pause();
     const half = SMALL_STREAM_FLOOR / 2;
-    for (let sent = 0; sent < SMALL_STREAM_FLOOR; sent += 65_536) server.send(data(1, Buffer.alloc(65_536)));
+    for (let sent = 0; sent < SMALL_STREAM_FLOOR; sent += 16_384) server.send(data(1, Buffer.alloc(16_384)));
     assert.deepEqual([request.body.length, credit(await server.frames(), 1)], [0, 0]);
     request.exchange.resume();
     await settle();
@@ -150,7 +150,12 @@ describe("requests", () => {
   it("are given up, not kept, once the process keeps too much, and what was kept is free again", async () => {
     const keptLimit = new KeptLimit(32_768);
     const server = requestServer({ keptLimit, onRequest: ({ exchange }) => exchange.pause() });
-    server.send(headers(1, POST), headers(3, POST), data(1, Buffer.alloc(20_000)));
+    server.send(
+      headers(1, POST),
+      headers(3, POST),
+      data(1, Buffer.alloc(10_000)),
+      data(1, Buffer.alloc(10_000)),
+    );
     server.send(data(3, "one too many"));
     assert.deepEqual(await server.answer(), ["RST 3 11"]);
     assert.deepEqual(server.refused, ["503 too much is kept for readers that pause"]);
@@ -169,7 +174,7 @@ describe("requests", () => {
       taken += bytes.length;
       if (taken >= half) request.exchange.pause();
     };
-    server.send(data(1, Buffer.alloc(half)), data(1, "kept"));
+    server.send(data(1, Buffer.alloc(half / 2)), data(1, Buffer.alloc(half / 2)), data(1, "kept"));
     assert.equal(taken, half);
     assert.ok(credit(await server.frames(), 1) >= half);
   });
@@ -177,7 +182,7 @@ describe("requests", () => {
   it("that bring more than the window of a paused reader are reset: memory is bounded", async () => {
     const server = requestServer({ onRequest: ({ exchange }) => exchange.pause() });
     server.send(headers(1, POST));
-    for (let sent = 0; sent < SMALL_STREAM_FLOOR; sent += 65_536) server.send(data(1, Buffer.alloc(65_536)));
+    for (let sent = 0; sent < SMALL_STREAM_FLOOR; sent += 16_384) server.send(data(1, Buffer.alloc(16_384)));
     assert.deepEqual(await server.answer(), []);
     server.send(data(1, "x"));
     assert.deepEqual(await server.answer(), ["RST 1 3"]);

@@ -160,6 +160,12 @@ describe("floods", () => {
     assert.equal((await server.answer()).includes("GOAWAY 11"), false);
   });
 
+  it("of bytes in one frame: GOAWAY(FRAME_SIZE_ERROR)", async () => {
+    const server = requestServer();
+    server.send(headers(1, POST), data(1, Buffer.alloc(16_385)));
+    assert.deepEqual(await server.answer(), ["GOAWAY 6"]);
+  });
+
   it("of streams: what is above the bound is refused, and nothing of it comes through", async () => {
     const server = requestServer();
     for (let i = 0; i < 300; i++) server.send(headers(2 * i + 1, POST));
