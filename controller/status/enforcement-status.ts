@@ -20,7 +20,7 @@ export class EnforcementStatus {
     const policies = [...this.#index.policies.authorizationPolicies.values()];
     const text = JSON.stringify([
       policies.map((policy) => this.of(policy)),
-      [...view.gateways],
+      [...view.gateways].map(([key, one]) => [key, one, [...one.generations], [...one.waits]]),
       [...this.#index.waypoints.gateways.values()],
     ]);
     if (text === this.#text) return false;

@@ -2,7 +2,7 @@
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
 import type { Condition } from "../status/conditions.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
-import { type Binding, bindingKey } from "./binding.ts";
+import { type Binding, bindingKey, type WantedBinding } from "./binding.ts";
 import type { Gap } from "./needs-waypoint.ts";
 import type { WaypointGateway } from "./waypoint-gateway.ts";
 import type { GatewayView, WaypointView } from "./waypoint-view.ts";
@@ -59,7 +59,7 @@ function automatic(
     if (wish === undefined) return [];
     const name = `${namespace}/${AUTOMATIC_WAYPOINT}`;
     const binding = gateway(name)?.record.bindings.find((one) => bindingKey(one) === bindingKey(wish));
-    return [stageVerdict(name, wish.field, binding, view.gateways.get(name))];
+    return [stageVerdict(name, policy, { wish, binding, view: view.gateways.get(name) })];
   });
 }
 
@@ -76,17 +76,18 @@ const STARTED: Readonly<Record<Binding["stage"], string>> = {
   resting: "Releasing",
 };
 
-function stageVerdict(
-  name: string,
-  field: string,
-  binding: Binding | undefined,
-  view: GatewayView | undefined,
-): Verdict {
+interface Place {
+  readonly wish: WantedBinding;
+  readonly binding: Binding | undefined;
+  readonly view: GatewayView | undefined;
+}
+
+function stageVerdict(name: string, policy: MeshPolicy, { wish, binding, view }: Place): Verdict {
   if (view?.obstacle !== undefined)
     return no("WaypointFailed", `waypoint ${name} cannot be made: ${view.obstacle}`);
   if (binding === undefined || view === undefined)
     return no("WaypointStarting", `waypoint ${name} is being made`);
-  if (binding.stage === "enforced") return enforcedBy(name, field, view);
+  if (binding.stage === "enforced") return enforcedBy(name, wish.field, policy, view);
   const wait = view.waits.get(bindingKey(binding));
   const stage = `waypoint ${name} is in stage ${binding.stage}`;
   if (wait === undefined || wait.waitsFor.length === 0) return no(STARTED[binding.stage], stage);
@@ -99,8 +100,14 @@ function stageVerdict(
 }
 
 /** A newer generation is in force when everybody has acknowledged it. */
-function enforcedBy(name: string, field: string, view: GatewayView): Verdict {
-  if (!view.published) return no("Updating", `waypoint ${name} is being told of the newest version`);
+function enforcedBy(
+  name: string,
+  field: string,
+  { key, generation }: MeshPolicy,
+  view: GatewayView,
+): Verdict {
+  if (!view.published || view.generations.get(key) !== generation)
+    return no("Updating", `waypoint ${name} is being told of the newest version`);
   if (view.behind.length > 0)
     return no("WaitingForWaypoint", `waypoint ${name} waits for ${listed(view.behind)}`);
   if (view.destinationsBehind.length > 0)
@@ -130,7 +137,7 @@ function explicit(
     if (one.obstacle !== undefined)
       return no("WaypointFailed", `waypoint ${name} cannot be made: ${one.obstacle}`);
     if (one.readyPods === 0) return no("WaypointStarting", `waypoint ${name} has no pod that is ready`);
-    return enforcedBy(name, policy.l7Fields[0] ?? policy.targets[0]?.path ?? "spec", one);
+    return enforcedBy(name, policy.l7Fields[0] ?? policy.targets[0]?.path ?? "spec", policy, one);
   });
 }
 

@@ -3,6 +3,7 @@ import type { PodObject } from "#core/k8s/object-types.ts";
 import type { BindingFacts } from "./binding-machine.ts";
 import { bindingFacts, type ConnectedProxy } from "./proxy-progress.ts";
 import type { PublishedMark } from "../push/acknowledgements.ts";
+import type { GatewayView } from "./waypoint-view.ts";
 import type { WaypointGateway } from "./waypoint-gateway.ts";
 
 export interface GatewayProgress {
@@ -82,4 +83,29 @@ export function settle(
     gateway: gateway.key,
     waypointPods: source.waypointPods(gateway),
   });
+}
+
+const AWAITED_MS = 10_000;
+
+/** What was written may have been deleted before the watch told of it. */
+export function forgetOldAwaited(progress: GatewayProgress, nowMs: number): void {
+  if (progress.awaited !== undefined && nowMs - progress.awaitedMs > AWAITED_MS) progress.awaited = undefined;
+}
+
+export function viewOf(
+  progress: GatewayProgress,
+  facts: BindingFacts | undefined,
+  waits: GatewayView["waits"],
+  generations: GatewayView["generations"],
+): GatewayView {
+  return {
+    generations,
+    obstacle: progress.obstacle ?? progress.failure,
+    addresses: progress.addresses,
+    readyPods: facts?.readyWaypoints ?? 0,
+    behind: facts?.waypointsBehind ?? [],
+    destinationsBehind: facts?.destinationsBehind ?? [],
+    published: facts?.published ?? false,
+    waits,
+  };
 }

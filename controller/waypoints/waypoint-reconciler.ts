@@ -10,7 +10,14 @@ import { spawn } from "#core/runtime/spawn.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import { type Binding, bindingKey, type WantedBinding } from "./binding.ts";
 import type { BindingFacts, BindingTimes } from "./binding-machine.ts";
-import { type GatewayProgress, newProgress, type ProgressSource, settle } from "./gateway-progress.ts";
+import {
+  forgetOldAwaited,
+  type GatewayProgress,
+  newProgress,
+  type ProgressSource,
+  settle,
+  viewOf,
+} from "./gateway-progress.ts";
 import type { WaypointApi } from "./waypoint-api.ts";
 import type { WaypointNeeds } from "./needs-waypoint.ts";
 import { nextBindings } from "./next-record.ts";
@@ -33,12 +40,16 @@ export interface ReconcilerDeps {
   readonly onView: (view: WaypointView) => void;
 }
 
+interface Wanted {
+  readonly wanted: readonly WantedBinding[];
+  readonly generations: GatewayView["generations"];
+}
+
 /** While something is on its way acknowledgements, not clocks, set the pace; this bounds what is missed. */
 const BUSY_MS = 100;
 const IDLE_MS = 15_000;
 /** Objects are compared with what they should be this often, whatever happens. */
 const RESYNC_MS = 30_000;
-const AWAITED_MS = 10_000;
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
 
@@ -98,7 +109,8 @@ export class WaypointReconciler {
       this.#progress.set(key, progress);
       const namespace = key.slice(0, key.indexOf("/"));
       const wanted = automatic.has(key) ? (needs.namespaces.get(namespace) ?? []) : [];
-      const result = await this.#one(key, gateways.get(key), wanted, progress);
+      const generations = this.#generations(key, gateways.get(key), needs);
+      const result = await this.#one(key, gateways.get(key), { wanted, generations }, progress);
       busy ||= result.busy;
       views.set(key, result.view);
     }
@@ -110,20 +122,21 @@ export class WaypointReconciler {
   async #one(
     key: string,
     gateway: WaypointGateway | undefined,
-    wanted: readonly WantedBinding[],
+    { wanted, generations }: Wanted,
     progress: GatewayProgress,
   ): Promise<{ readonly busy: boolean; readonly view: GatewayView }> {
     const { clock, log } = this.#deps;
+    const view = (): GatewayView => viewOf(progress, facts, waits, generations);
     let waits: GatewayView["waits"] = new Map();
     let facts: BindingFacts | undefined;
     let busy = false;
     forgetOldAwaited(progress, clock.monotonicMs());
-    if (clock.monotonicMs() < progress.retryAtMs) return { busy: true, view: viewOf(progress, facts, waits) };
+    if (clock.monotonicMs() < progress.retryAtMs) return { busy: true, view: view() };
     try {
       if (gateway === undefined) busy = await this.#create(key, wanted, progress);
       else {
         await this.#provide(gateway, progress);
-        ({ waits, facts, busy } = await this.#step(gateway, wanted, progress));
+        ({ waits, facts, busy } = await this.#step(gateway, { wanted, generations }, progress));
       }
       progress.failure = undefined;
       progress.failures = 0;
@@ -137,7 +150,7 @@ export class WaypointReconciler {
         log.warn({ waypoint: key, error: progress.failure, retry_ms: delayMs }, "waypoint not reconciled");
       }
     }
-    return { busy, view: viewOf(progress, facts, waits) };
+    return { busy, view: view() };
   }
 
   async #create(key: string, wanted: readonly WantedBinding[], progress: GatewayProgress): Promise<boolean> {
@@ -178,11 +191,12 @@ export class WaypointReconciler {
 
   async #step(
     gateway: WaypointGateway,
-    wanted: readonly WantedBinding[],
+    { wanted, generations }: Wanted,
     progress: GatewayProgress,
   ): Promise<{ readonly waits: GatewayView["waits"]; readonly facts: BindingFacts; readonly busy: boolean }> {
     const { clock, times, source } = this.#deps;
-    const text = this.#text(gateway);
+    // What must have been published, and acknowledged, before the next step.
+    const text = `${formatRecord(gateway.record)} ${JSON.stringify([...generations])}`;
     const facts = settle(progress, text, gateway, source);
     if (progress.awaited !== undefined) {
       if (progress.awaited !== formatRecord(gateway.record)) return { waits: new Map(), facts, busy: true };
@@ -248,11 +262,18 @@ export class WaypointReconciler {
     progress.awaitedMs = this.#deps.clock.monotonicMs();
   }
 
-  /** What must have been published and acknowledged before the next step. */
-  #text(gateway: WaypointGateway): string {
-    const policies = new Set(gateway.record.bindings.map(({ policy }) => policy));
-    const generations = [...policies].map((policy) => `${policy}@${this.#deps.generation(policy)}`);
-    return `${formatRecord(gateway.record)} ${generations.join(" ")}`;
+  /** Versions of the policies that this waypoint enforces. */
+  #generations(
+    key: string,
+    gateway: WaypointGateway | undefined,
+    needs: WaypointNeeds,
+  ): GatewayView["generations"] {
+    const namespace = key.slice(0, key.indexOf("/"));
+    const own = key === `${namespace}/${AUTOMATIC_WAYPOINT}` ? (needs.namespaces.get(namespace) ?? []) : [];
+    const targeting = [...needs.explicit].flatMap(([policy, names]) => (names.includes(key) ? [policy] : []));
+    const bound = gateway?.record.bindings ?? [];
+    const policies = new Set([...[...own, ...bound].map(({ policy }) => policy), ...targeting]);
+    return new Map([...policies].toSorted().map((policy) => [policy, this.#deps.generation(policy)]));
   }
 }
 
@@ -260,25 +281,4 @@ export class WaypointReconciler {
 function isUnsettled(bindings: readonly Binding[], facts: BindingFacts): boolean {
   if (!facts.published || bindings.some(({ stage }) => stage !== "enforced")) return true;
   return bindings.length > 0 && facts.waypointsBehind.length + facts.destinationsBehind.length > 0;
-}
-
-/** What was written may have been deleted before the watch told of it. */
-function forgetOldAwaited(progress: GatewayProgress, nowMs: number): void {
-  if (progress.awaited !== undefined && nowMs - progress.awaitedMs > AWAITED_MS) progress.awaited = undefined;
-}
-
-function viewOf(
-  progress: GatewayProgress,
-  facts: BindingFacts | undefined,
-  waits: GatewayView["waits"],
-): GatewayView {
-  return {
-    obstacle: progress.obstacle ?? progress.failure,
-    addresses: progress.addresses,
-    readyPods: facts?.readyWaypoints ?? 0,
-    behind: facts?.waypointsBehind ?? [],
-    destinationsBehind: facts?.destinationsBehind ?? [],
-    published: facts?.published ?? false,
-    waits,
-  };
 }

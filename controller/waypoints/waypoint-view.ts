@@ -1,8 +1,11 @@
 /** What the leader knows about every waypoint, for status. */
+import type { PolicyKey } from "#core/model/ids.ts";
 import type { WaypointNeeds } from "./needs-waypoint.ts";
 import type { Step } from "./binding-machine.ts";
 
 export interface GatewayView {
+  /** Versions of policies that everything below is about. */
+  readonly generations: ReadonlyMap<PolicyKey, number>;
   /** What keeps the waypoint from being made: somebody else's object of its name, or a failure of the API. */
   readonly obstacle: string | undefined;
   /** Cluster addresses of its service. */
