@@ -16,7 +16,8 @@ import type { ReceiveBudget } from "./flow-control.ts";
 import type { HeaderField } from "./hpack/header-field.ts";
 import { HTTP2_PEER_BROKE_RULES, sessionClosed } from "./http2-errors.ts";
 import type { Http2Stream, Http2StreamEvents } from "./http2-stream.ts";
-import { lengthField, rawRequest, statusField } from "./message-fields.ts";
+import { rawRequest } from "./message-fields.ts";
+import { answerRefusal } from "./refusal-answer.ts";
 import { MAX_FIELDS, REQUEST_SERVER_LIMITS } from "./request-limits.ts";
 import { type ExchangeHost, Http2ServerExchange } from "./server-exchange.ts";
 import type { Request, SessionLimits } from "./session-options.ts";
@@ -115,8 +116,7 @@ export class Http2ServerConnection implements ServerConnection, ExchangeHost {
 
   #refuse(stream: Http2Stream, reason: Refusal): void {
     stream.events = IGNORED;
-    stream.sendHeaders([statusField(reason.status), lengthField(0)], true);
-    stream.refuseRest();
+    answerRefusal(stream, reason);
     this.onRefused(reason);
   }
 
@@ -131,8 +131,10 @@ export class Http2ServerConnection implements ServerConnection, ExchangeHost {
     this.#cancelCheck = this.#clock.after(CHECK_MS, () => this.#onCheckTimer());
     // A copy: streams go while they are looked at.
     const streams = Array.from(this.#session.streams);
-    for (const { events } of streams)
-      if (events instanceof Http2ServerExchange) events.checkProgress(STILL_CHECKS);
+    for (const stream of streams) {
+      if (stream.events instanceof Http2ServerExchange) stream.events.checkProgress(STILL_CHECKS);
+      else stream.reset();
+    }
   }
 
   #onClose(error: Error | undefined): void {

@@ -143,7 +143,7 @@ describe("callers that rest", () => {
     assert.equal(firstSeen(server).end, "open");
     await server.clock.advance(FIVE_MINUTES);
     const frames = await server.frames();
-    assert.deepEqual(headerLists(frames), [":status=408 content-length=0"]);
+    assert.deepEqual(headerLists(frames), [":status=408 content-type=text/plain content-length=38"]);
     assert.deepEqual(
       [firstSeen(server).end, server.refused],
       ["aborted", ["408 the caller stopped sending, or reading"]],

@@ -9,6 +9,7 @@ import { ErrorCode, errorCodeName } from "./error-codes.ts";
 import type { HeaderField } from "./hpack/header-field.ts";
 import type { DeliveryResult, Http2Stream, Http2StreamEvents, StreamEnd } from "./http2-stream.ts";
 import { lengthField, responseFields, statusField } from "./message-fields.ts";
+import { answerRefusal } from "./refusal-answer.ts";
 
 /** What an exchange asks of its connection. */
 export interface ExchangeHost {
@@ -194,12 +195,8 @@ export class Http2ServerExchange implements ServerExchange, Http2StreamEvents, B
   #expire(): void {
     const isAnswerable = this.#state === "open" || this.#state === "waiting";
     if (this.#state !== "over") this.#abort(TOO_SLOW.reason, isAnswerable ? TOO_SLOW : undefined);
-    if (isAnswerable) {
-      this.stream.sendHeaders([statusField(TOO_SLOW.status), lengthField(0)], true);
-      this.stream.refuseRest();
-    } else {
-      this.stream.reset(ErrorCode.CANCEL);
-    }
+    if (isAnswerable) answerRefusal(this.stream, TOO_SLOW);
+    else this.stream.reset(ErrorCode.CANCEL);
     this.#host.onRefused(TOO_SLOW);
   }
 

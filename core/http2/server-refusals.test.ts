@@ -1,8 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { data, frame, headers, literal, rst, settings, windowUpdate } from "../testing/frames.ts";
+import { data, frame, headers, literal, PREFACE, rst, settings, windowUpdate } from "../testing/frames.ts";
 import { settle } from "../testing/manual-clock.ts";
-import { answerOk, requestServer, requestBlock, headerLists, firstSeen } from "../testing/request-server.ts";
+import {
+  answerOk,
+  requestServer,
+  requestBlock,
+  headerLists,
+  firstSeen,
+  rawRequestServer,
+  SETTINGS_ACK,
+} from "../testing/request-server.ts";
 
 const POST = requestBlock("POST");
 const GET = requestBlock("GET");
@@ -79,8 +87,10 @@ describe("refusals", () => {
       const server = requestServer({ fieldsRead: () => new Set(["x-tenant"]) });
       server.send(headers(1, block, END));
       assert.equal(server.seen.length, 0);
-      assert.deepEqual(headerLists(await server.frames()), [`:status=${status} content-length=0`]);
-      assert.ok(server.refused[0]?.startsWith(String(status)));
+      const frames = await server.frames();
+      const reason = frames.find(({ type }) => type === 0)?.payload.toString() ?? "";
+      const head = `:status=${status} content-type=text/plain content-length=${reason.length}`;
+      assert.deepEqual([headerLists(frames), server.refused], [[head], [`${status} ${reason}`]]);
       server.send(headers(3, GET, END));
       assert.equal(server.seen.length, 1, "the connection lives on");
     });
@@ -89,7 +99,19 @@ describe("refusals", () => {
   it("of a request with a body drop the body", async () => {
     const server = requestServer();
     server.send(headers(1, requestBlock("TRACE")), data(1, "GET / HTTP/1.1\r\n\r\n", 1));
-    assert.deepEqual([server.seen.length, await server.answer()], [0, ["HEADERS 1", "RST 1 0"]]);
+    assert.deepEqual(
+      [server.seen.length, await server.answer()],
+      [0, ["HEADERS 1", "DATA 1 25", "END 1", "RST 1 0"]],
+    );
+  });
+
+  it("that nobody reads do not keep the connection", async () => {
+    const server = rawRequestServer({ idleMs: 1_000 });
+    server.send(PREFACE, settings([4, 0]), SETTINGS_ACK, headers(1, requestBlock("TRACE"), END));
+    await server.clock.advance(30_000);
+    assert.deepEqual((await server.answer()).slice(0, 2), ["HEADERS 1", "RST 1 8"]);
+    await server.clock.advance(1_000);
+    assert.deepEqual(await server.answer(), ["GOAWAY 0"]);
   });
 
   it("of trailers that the policy reads: reset, and the request is aborted", async () => {
