@@ -12,7 +12,12 @@ import { formatSocketAddress } from "#core/net/socket-address.ts";
 import { describeError } from "#core/runtime/errors.ts";
 import { DialWatch } from "./dial-watch.ts";
 import type { OutboundConnection } from "./outbound-connection.ts";
-import { type HboneRoute, type OutboundRoute, type WaitingRoute } from "./outbound-route.ts";
+import {
+  type HboneRoute,
+  isThroughWaypoint,
+  type OutboundRoute,
+  type WaitingRoute,
+} from "./outbound-route.ts";
 import type { Reason } from "./response-flag.ts";
 import { tunnelReason } from "./tunnel-reason.ts";
 import { WaypointPatience } from "./waypoint-patience.ts";
@@ -75,15 +80,26 @@ async function tryUntilOpen(hop: Hop, first: Bound): Promise<OutboundRoute | und
   const { connection, steps, patience } = hop;
   let route: OutboundRoute = first;
   let failure: Failure | undefined;
-  for (;;) {
-    if (route.kind !== "wait" && !(route.kind === "hbone" && route.waypoint)) return route;
-    failure = route.kind === "wait" ? (failure ?? notReady(route)) : await tryOnce(hop, route);
+  while (isBound(route)) {
+    failure = await outcomeOf(hop, route, failure);
     if (failure === undefined) return undefined;
     if (failure.final || !patience.enter()) return refuse(connection, patience, failure);
     await (route.kind === "wait" ? patience.change() : patience.pause());
     if (patience.signal.aborted) return refuse(connection, patience, failure);
     route = nextRoute(steps, route);
   }
+  return route;
+}
+
+function isBound(route: OutboundRoute): route is Bound {
+  return isThroughWaypoint(route);
+}
+
+/** Undefined: served, or refused for good. A try that the deadline cut short says less than the one before. */
+async function outcomeOf(hop: Hop, route: Bound, before: Failure | undefined): Promise<Failure | undefined> {
+  if (route.kind === "wait") return before ?? notReady(route);
+  const failure = await tryOnce(hop, route);
+  return failure !== undefined && hop.patience.isOver ? (before ?? failure) : failure;
 }
 
 function nextRoute(steps: WaypointSteps, failed: Bound): OutboundRoute {
