@@ -106,6 +106,15 @@ describe("the end of a connection", () => {
     assert.deepEqual(await server.answer(), ["GOAWAY 0"]);
   });
 
+  it("by silence in the middle of a header block", async () => {
+    const server = requestServer();
+    server.send(headers(1, GET, 1));
+    await server.clock.advance(60_000);
+    assert.deepEqual(await server.answer(), ["GOAWAY 0"]);
+    await server.clock.advance(1_000);
+    assert.deepEqual([server.handle.isShutdown, server.seen.length], [true, 0]);
+  });
+
   it("by destroy: every request is aborted", () => {
     const server = requestServer();
     server.send(headers(1, POST));
