@@ -240,7 +240,10 @@ export class Call implements ServerExchangeEvents, AttemptOwner, OpenCall {
   }
 
   #noteGrpcStatus(fields: readonly HttpField[]): void {
-    for (const { name, value } of fields) if (name === "grpc-status") this.grpcStatus = value;
+    for (const { name, value } of fields) {
+      // A label: whatever an application may send, there are few of them.
+      if (name === "grpc-status" && /^(?:\d|1[0-6])$/.test(value)) this.grpcStatus = value;
+    }
   }
 
   #finishAnswered(): void {

@@ -15,6 +15,9 @@ import type { Endpoint } from "../upstream/endpoint.ts";
 import type { LaneOwner, PooledConnection } from "../upstream/upstream-lane.ts";
 import type { DestinationRoute } from "./target-route.ts";
 
+/** Workloads are new values with every change of them. */
+const MAX_KEPT_GROUPS = 64;
+
 export class Caller implements LaneOwner {
   readonly context: ProxyContext;
   readonly route: DestinationRoute;
@@ -53,7 +56,7 @@ export class Caller implements LaneOwner {
   /** HOT PATH: looked up once per endpoint. */
   metricGroup(endpoint: Endpoint | undefined): RequestGroup {
     const known = this.#groups.get(endpoint?.workload);
-    if (known !== undefined) return known;
+    if (known?.isForgotten === false) return known;
     const group = this.context.metrics.requests.group({
       source: this.party,
       sourceIdentity: this.identity,
@@ -61,6 +64,7 @@ export class Caller implements LaneOwner {
       destinationIdentity: endpoint?.identity,
       service: this.route.kind === "service" ? this.route.service : undefined,
     });
+    if (this.#groups.size >= MAX_KEPT_GROUPS) this.#groups.clear();
     this.#groups.set(endpoint?.workload, group);
     return group;
   }

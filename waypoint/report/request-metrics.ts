@@ -25,8 +25,8 @@ export interface RequestCounts {
   readonly responseBytes: number;
 }
 
-/** Beyond it the oldest series are forgotten. */
-const MAX_GROUPS = 10_000;
+/** Each has three histograms, 60 KB of a scrape. Beyond it the series of the oldest caller and endpoint are forgotten. */
+const MAX_SERIES = 1_000;
 
 class Series {
   readonly labels: Labels;
@@ -43,10 +43,18 @@ class Series {
 /** The series of one caller, endpoint and service. */
 export class RequestGroup {
   readonly #subject: RequestSubject;
+  readonly #onNewSeries: () => void;
   readonly #series = new Map<string, Series>();
+  /** Nobody reads it any more: look it up again. */
+  isForgotten = false;
 
-  constructor(subject: RequestSubject) {
+  constructor(subject: RequestSubject, onNewSeries: () => void) {
     this.#subject = subject;
+    this.#onNewSeries = onNewSeries;
+  }
+
+  get size(): number {
+    return this.#series.size;
   }
 
   add(counts: RequestCounts): void {
@@ -67,6 +75,7 @@ export class RequestGroup {
     if (series === undefined) {
       series = new Series(labelsOf(this.#subject, { protocol, status, grpcStatus, flag }));
       this.#series.set(key, series);
+      this.#onNewSeries();
     }
     return series;
   }
@@ -74,14 +83,15 @@ export class RequestGroup {
 
 export class RequestMetrics {
   readonly #groups = new Map<string, RequestGroup>();
+  #seriesCount = 0;
 
+  /** May be kept until it is forgotten. */
   group(subject: RequestSubject): RequestGroup {
     const key = groupKey(subject);
     let group = this.#groups.get(key);
     if (group === undefined) {
-      group = new RequestGroup(subject);
+      group = new RequestGroup(subject, () => this.#onNewSeries());
       this.#groups.set(key, group);
-      if (this.#groups.size > MAX_GROUPS) this.#forgetOldest();
     }
     return group;
   }
@@ -91,9 +101,14 @@ export class RequestMetrics {
     return [...this.#groups.values()].flatMap((group) => [...group.series()].flatMap(read));
   }
 
-  #forgetOldest(): void {
-    const oldest = this.#groups.keys().next();
-    if (!oldest.done) this.#groups.delete(oldest.value);
+  #onNewSeries(): void {
+    this.#seriesCount++;
+    for (const [key, group] of this.#groups) {
+      if (this.#seriesCount <= MAX_SERIES || this.#groups.size === 1) return;
+      this.#groups.delete(key);
+      group.isForgotten = true;
+      this.#seriesCount -= group.size;
+    }
   }
 }
 

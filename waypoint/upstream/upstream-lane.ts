@@ -152,6 +152,7 @@ export class UpstreamLane {
       if (connection.connection.capacity > 0 && connection.owner === undefined && !isOld) return connection;
       this.#free.pop();
       connection.isListed = false;
+      if (isOld) this.#retire(connection);
     }
     return undefined;
   }
