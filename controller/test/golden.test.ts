@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { stringify } from "yaml";
 import { decodeAddress } from "#core/wire/address-codec.ts";
 import { decodeAuthorization } from "#core/wire/authorization-codec.ts";
+import { decodeWaypointConfig } from "#core/wire/waypoint-codec.ts";
 import { Scheduler } from "../collections/scheduler.ts";
 import { MeshIndex } from "../mesh-index.ts";
 import { allProblems } from "../problems.ts";
@@ -76,12 +77,19 @@ function render(index: MeshIndex): string {
     assert.ok(decoded.ok);
     return [resource.name, brief(decoded.value)] as const;
   });
+  const waypoints = [...index.waypointConfigs.values()].map((resource) => {
+    const decoded = decodeWaypointConfig(resource.body);
+    assert.ok(decoded.ok);
+    const { policies, ...rest } = decoded.value;
+    return [resource.name, { ...rest, policies: policies.map(({ key }) => key) }] as const;
+  });
   const byName = (a: readonly [string, unknown], b: readonly [string, unknown]): number =>
     a[0] < b[0] ? -1 : 1;
   return stringify(
     {
       addresses: Object.fromEntries(addresses.toSorted(byName)),
       authorizations: Object.fromEntries(authorizations.toSorted(byName)),
+      ...(waypoints.length > 0 && { waypoints: Object.fromEntries(waypoints.toSorted(byName)) }),
       problems: allProblems(index).map(
         (p) => `${p.kind} ${p.namespace}/${p.name} ${p.path}: ${p.reason}: ${p.message}`,
       ),

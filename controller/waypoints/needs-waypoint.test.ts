@@ -1,0 +1,269 @@
+/** Which waypoints must exist, what they bind and why: configuration in, one line per wish and per gap out. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { translateMeshPolicy } from "../translate/mesh-policy.ts";
+import { loadYaml } from "../source/file-source.ts";
+import { Sources } from "../sources.ts";
+import { testMeshConfig } from "../test/builders.ts";
+import { scopeKey } from "./binding.ts";
+import { needsWaypoint } from "./needs-waypoint.ts";
+import { LABEL_GATEWAY_NAME } from "./waypoint-pods.ts";
+
+/** Two enrolled namespaces and one that is not; a catalog behind two services, a database, a frontend. */
+const WORLD = `
+{ apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio.io/dataplane-mode: ambient } } }
+---
+{ apiVersion: v1, kind: Namespace, metadata: { name: empty, labels: { istio.io/dataplane-mode: ambient } } }
+---
+{ apiVersion: v1, kind: Namespace, metadata: { name: outside } }
+---
+{ apiVersion: v1, kind: Namespace, metadata: { name: istio-system } }
+---
+${pod("shop", "catalog")}
+---
+${pod("shop", "db")}
+---
+${pod("shop", "frontend")}
+---
+${pod("outside", "catalog")}
+---
+${service("shop", "catalog", "catalog")}
+---
+${service("shop", "catalog-admin", "catalog")}
+---
+${service("shop", "db", "db")}
+---
+{ apiVersion: v1, kind: Service, metadata: { name: elsewhere, namespace: shop }, spec: { type: ExternalName } }
+`;
+
+function pod(namespace: string, app: string, more = ""): string {
+  return `{ apiVersion: v1, kind: Pod, metadata: { name: ${app}-1, namespace: ${namespace}, labels: { app: ${app} } },
+    spec: { serviceAccountName: ${app}, nodeName: n1${more} }, status: { phase: Running } }`;
+}
+
+function service(namespace: string, name: string, app: string, labels = ""): string {
+  return `{ apiVersion: v1, kind: Service, metadata: { name: ${name}, namespace: ${namespace}, labels: { ${labels} } },
+    spec: { selector: { app: ${app} }, ports: [{ port: 80 }] } }`;
+}
+
+function policy(name: string, spec: string, namespace = "shop"): string {
+  return `{ apiVersion: security.istio.io/v1, kind: AuthorizationPolicy,
+    metadata: { name: ${name}, namespace: ${namespace}, generation: 1 }, spec: { ${spec} } }`;
+}
+
+const WAYPOINT = `{ apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: { name: wp, namespace: shop },
+  spec: { gatewayClassName: istio-waypoint, listeners: [] } }`;
+const CATALOG = "selector: { matchLabels: { app: catalog } }";
+const GET = "rules: [{ to: [{ operation: { methods: [GET] } }] }]";
+const L4 = 'rules: [{ from: [{ source: { principals: ["a/ns/b/sa/c"] } }] }]';
+const METHODS = "spec.rules[0].to[0].operation.methods";
+
+interface Case {
+  readonly name: string;
+  readonly objects: readonly string[];
+  /** `namespace policy scope: field` and `policy: gap what`, sorted. */
+  readonly expected: readonly string[];
+}
+
+const CASES: readonly Case[] = [
+  { name: "no policy", objects: [], expected: [] },
+  { name: "L4 policies", objects: [policy("a", `${CATALOG}, ${L4}`), policy("b", L4)], expected: [] },
+  {
+    name: "an ALLOW rule about methods, by selector",
+    objects: [policy("p", `${CATALOG}, ${GET}`)],
+    expected: [`shop shop/p workloads app=catalog: ${METHODS}`],
+  },
+  {
+    name: "a DENY rule about paths, by selector",
+    objects: [policy("p", `action: DENY, ${CATALOG}, rules: [{ to: [{ operation: { paths: ["/x"] } }] }]`)],
+    expected: ["shop shop/p workloads app=catalog: spec.rules[0].to[0].operation.paths"],
+  },
+  {
+    name: "only the second rule needs it",
+    objects: [
+      policy("p", `${CATALOG}, rules: [{}, { when: [{ key: "request.headers[x-a]", values: [b] }] }]`),
+    ],
+    expected: ["shop shop/p workloads app=catalog: spec.rules[1].when[0].key"],
+  },
+  {
+    name: "a whole namespace",
+    objects: [policy("p", GET)],
+    expected: [`shop shop/p workloads : ${METHODS}`],
+  },
+  {
+    name: "a whole namespace that has no pod yet",
+    objects: [policy("p", GET, "empty")],
+    expected: [`empty empty/p workloads : ${METHODS}`],
+  },
+  {
+    name: "a selector that no pod has yet",
+    objects: [policy("p", `selector: { matchLabels: { app: later } }, ${GET}`)],
+    expected: [`shop shop/p workloads app=later: ${METHODS}`],
+  },
+  {
+    name: "the whole mesh: enrolled namespaces, others are passed over in silence",
+    objects: [policy("p", GET, "istio-system")],
+    expected: [`empty istio-system/p workloads : ${METHODS}`, `shop istio-system/p workloads : ${METHODS}`],
+  },
+  {
+    name: "a namespace outside of the mesh",
+    objects: [policy("p", GET, "outside")],
+    expected: ["outside/p: NotEnrolled pod outside/catalog-1"],
+  },
+  {
+    name: "a service by targetRefs: its other services are found later, with its pods",
+    objects: [policy("p", `targetRefs: [{ kind: Service, group: "", name: catalog }], ${GET}`)],
+    expected: [`shop shop/p services catalog: ${METHODS}`],
+  },
+  {
+    name: "a service by targetRefs with L4 rules alone: ztunnels know no services",
+    objects: [policy("p", `targetRefs: [{ kind: Service, group: "", name: db }], ${L4}`)],
+    expected: ["shop shop/p services db: spec.targetRefs[0]"],
+  },
+  {
+    name: "two services, one of which does not exist",
+    objects: [
+      policy(
+        "p",
+        `targetRefs: [{ kind: Service, group: "", name: db }, { kind: Service, group: "", name: nope }], ${GET}`,
+      ),
+    ],
+    expected: [`shop shop/p services db: ${METHODS}`, "shop/p: TargetNotFound Service shop/nope"],
+  },
+  {
+    name: "targets that cannot be",
+    objects: [
+      policy(
+        "p",
+        `targetRefs: [{ kind: Service, group: "", name: elsewhere }, { kind: Secret, group: "", name: x },
+          { kind: GatewayClass, group: gateway.networking.k8s.io, name: istio-waypoint }], ${GET}`,
+      ),
+    ],
+    expected: [
+      "shop/p: UnsupportedTarget GatewayClass shop/istio-waypoint",
+      "shop/p: UnsupportedTarget Secret shop/x",
+      "shop/p: UnsupportedTarget Service shop/elsewhere",
+    ],
+  },
+  {
+    name: "a Gateway by targetRefs: it is there, or it is not",
+    objects: [
+      WAYPOINT,
+      policy("p", `targetRefs: [{ kind: Gateway, group: gateway.networking.k8s.io, name: wp }], ${GET}`),
+      policy("q", `targetRefs: [{ kind: Gateway, group: gateway.networking.k8s.io, name: no }], ${GET}`),
+    ],
+    expected: ["shop/p: explicit shop/wp", "shop/q: TargetNotFound Gateway shop/no"],
+  },
+  {
+    name: "several policies, one of them L4",
+    objects: [policy("a", GET), policy("b", `${CATALOG}, ${GET}`), policy("c", L4)],
+    expected: [`shop shop/a workloads : ${METHODS}`, `shop shop/b workloads app=catalog: ${METHODS}`],
+  },
+  {
+    name: "what is not in force needs nothing: AUDIT, CUSTOM, dry runs that are off, fields that nobody reads",
+    objects: [
+      policy("a", `action: AUDIT, ${GET}`),
+      policy("b", `action: CUSTOM, provider: { name: x }, ${GET}`),
+      policy("c", GET).replace("generation: 1", 'generation: 1, annotations: { istio.io/dry-run: "true" }'),
+      policy("d", 'rules: [{ from: [{ source: { requestPrincipals: ["*"] } }] }]'),
+    ],
+    expected: [],
+  },
+  {
+    name: "the namespace has a waypoint of its own: it wins",
+    objects: [
+      WAYPOINT,
+      `{ apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio.io/dataplane-mode: ambient,
+        istio.io/use-waypoint: wp } } }`,
+      policy("p", `${CATALOG}, ${GET}`),
+      policy("q", `targetRefs: [{ kind: Service, group: "", name: db }], ${GET}`),
+    ],
+    expected: ["shop/p: explicit shop/wp", "shop/q: explicit shop/wp"],
+  },
+  {
+    name: "a service has a waypoint of its own: so have its pods, others have not",
+    objects: [
+      WAYPOINT,
+      service("shop", "catalog-admin", "catalog", "istio.io/use-waypoint: wp"),
+      policy("p", GET),
+    ],
+    expected: [`shop shop/p workloads : ${METHODS}`, "shop/p: explicit shop/wp"],
+  },
+  {
+    name: "a service has opted out: its pods cannot be bound",
+    objects: [
+      service("shop", "catalog-admin", "catalog", "istio.io/use-waypoint: none"),
+      policy("p", `${CATALOG}, ${GET}`),
+      policy("q", `targetRefs: [{ kind: Service, group: "", name: catalog-admin }], ${GET}`),
+    ],
+    expected: ["shop/p: OptedOut service shop/catalog-admin", "shop/q: OptedOut service shop/catalog-admin"],
+  },
+  {
+    name: "a pod with the node's network, and one that has opted out of the mesh",
+    objects: [
+      pod("shop", "catalog", ", hostNetwork: true"),
+      pod("shop", "frontend").replace("app: frontend", "app: frontend, istio.io/dataplane-mode: none"),
+      policy("p", GET),
+    ],
+    expected: [
+      `shop shop/p workloads : ${METHODS}`,
+      "shop/p: HostNetwork pod shop/catalog-1",
+      "shop/p: NotEnrolled pod shop/frontend-1",
+    ],
+  },
+  {
+    name: "one enrolled pod in a namespace that is not",
+    objects: [
+      pod("outside", "catalog").replace("app: catalog", "app: catalog, istio.io/dataplane-mode: ambient"),
+      policy("p", `${CATALOG}, ${GET}`, "outside"),
+    ],
+    expected: [`outside outside/p workloads app=catalog: ${METHODS}`],
+  },
+  {
+    name: "pods that are waypoints are nobody's application",
+    objects: [
+      pod("shop", "frontend").replace(
+        "app: frontend",
+        `app: frontend, istio.io/dataplane-mode: none, ${LABEL_GATEWAY_NAME}: wp`,
+      ),
+      policy("p", GET),
+    ],
+    expected: [`shop shop/p workloads : ${METHODS}`],
+  },
+];
+
+function lines(objects: readonly string[]): readonly string[] {
+  const sources = new Sources();
+  const loaded = loadYaml([WORLD, ...objects].join("\n---\n"), sources);
+  assert.ok(loaded.ok, JSON.stringify(loaded));
+  const { namespaces, gaps, explicit } = needsWaypoint({
+    rootNamespace: "istio-system",
+    enrolment: { systemNamespace: "istio-system", excludedNamespaces: ["kube-system"] },
+    policies: [...sources.authorizationPolicies.values()]
+      .map((object) => translateMeshPolicy(object, testMeshConfig))
+      .filter(({ request }) => request !== undefined),
+    namespaces: [...sources.namespaces.values()],
+    pods: [...sources.pods.values()],
+    services: [...sources.services.values()],
+    isWaypointPod: ({ metadata }) => metadata.labels[LABEL_GATEWAY_NAME] !== undefined,
+    explicitWaypoints: new Set(sources.gateways.size > 0 ? ["shop/wp"] : []),
+  });
+  return [
+    ...[...namespaces].flatMap(([namespace, list]) =>
+      list.map(({ policy: key, field, scope }) => `${namespace} ${key} ${scopeKey(scope)}: ${field}`),
+    ),
+    ...[...gaps].flatMap(([key, list]) => list.map(({ reason, what }) => `${key}: ${reason} ${what}`)),
+    ...[...explicit].flatMap(([key, list]) => list.map((name) => `${key}: explicit ${name}`)),
+  ].toSorted();
+}
+
+for (const { name, objects, expected } of CASES) {
+  test(`needs: ${name}`, () => {
+    assert.deepEqual(lines(objects), expected.toSorted());
+  });
+}
+
+test("the order of objects does not matter", () => {
+  const objects = [policy("a", GET), policy("b", `${CATALOG}, ${GET}`), policy("c", GET, "empty")];
+  assert.deepEqual(lines(objects), lines(objects.toReversed()));
+});
