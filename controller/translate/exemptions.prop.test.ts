@@ -55,7 +55,7 @@ test("a namespace's own waypoint alone is spared by the synthetic DENY, on all p
     fc.property(
       policies,
       arbitraryConnection,
-      fc.uniqueArray(fc.constantFrom(80, 443, 8080), { maxLength: 2 }),
+      fc.uniqueArray(fc.constantFrom<number>(80, 443, 8080), { maxLength: 2 }),
       (list, connection, tcpPorts) => {
         const name = onlyThroughName(tcpPorts);
         assert.ok(isOnlyThroughWaypoint(name));
