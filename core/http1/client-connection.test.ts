@@ -315,6 +315,16 @@ test("a body that ends with its connection is complete at FIN, and lost at a res
   whole.feed("HTTP/1.1 200 OK\r\n\r\nhello");
   whole.handle.end();
   assert.deepEqual([first.body, first.ended, first.failure], ["hello", 1, undefined]);
+  const paused = open();
+  const held = new Answer();
+  const exchange = paused.connection.send(GET, held);
+  await turn();
+  paused.feed("HTTP/1.1 200 OK\r\n\r\n");
+  exchange.pause();
+  paused.handle.end();
+  assert.equal(held.ended, 0);
+  exchange.resume();
+  assert.equal(held.ended, 1);
   const cut = open();
   const second = new Answer();
   cut.connection.send(GET, second).end([]);

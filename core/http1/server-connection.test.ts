@@ -326,7 +326,11 @@ test("a half-closed caller still gets its answer", async () => {
   send(GET);
   caller.end();
   application.answer();
-  assert.deepEqual((await seen()).map(statusOf), [200]);
+  const [answer] = await seen();
+  assert.deepEqual(answer === undefined ? [] : [statusOf(answer), valueOf(answer, "connection")], [
+    200,
+    "close",
+  ]);
   assert.ok(caller.isShutdown && !caller.wasReset);
 });
 
@@ -422,4 +426,27 @@ test("an application that throws ends its own connection, also from a timer and 
   timed.send("GET");
   await timed.clock.advance(10_001);
   assert.ok(timed.caller.wasReset && timed.application.closed);
+});
+
+test("an application that answers from within the last bytes of a body does not hold up the next request", async () => {
+  const { application, send, seen } = open();
+  application.onBody = function onBody(this: Application) {
+    this.last.reply({ status: 403, fields: [], body: "", close: false });
+  };
+  send(`${POST}hello${GET.replace("/a", "/b")}`);
+  assert.deepEqual(application.events, ["request /a", "request /b", "end"]);
+  application.answer();
+  assert.deepEqual((await seen()).map(statusOf), [403, 200]);
+});
+
+test("a tunnel's end comes behind the bytes that wait for their reader", () => {
+  const { application, caller, send } = open();
+  send("GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  application.last.sendHead({ status: 101, fields: [], body: { kind: "tunnel" } });
+  application.last.pause();
+  send("last words");
+  caller.end();
+  assert.deepEqual([application.body, application.events], ["", ["request /a"]]);
+  application.last.resume();
+  assert.deepEqual([application.body, application.events], ["last words", ["request /a", "end"]]);
 });
