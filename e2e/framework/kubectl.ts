@@ -57,20 +57,33 @@ export class Kubectl {
     for (const manifest of parseManifests(yaml, "tour")) await deleteManifest(this.#client, manifest);
   }
 
-  /** False when there is no kubectl; rejects with its words when it fails. */
+  /** What kubectl prints; undefined when there is no kubectl. Rejects with its words when it fails. */
+  async print(args: readonly string[], timeoutMs = 30_000): Promise<string | undefined> {
+    this.#show(`$ kubectl ${args.join(" ")}`);
+    return this.#output(args, { timeoutMs });
+  }
+
+  /** False when there is no kubectl. */
   async #real(
     args: readonly string[],
     options: { readonly input?: string; readonly quiet?: boolean } = {},
   ): Promise<boolean> {
     if (options.quiet !== true) this.#show(`$ kubectl ${args.join(" ")}`);
-    if (this.#binary === undefined) return false;
+    return (await this.#output(args, options)) !== undefined;
+  }
+
+  async #output(
+    args: readonly string[],
+    { input = "", timeoutMs = 30_000 }: { readonly input?: string; readonly timeoutMs?: number },
+  ): Promise<string | undefined> {
+    if (this.#binary === undefined) return undefined;
     const child = run(this.#binary, [...args], {
       env: { ...process.env, KUBECONFIG: this.#kubeconfig },
-      timeout: 30_000,
+      timeout: timeoutMs,
     });
-    child.child.stdin?.end(options.input ?? "");
-    await child;
-    return true;
+    child.child.stdin?.end(input);
+    const { stdout, stderr } = await child;
+    return stdout + stderr;
   }
 }
 

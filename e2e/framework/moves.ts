@@ -172,6 +172,32 @@ export function get(world: Hands, url: string): Promise<{ status: number; body: 
   });
 }
 
+export interface HttpAsk {
+  readonly host: string;
+  readonly port: number;
+  readonly method?: string;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** One request over a connection of its own; rejects with the system's code when there is no answer. */
+export function request(
+  world: Hands,
+  { host, port, method = "GET", path, headers = {} }: HttpAsk,
+): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const options = { host, port, method, path, headers, agent: false as const, timeout: 15_000 };
+    const out = world.http.request(options, (answer) => {
+      let body = "";
+      answer.on("data", (bytes: Buffer) => (body += bytes.toString()));
+      answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body }));
+    });
+    out.on("timeout", () => out.destroy(Object.assign(new Error("timeout"), { code: "TIMEOUT" })));
+    out.on("error", reject);
+    out.end();
+  });
+}
+
 export function post(world: Hands, url: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const request = world.http.request(url, { method: "POST", agent: false }, (answer) => {
@@ -224,6 +250,52 @@ export function knock(
           done(`violation ${error.code ?? error.message}`),
         );
       });
+    });
+  });
+}
+
+export interface TunnelWish {
+  readonly host: string;
+  readonly port: number;
+  readonly authority: string;
+  /** Beside the CONNECT. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Said inside of the tunnel. */
+  readonly text: string;
+}
+
+/** Opens a tunnel and speaks inside of it: `status|what came back until its end`. */
+export function tunnelled(world: Hands, wish: TunnelWish, credentials: TlsCredentials): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = world.tls.connect({
+      host: wish.host,
+      port: wish.port,
+      ALPNProtocols: ["h2"],
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+      ...credentials,
+    });
+    let heard = "";
+    const done = (end: string): void => {
+      resolve(`${heard}${end}`);
+      socket.destroy();
+    };
+    socket.setTimeout(8_000, () => done("|timeout"));
+    socket.on("error", (error: NodeJS.ErrnoException) => done(`|${error.code ?? error.message}`));
+    socket.on("secureConnect", () => {
+      const session = world.http2.connect("https://hbone", { createConnection: () => socket });
+      session.on("error", (error: NodeJS.ErrnoException) => done(`|${error.code ?? error.message}`));
+      const stream = session.request(
+        { ":method": "CONNECT", ":authority": wish.authority, ...wish.headers },
+        { endStream: false },
+      );
+      stream.on("response", (headers) => {
+        heard += `${headers[":status"]}|`;
+        stream.write(wish.text);
+      });
+      stream.on("data", (bytes: Buffer) => (heard += bytes.toString("latin1")));
+      stream.on("end", () => done(""));
+      stream.on("error", (error: NodeJS.ErrnoException) => done(`|${error.code ?? error.message}`));
     });
   });
 }

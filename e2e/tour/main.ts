@@ -15,6 +15,12 @@ import { newPodFromFirstPacket } from "./steps/new-pod.ts";
 import { strictAndPermissive } from "./steps/strict.ts";
 import { unEnrolledShop } from "./steps/un-enrolled.ts";
 import { unEnrolNamespace } from "./steps/un-enrol.ts";
+import { nobodyGetsAround } from "./steps/waypoint-bypass.ts";
+import { waypointOnDemand } from "./steps/waypoint-created.ts";
+import { explicitGateway } from "./steps/waypoint-explicit.ts";
+import { waypointKilled } from "./steps/waypoint-killed.ts";
+import { noWaypointWithoutNeed } from "./steps/waypoint-none.ts";
+import { waypointRemoved } from "./steps/waypoint-removed.ts";
 import { Tour } from "./tour.ts";
 
 const STEPS: readonly { readonly title: string; readonly run: (tour: Tour) => Promise<void> }[] = [
@@ -25,6 +31,15 @@ const STEPS: readonly { readonly title: string; readonly run: (tour: Tour) => Pr
   { title: "What the mesh knows, from the command line", run: inspect },
   { title: "A new pod is captured before its first connection", run: newPodFromFirstPacket },
   { title: "ztunnel killed: connections wait, nothing leaks, service resumes", run: crashWithoutLeak },
+  { title: "No HTTP policy, no waypoint", run: noWaypointWithoutNeed },
+  {
+    title: "One HTTP policy: a waypoint appears, methods and paths are enforced, no failure",
+    run: waypointOnDemand,
+  },
+  { title: "Nobody gets around the waypoint", run: nobodyGetsAround },
+  { title: "The waypoint killed: requests wait, none passes unevaluated", run: waypointKilled },
+  { title: "The policy deleted: the waypoint drains and goes", run: waypointRemoved },
+  { title: "An explicit Gateway works as in Istio, and takes precedence", run: explicitGateway },
   { title: "Un-enrolled under load: nothing fails, nothing stays behind", run: unEnrolNamespace },
 ];
 

@@ -113,7 +113,7 @@ export class Tour {
     const failed = counted.failed + (mayRetry ? 0 : retried);
     if (failed > 0) this.show(`reasons so far: ${JSON.stringify(after.reasons)}`);
     const limit = allowedFailures === 0 ? "" : ` (at most ${allowedFailures} allowed)`;
-    const aside = held + retried === 0 ? "" : `, ${held} held, ${retried} retried`;
+    const aside = mayRetry ? `, ${held} held, ${retried} retried` : "";
     this.check(
       failed <= allowedFailures,
       `load: ${failed} failures${limit} of ${tried} requests tried in ${seconds.toFixed(1)} s${aside}`,

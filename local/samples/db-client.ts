@@ -14,13 +14,14 @@ const periodMs = env.durationMs("PERIOD", { default: 100, help: "time between tw
 const port = env.port("PORT", { default: 9090, help: "port of /stats and /ready" });
 const ANSWER_MS = 10_000;
 
-const kept = { asked: 0, answered: 0, lost: "" };
+/** `peer`: which address the database has last seen as ours. */
+const kept = { asked: 0, answered: 0, lost: "", peer: "" };
 const fresh = { tried: 0, ok: 0, failed: 0 };
 const reasons = new Map<string, number>();
 
 interface SessionEvents {
   onReady(): void;
-  onValue(): void;
+  onValue(peer: string): void;
   onEnd(reason: string): void;
 }
 
@@ -31,7 +32,7 @@ function open(events: SessionEvents): Socket {
     if (!greeted && line === "shopdb 1 ready") {
       greeted = true;
       events.onReady();
-    } else if (greeted && line.startsWith("value ")) events.onValue();
+    } else if (greeted && line.startsWith("value ")) events.onValue(line.split(" ")[2] ?? "");
     else socket.destroy(new Error(`said ${line.slice(0, 40)}`));
   });
   socket.on("error", (error: NodeJS.ErrnoException) => events.onEnd(error.code ?? error.message));
@@ -52,7 +53,10 @@ function begin(): void {
       }, periodMs);
       setInterval(askOnce, periodMs);
     },
-    onValue: () => kept.answered++,
+    onValue: (peer) => {
+      kept.answered++;
+      kept.peer = peer;
+    },
     onEnd: (reason) => {
       if (ready) kept.lost ||= reason;
       else setTimeout(begin, periodMs);

@@ -1,13 +1,11 @@
-/** Step 8: the namespace leaves the mesh under load. Captured connections end by themselves; then nothing is left in the pods. */
+/** Step 14: the namespace leaves the mesh under load. Captured connections end by themselves; then nothing is left in the pods. */
 import { eventually } from "../../framework/eventually.ts";
 import { captureTraces, pinnedPods, podNetnsPath } from "../../framework/node-inside.ts";
 import { annotated } from "../annotated.ts";
 import { StepFailed, type Tour, type TourPod } from "../tour.ts";
-import { CATALOG_POLICY } from "./authorize.ts";
 
 export async function unEnrolNamespace(tour: Tour): Promise<void> {
   const { kubectl, wire } = tour.parts;
-  await kubectl.delete(CATALOG_POLICY, "authorizationpolicy catalog -n shop");
   const pods = [await tour.pod("shop", "app=frontend"), await tour.pod("shop", "app=catalog")];
   for (const pod of pods) {
     const traces = await tracesOf(tour, pod);

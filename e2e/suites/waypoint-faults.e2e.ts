@@ -1,0 +1,104 @@
+/** What dies in the middle of a transition, or under load: requests wait, nothing passes unevaluated, the transition is finished. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { eventually } from "../framework/eventually.ts";
+import { ITEMS_POLICY } from "../framework/l7-policies.ts";
+import {
+  ArrivalWatch,
+  asked,
+  dbStats,
+  expectDatabaseUntouched,
+  type L7Shop,
+  openL7Shop,
+  REFUSED,
+  removeYaml,
+  theWaypoint,
+} from "../framework/l7-shop.ts";
+import { loadBetween } from "../framework/load.ts";
+import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
+import { killContainer } from "../framework/node-inside.ts";
+import { applyYaml, onlyPod } from "../framework/pods.ts";
+import { say } from "../framework/say.ts";
+import { AUTOMATIC, bindingStages, gatewaysOf, untilEnforced, untilGone } from "../framework/waypoints.ts";
+import { SYSTEM } from "../framework/ztunnel-state.ts";
+
+let mesh: Mesh;
+let shop: L7Shop;
+let arrivals: ArrivalWatch;
+
+before(async () => {
+  mesh = await meshUp();
+  shop = await openL7Shop(mesh);
+  arrivals = new ArrivalWatch(mesh, shop.catalog);
+});
+after(() => mesh?.down());
+
+async function killController(): Promise<void> {
+  const pod = await onlyPod(mesh.client, SYSTEM, "app=ambit-controller");
+  killContainer(mesh.node(pod.node), pod.uid, pod.container);
+}
+
+/** Waits until a binding of the namespace is in one of these stages. */
+function untilStage(...wanted: readonly string[]): Promise<string> {
+  return eventually(`stage ${wanted.join(" or ")}`, async () =>
+    (await bindingStages(mesh.client, "shop", AUTOMATIC)).find((stage) => wanted.includes(stage)),
+  );
+}
+
+test("the controller killed while a waypoint comes: the next one goes on, nothing fails", async () => {
+  const database = await dbStats(shop);
+  await shop.load.begin();
+  await applyYaml(mesh.client, ITEMS_POLICY);
+  const stage = await untilStage("exempting", "binding", "draining", "denying", "enforced");
+  say(`controller killed in stage ${stage}`);
+  await killController();
+  await untilEnforced(mesh.client, "shop", "items");
+  assert.deepEqual(await asked(shop.frontend, "/items", { method: "POST" }), REFUSED);
+  await shop.load.expectNoFailure("controller killed while a waypoint came", { mayRetry: true });
+  await expectDatabaseUntouched(shop, database);
+});
+
+test("the waypoint killed under load: requests wait, none passes unevaluated, service resumes by itself", async () => {
+  const waypoint = await theWaypoint(mesh);
+  arrivals.begin();
+  const before = await shop.load.stats();
+  const began = performance.now();
+  killContainer(mesh.node(waypoint.node), waypoint.uid, waypoint.container);
+  const refused = await asked(shop.frontend, "/items/921", { method: "POST" });
+  assert.deepEqual(refused, REFUSED, "who asks meanwhile waits, and is judged");
+  say(`judged again ${seconds(began)} s after the kill`);
+  await shop.load.begin(); // once nothing waits any more
+  const { tried, held, retried, failed } = loadBetween(before, await shop.load.stats());
+  say(`waypoint killed: ${failed} failures of ${tried} requests tried, ${held} held, ${retried} retried`);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  await shop.load.expectNoFailure("after the waypoint's return");
+  const seen = await arrivals.expectEvaluated(await theWaypoint(mesh), { inLog: false });
+  assert.ok(!seen.some(({ path }) => path === "/items/921"));
+  const refusals = Object.keys((await shop.load.stats()).reasons).filter((r) => r.includes("ECONNREFUSED"));
+  assert.deepEqual(refusals, [], "none was refused while it was away");
+});
+
+test("without a controller a waypoint goes on, and one that is killed comes back", async () => {
+  await killController();
+  const waypoint = await theWaypoint(mesh);
+  killContainer(mesh.node(waypoint.node), waypoint.uid, waypoint.container);
+  await eventually("judged again", async () => {
+    const answer = await asked(shop.frontend, "/items/922", { method: "POST" });
+    return answer.status === 403 ? true : undefined;
+  });
+  assert.equal((await asked(shop.frontend, "/items/923")).status, 200);
+});
+
+test("the controller killed while a waypoint goes: the next one goes on, nothing fails", async () => {
+  await shop.load.begin();
+  await removeYaml(mesh, ITEMS_POLICY);
+  const stage = await untilStage("releasing", "lifting", "unbinding", "resting");
+  say(`controller killed in stage ${stage}`);
+  await killController();
+  await eventually("POST is allowed again", async () =>
+    (await asked(shop.frontend, "/items", { method: "POST" })).status === 200 ? true : undefined,
+  );
+  await untilGone(mesh.client, "shop", AUTOMATIC);
+  await shop.load.expectNoFailure("controller killed while a waypoint went", { mayRetry: true });
+  assert.deepEqual(await gatewaysOf(mesh.client, "shop"), []);
+});

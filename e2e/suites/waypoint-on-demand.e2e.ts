@@ -1,0 +1,160 @@
+/**
+ * An HTTP policy is all a user writes: the waypoint comes with it, judges requests, follows its changes and goes with it,
+ * under load and without a failure.
+ */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { eventually } from "../framework/eventually.ts";
+import type { DbStats } from "../framework/db-stats.ts";
+import { ITEMS_POLICY } from "../framework/l7-policies.ts";
+import {
+  accessLog,
+  ArrivalWatch,
+  asked,
+  dbStats,
+  expectDatabaseUntouched,
+  type L7Shop,
+  openL7Shop,
+  REFUSED,
+  removeYaml,
+  theWaypoint,
+} from "../framework/l7-shop.ts";
+import { type Mesh, meshUp } from "../framework/mesh.ts";
+import { applyYaml } from "../framework/pods.ts";
+import { say } from "../framework/say.ts";
+import { AUTOMATIC, gatewaysOf, policyCondition, untilEnforced, untilGone } from "../framework/waypoints.ts";
+
+let mesh: Mesh;
+let shop: L7Shop;
+let arrivals: ArrivalWatch;
+let database: DbStats;
+
+before(async () => {
+  mesh = await meshUp();
+  shop = await openL7Shop(mesh);
+  arrivals = new ArrivalWatch(mesh, shop.catalog);
+  database = await dbStats(shop);
+});
+after(() => mesh?.down());
+
+test("without an HTTP policy there is no waypoint, whatever L4 policies there are", async () => {
+  assert.deepEqual(await gatewaysOf(mesh.client, "shop"), []);
+  assert.equal(
+    (await asked(shop.visitor, "/items")).status,
+    0,
+    "the L4 policy is enforced at the connection",
+  );
+});
+
+test("an HTTP policy under load: a waypoint appears, nothing fails, and Enforced is told when it holds", async () => {
+  await shop.load.begin();
+  await applyYaml(mesh.client, ITEMS_POLICY);
+  say(`Enforced after ${(await untilEnforced(mesh.client, "shop", "items")).toFixed(1)} s`);
+  arrivals.begin();
+  const refused = await asked(shop.frontend, "/items", { method: "POST" });
+  assert.deepEqual(refused, REFUSED, "enforced from the moment on at which it says so");
+  await shop.load.expectNoFailure("waypoint created", { mayRetry: true });
+  await arrivals.expectEvaluated(await theWaypoint(mesh));
+});
+
+test("the Gateway says which policy and field made it necessary", async () => {
+  const gateway = (await gatewaysOf(mesh.client, "shop")).find(({ name }) => name === AUTOMATIC);
+  assert.equal(gateway?.className, "istio-waypoint");
+  const messages = gateway.conditions.map(({ message }) => message).join("\n");
+  assert.match(messages, /shop\/items.*rules\[0\]\.to\[0\]\.operation\.(methods|paths)/);
+});
+
+test("methods and paths are enforced, and one line tells who asked what, and which rule decided", async () => {
+  assert.equal((await asked(shop.frontend, "/items/1")).status, 200);
+  for (const [method, path] of [
+    ["POST", "/items"],
+    ["GET", "/"],
+    ["GET", "/Items"],
+    ["GET", "/x/../secret"],
+  ] as const)
+    assert.deepEqual(await asked(shop.frontend, path, { method }), REFUSED, `${method} ${path}`);
+  const waypoint = await theWaypoint(mesh);
+  const line = await eventually("its line", () =>
+    accessLog(mesh, waypoint).findLast((l) => l["path"] === "/items/1"),
+  );
+  const { method, response_code, policy, rule } = line as Record<string, unknown>;
+  assert.deepEqual(
+    { method, response_code, policy, rule, identity: line["src.identity"] },
+    {
+      method: "GET",
+      response_code: 200,
+      policy: "shop/items",
+      rule: 0,
+      identity: "spiffe://cluster.local/ns/shop/sa/frontend",
+    },
+  );
+  assert.equal(accessLog(mesh, waypoint).filter((l) => l["path"] === "/items/1").length, 1, "one line");
+});
+
+test("an older L4 policy on the same workload keeps its meaning, under the caller's own identity", async () => {
+  assert.deepEqual(await asked(shop.visitor, "/items"), REFUSED);
+  const waypoint = await theWaypoint(mesh);
+  const line = await eventually("its line", () =>
+    accessLog(mesh, waypoint).findLast((l) => String(l["src.identity"]).endsWith("/sa/default")),
+  );
+  assert.equal(line["policy"], "shop/no-visitors");
+});
+
+test("the server-first database is untouched: same session, direct connections, no failure", () =>
+  expectDatabaseUntouched(shop, database));
+
+test("a changed policy is in force when it is said to be, and nothing allowed fails meanwhile", async () => {
+  await shop.load.begin();
+  const widened = ITEMS_POLICY.replace(
+    'paths: ["/items*"]',
+    'paths: ["/items*"] } }, { operation: { methods: [POST], paths: ["/items/{*}"]',
+  );
+  await applyYaml(mesh.client, widened);
+  await untilEnforced(mesh.client, "shop", "items");
+  assert.equal((await asked(shop.frontend, "/items/1", { method: "POST" })).status, 200);
+  assert.deepEqual(await asked(shop.frontend, "/items", { method: "POST" }), REFUSED);
+  await applyYaml(mesh.client, ITEMS_POLICY);
+  await untilEnforced(mesh.client, "shop", "items");
+  assert.deepEqual(await asked(shop.frontend, "/items/1", { method: "POST" }), REFUSED);
+  await shop.load.expectNoFailure("policy updated twice", { mayRetry: false });
+});
+
+test("a second HTTP policy joins the waypoint that is there", async () => {
+  const second = ITEMS_POLICY.replace("name: items,", "name: writers,").replace(
+    "methods: [GET]",
+    "methods: [PUT]",
+  );
+  await shop.load.begin();
+  await applyYaml(mesh.client, second);
+  await untilEnforced(mesh.client, "shop", "writers");
+  assert.equal((await asked(shop.frontend, "/items/2", { method: "PUT" })).status, 200);
+  assert.equal((await gatewaysOf(mesh.client, "shop")).length, 1);
+  await removeYaml(mesh, second);
+  await eventually("PUT is refused again", async () =>
+    (await asked(shop.frontend, "/items/2", { method: "PUT" })).status === 403 ? true : undefined,
+  );
+  await shop.load.expectNoFailure("a second policy came and went", { mayRetry: true });
+});
+
+test("the policy deleted under load: its requests are allowed again, the waypoint drains and goes, nothing fails", async () => {
+  await shop.load.begin();
+  await removeYaml(mesh, ITEMS_POLICY);
+  await eventually("POST is allowed again", async () =>
+    (await asked(shop.frontend, "/items", { method: "POST" })).status === 200 ? true : undefined,
+  );
+  await untilGone(mesh.client, "shop", AUTOMATIC);
+  await shop.load.expectNoFailure("waypoint removed", { mayRetry: true });
+  await expectDatabaseUntouched(shop, database);
+  const visitor = await asked(shop.visitor, "/items");
+  assert.equal(visitor.status, 0, "the older L4 policy refuses at the connection again");
+});
+
+test("an L4 policy says that it needs no waypoint", async () => {
+  const condition = await policyCondition(mesh.client, {
+    namespace: "shop",
+    name: "no-visitors",
+    type: "ZtunnelAccepted",
+  });
+  assert.equal(condition?.status, "True");
+  assert.deepEqual(await gatewaysOf(mesh.client, "shop"), []);
+});
