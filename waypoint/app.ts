@@ -91,7 +91,14 @@ export async function startWaypoint(
   spawn(log, "configuration", () => receiveState(parts, gates.configuration));
   const [admin = 0, metrics = 0, ready = 0] = endpoints.map((endpoint) => endpoint.port);
   log.info(
-    { waypoint: configName(settings), identity: parts.identity, port: server.port, admin },
+    {
+      waypoint: configName(settings),
+      identity: parts.identity,
+      port: server.port,
+      admin,
+      stats: metrics,
+      ready,
+    },
     "waypoint started",
   );
   return {
