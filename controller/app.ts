@@ -22,6 +22,7 @@ import { startSecureServer } from "./secure-server.ts";
 import { KubeSource } from "./source/kube-source.ts";
 import { Refusals } from "./status/refusals.ts";
 import { StatusWriter } from "./status/status-writer.ts";
+import { WaypointBoundWriter } from "./status/waypoint-bound-writer.ts";
 import { WriteQueue } from "./status/write-queue.ts";
 import { EnforcementStatus } from "./status/enforcement-status.ts";
 import { acceptGatewayClass } from "./status/gateway-class-status.ts";
@@ -178,6 +179,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     enforcement: (policy) => enforcement.of(policy),
   });
   const gatewayStatus = new GatewayStatusWriter({ client, clock, queue, graph });
+  const bound = new WaypointBoundWriter({ client, clock, queue, services: graph.index.waypoints.services });
   const roots = new RootDistribution({
     client,
     clock,
@@ -188,6 +190,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
   const writeEverything = (): void => {
     status.writeAll();
     roots.writeAll();
+    bound.writeAll();
     acceptGatewayClass({ client, clock, queue });
   };
   store.material.subscribe(() => roots.writeAll());

@@ -157,6 +157,8 @@ test(
     const seed = (api: FakeKubeApi): void => {
       api.put(ROOTS.namespaces, namespace("shop", { "istio.io/dataplane-mode": "ambient" }));
       const spec = { controllerName: "istio.io/mesh-controller" };
+      const labels = { "istio.io/use-waypoint": "nowhere" };
+      api.put(ROOTS.services, { metadata: { name: "reviews", namespace: "shop", labels }, spec: {} });
       api.put(`${GATEWAY_API}/gatewayclasses`, { metadata: { name: "istio-waypoint" }, spec });
     };
     const h = await startHarness({ seed });

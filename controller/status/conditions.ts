@@ -116,6 +116,7 @@ function saysTheSame(old: Readonly<Record<string, unknown>> | undefined, wanted:
     old["status"] === wanted.status &&
     old["reason"] === wanted.reason &&
     old["message"] === wanted.message &&
-    jsonNumber(old["observedGeneration"]) === wanted.observedGeneration
+    // Objects without generations have 0, which is not stored.
+    (jsonNumber(old["observedGeneration"]) ?? 0) === wanted.observedGeneration
   );
 }

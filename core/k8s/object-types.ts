@@ -80,6 +80,8 @@ export interface ServiceObject extends KubeObject {
   readonly internalTrafficPolicy: string;
   readonly trafficDistribution: string;
   readonly publishNotReadyAddresses: boolean;
+  /** `status.conditions` as served. */
+  readonly conditions: readonly unknown[];
 }
 
 export interface SliceEndpoint {

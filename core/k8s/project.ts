@@ -106,6 +106,7 @@ export function projectService(raw: unknown): ServiceObject {
     internalTrafficPolicy: jsonText(spec["internalTrafficPolicy"]),
     trafficDistribution: jsonText(spec["trafficDistribution"]),
     publishNotReadyAddresses: spec["publishNotReadyAddresses"] === true,
+    conditions: jsonList(jsonObject(jsonObject(raw)["status"])["conditions"]),
   };
 }
 

@@ -139,7 +139,7 @@ export function expectedRights(): ReadonlyMap<string, readonly string[]> {
         ...everywhere("list watch", "endpointslices", ...policies),
         ...everywhere("list watch", "gateways", "replicasets"),
         ...everywhere("list", "deployments"),
-        ...everywhere("patch", "gateways/status", "gatewayclasses/status istio-waypoint"),
+        ...everywhere("patch", "services/status", "gateways/status", "gatewayclasses/status istio-waypoint"),
         ...everywhere("get", "gatewayclasses istio-waypoint"),
         ...everywhere("create patch", "gateways", "deployments", "services", "serviceaccounts"),
         ...everywhere("delete", "gateways", "deployments"),
