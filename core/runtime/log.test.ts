@@ -58,3 +58,20 @@ test("loggers that come and go leave one entry per name, not one each", () => {
   for (let i = 0; i < 1_000; i++) control.root.child("xds", { stream: i });
   assert.deepEqual(Object.keys(control.levels()), ["root", "xds"]);
 });
+
+test("a line of ready text is like any other: its level and bindings count", () => {
+  const { control, lines } = scene();
+  const log = control.root.child("access", { node: "n1" });
+  log.text("info", '"path":"/a\\n","code":200', 'said "so"');
+  control.setLevel("warn", "access");
+  log.text("info", '"no":1', "not this");
+  log.text("warn", '"yes":1', "this");
+  assert.deepEqual(Object.keys(lines[0] ?? {}), ["level", "ts", "scope", "node", "path", "code", "msg"]);
+  assert.deepEqual(
+    lines.map((line) => [line["level"], line["scope"], line["path"], line["msg"]]),
+    [
+      ["info", "access", "/a\n", 'said "so"'],
+      ["warn", "access", undefined, "this"],
+    ],
+  );
+});

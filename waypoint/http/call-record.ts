@@ -2,7 +2,6 @@
 import type { Call } from "./call.ts";
 import { isGrpc } from "./local-reply.ts";
 import { type Reason, reasonFacts } from "./reasons.ts";
-import { currentService } from "../upstream/endpoint.ts";
 
 export interface CallEnd {
   /** Absent: answered as the upstream answered. */
@@ -29,13 +28,8 @@ export function recordCall(call: Call, { reason, error }: CallEnd): void {
   });
   const { answeredMs } = call;
   accessLog.request({
-    source: caller.source,
-    sourceIdentity: caller.identity,
-    sourceWorkload: caller.workload,
-    dialled: caller.dialled,
-    service: currentService(deps.mesh, caller.route),
+    caller: caller.logText,
     endpoint,
-    endpointIdentity: endpoint?.identity,
     judgement: call.judgement,
     reason,
     error,
@@ -49,7 +43,6 @@ export function recordCall(call: Call, { reason, error }: CallEnd): void {
     authority: received.authority,
     version: received.version,
     fields: received.fields,
-    requestId: call.requestId,
     status: call.status,
     upstreamMs: answeredMs === undefined ? undefined : answeredMs - call.startedMs,
     retries: Math.max(0, call.attempts - 1),

@@ -10,6 +10,7 @@ import type { SocketAddress } from "#core/net/socket-address.ts";
 import { clientCertValue } from "../http/header-hygiene.ts";
 import type { ProxyContext } from "../proxy-context.ts";
 import { type Party, partyOfBaggage } from "../report/labels.ts";
+import { callerText } from "../report/party-text.ts";
 import type { RequestGroup } from "../report/request-metrics.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import type { LaneOwner, PooledConnection } from "../upstream/upstream-lane.ts";
@@ -32,6 +33,8 @@ export class Caller implements LaneOwner {
   readonly party: Party | undefined;
   /** Value of `x-forwarded-client-cert`, if it is asked for. */
   readonly clientCert: string | undefined;
+  /** What every log line of it says. */
+  readonly logText: string;
   readonly pinned = new Set<PooledConnection>();
   readonly #groups = new Map<Workload | undefined, RequestGroup>();
 
@@ -48,6 +51,9 @@ export class Caller implements LaneOwner {
     this.workload = found !== undefined && workloadIdentity(found) === identity ? found : undefined;
     this.party =
       this.workload ?? partyOfBaggage(parseBaggage(request.baggage), spiffeParts(identity).namespace);
+    const service = route.kind === "service" ? route.service : undefined;
+    const { source, dialled, workload } = this;
+    this.logText = callerText({ source, identity, workload, dialled, service });
     this.clientCert = context.limits.clientCertField
       ? clientCertValue(options.identity, identity)
       : undefined;

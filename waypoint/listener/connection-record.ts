@@ -2,7 +2,6 @@
 import type { Judgement } from "../policy/verdict.ts";
 import type { Reason } from "../http/reasons.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
-import { currentService } from "../upstream/endpoint.ts";
 import { newRequestId, type Caller } from "./caller.ts";
 
 export interface ConnectionEnd {
@@ -24,13 +23,8 @@ export function recordConnection(caller: Caller, end: ConnectionEnd): void {
   const { accessLog, deps } = caller.context;
   const { endpoint, judgement = NOT_JUDGED, bytesReceived = 0, bytesSent = 0 } = end;
   accessLog.connection({
-    source: caller.source,
-    sourceIdentity: caller.identity,
-    sourceWorkload: caller.workload,
-    dialled: caller.dialled,
-    service: currentService(deps.mesh, caller.route),
+    caller: caller.logText,
     endpoint,
-    endpointIdentity: endpoint?.identity,
     judgement,
     reason: end.reason,
     error: end.error,

@@ -3,6 +3,7 @@ import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { SocketAddress } from "#core/net/socket-address.ts";
 import { type Reason, reasonFacts } from "../http/reasons.ts";
 import type { ProxyContext } from "../proxy-context.ts";
+import { callerText } from "../report/party-text.ts";
 import { newRequestId } from "./caller.ts";
 
 export interface TunnelEnd {
@@ -15,13 +16,14 @@ export interface TunnelEnd {
 export function recordTunnel(context: ProxyContext, source: SocketAddress, end: TunnelEnd): void {
   const { status } = reasonFacts(end.reason);
   context.accessLog.connection({
-    source,
-    sourceIdentity: end.identity,
-    sourceWorkload: undefined,
-    dialled: end.dialled ?? "",
-    service: undefined,
+    caller: callerText({
+      source,
+      identity: end.identity,
+      workload: undefined,
+      dialled: end.dialled ?? "",
+      service: undefined,
+    }),
     endpoint: undefined,
-    endpointIdentity: undefined,
     judgement: { decision: undefined, dryRun: undefined },
     reason: end.reason,
     error: end.error,

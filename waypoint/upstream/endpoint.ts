@@ -1,5 +1,4 @@
 /** Pure. Where a request goes: one workload at one address and port, and who must be found there. */
-import { serviceKey } from "#core/model/ids.ts";
 import type { Service } from "#core/model/service.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
@@ -79,10 +78,4 @@ function reach(workload: Workload, address: SocketAddress, search: EndpointSearc
 
 function none(reason: Reason): EndpointOutcome {
   return { kind: "none", reason };
-}
-
-/** For records: the service as it is now. */
-export function currentService(view: MeshView, route: DestinationRoute): Service | undefined {
-  if (route.kind === "workload") return undefined;
-  return view.services.get(serviceKey(route.service.namespace, route.service.hostname)) ?? route.service;
 }
