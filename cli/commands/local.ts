@@ -18,7 +18,7 @@ const upCommand = defineCommand({
   description:
     "Nodes are network namespaces, pods are processes, images are programs of this project: nothing is downloaded.\n" +
     "The cluster runs in the background until `ambit local down`. Starting one that runs does nothing.\n" +
-    "It comes without the mesh: `kubectl apply -f crds/ -f deploy/` in the clone installs it, as on any cluster.",
+    "It comes without the mesh: what it prints installs it from the clone, as on any cluster. The definitions come first.",
   flags: {
     id: ID_FLAG,
     nodes: { kind: "integer", placeholder: "N", default: 2, min: 1, max: 20, help: "number of nodes" },
@@ -112,8 +112,12 @@ const downCommand = defineCommand({
 });
 
 function hints(status: ClusterStatus): string {
-  const install = "kubectl apply -f crds/ -f deploy/   # in the clone: installs the mesh";
-  return `export KUBECONFIG=${status.kubeconfigPath ?? ""}\nkubectl get nodes\n${install}\n`;
+  return `export KUBECONFIG=${status.kubeconfigPath ?? ""}
+kubectl get nodes
+# in the clone: installs the mesh
+kubectl apply --server-side -f crds/ && kubectl wait --for=condition=Established -f crds/
+kubectl apply --server-side -f deploy/
+`;
 }
 
 export const localGroup = defineGroup({

@@ -11,6 +11,7 @@ import { startTestApi, type TestApi } from "./testing/test-api.ts";
 
 const DATA = new URL("testdata/", import.meta.url).pathname;
 const CRDS = new URL("../../crds/", import.meta.url).pathname;
+const DEPLOY = new URL("../../deploy/", import.meta.url).pathname;
 
 /** Lines starting with `!` must fail. */
 const COMMANDS = `
@@ -62,6 +63,9 @@ patch gateway waypoint -n demo --subresource=status --type=merge -p {"status":{"
 wait --for=condition=Programmed gateway/waypoint -n demo --timeout=10s
 get gtw -n demo
 delete gateway waypoint -n demo
+apply --server-side -f ${CRDS}
+wait --for=condition=Established -f ${CRDS} --timeout=10s
+apply --server-side -f ${DEPLOY}
 get cm nope -n demo
 get nothings
 logs p1 -n demo
@@ -116,6 +120,8 @@ function normalised(text: string): string {
   return text
     .replaceAll(DATA, "testdata/")
     .replaceAll(CRDS, "crds/")
+    .replaceAll(DEPLOY, "deploy/")
+    .replace(/^(\S+ serverside-applied\n){20,}/m, "<all> serverside-applied\n")
     .replace(/eyJ[\w.-]+/g, "<token>")
     .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}/g, "<uid>")
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
