@@ -47,6 +47,8 @@ export interface ProxyContext {
   readonly engines: HttpEngines;
   /** In force now. */
   readonly snapshot: () => WaypointSnapshot | undefined;
+  /** The waypoint is about to end: every answer says so. */
+  readonly isDraining: () => boolean;
   readonly calls: OpenCalls;
   /** Of callers; those that speak HTTP and those that do not. */
   readonly connections: Set<CallerConnection>;

@@ -22,17 +22,19 @@ export interface ServeOptions {
 }
 
 export async function serveWaypoint(deps: WaypointDeps, given: ServeOptions = {}): Promise<WaypointServer> {
-  const context = makeContext(deps, given);
+  let isDraining = false;
+  const context = makeContext(deps, given, () => isDraining);
   const listener = new HboneListener(context);
   const unfollow = deps.config.subscribe(() => onSwitch(context));
   await listener.listen(given.address);
   return {
     port: listener.port,
     drain: async () => {
+      isDraining = true;
       const tunnels = listener.drain();
       for (const connection of context.connections) connection.drain();
-      await context.calls.empty();
       await Promise.race([tunnels, goodbye(deps.clock)]);
+      await context.calls.empty();
     },
     close: async (reason) => {
       unfollow();
@@ -44,14 +46,14 @@ export async function serveWaypoint(deps: WaypointDeps, given: ServeOptions = {}
   };
 }
 
-/** Callers that were told to go, and have nothing under way, are waited for no longer than this. */
-const GOODBYE_MS = 1_000;
+/** Callers that have nothing under way are waited for no longer than this; those that have, until it ends. */
+const GOODBYE_MS = 3_000;
 
 function goodbye(clock: Clock): Promise<void> {
   return new Promise((resolve) => clock.after(GOODBYE_MS, resolve));
 }
 
-function makeContext(deps: WaypointDeps, given: ServeOptions): ProxyContext {
+function makeContext(deps: WaypointDeps, given: ServeOptions, isDraining: () => boolean): ProxyContext {
   const { clock } = deps;
   const limits: ProxyLimits = { ...DEFAULT_LIMITS, ...given.limits };
   const engines = given.engines ?? nativeEngines(clock);
@@ -64,6 +66,7 @@ function makeContext(deps: WaypointDeps, given: ServeOptions): ProxyContext {
     limits,
     engines,
     snapshot: snapshots(deps),
+    isDraining,
     calls,
     connections: new Set(),
     upstreams: new UpstreamPool({ dialer, engines, clock, dialTimeoutMs: limits.tunnelTimeoutMs }),

@@ -12,6 +12,8 @@ export interface HboneRequest {
   readonly peerIdentity: SpiffeId;
   /** Lower-case hex. */
   readonly peerCertificateSerial: string;
+  /** Wall clock. Past it the peer must not be believed anew. */
+  readonly peerNotAfterMs: number;
   readonly authority: ConnectTarget;
   /** Raw header values; for labels and logs only, never for decisions. */
   readonly forwarded: string | undefined;

@@ -164,6 +164,7 @@ class ServerConnection implements HboneServerConnection {
     this.#peer ??= {
       identity: verdict.identity,
       serial: verdict.serial,
+      notAfterMs: verdict.notAfterMs,
       source: this.source,
       local: this.#local,
     };

@@ -48,7 +48,7 @@ function world(streamCount: number) {
         const outcome = readConnect(head, fields);
         assert.equal(outcome.kind, "connect");
         if (outcome.kind !== "connect") return;
-        const peer = { identity, serial: "1", source: address, local: address };
+        const peer = { identity, serial: "1", notAfterMs: Infinity, source: address, local: address };
         relays.push(relay(app("far").handle, new ServerStream(stream, outcome.request, peer).accept()));
       },
       onClose: () => undefined,

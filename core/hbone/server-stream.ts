@@ -15,6 +15,7 @@ import { streamLoss } from "./stream-loss.ts";
 export interface TunnelPeer {
   readonly identity: SpiffeId;
   readonly serial: string;
+  readonly notAfterMs: number;
   readonly source: SocketAddress;
   readonly local: SocketAddress;
 }
@@ -54,6 +55,10 @@ export class ServerStream implements HboneRequest, HboneStream, Http2StreamEvent
 
   get peerCertificateSerial(): string {
     return this.#peer.serial;
+  }
+
+  get peerNotAfterMs(): number {
+    return this.#peer.notAfterMs;
   }
 
   get authority(): ConnectTarget {

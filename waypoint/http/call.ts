@@ -1,5 +1,5 @@
 /**
- * HOT PATH. One request from its head to its log line: carries its facts through the steps of `pipeline.ts`, then joins caller and upstream, byte by
+ * HOT PATH. Steps W4 and W5. One request from its head to its log line: carries its facts through the steps of `pipeline.ts`, then joins caller and upstream, byte by
  * byte with back-pressure, and ends once. What is decided about it is decided there; what is done is done here.
  */
 import type { HttpFacts } from "#core/authz/request/request-facts.ts";
@@ -73,6 +73,7 @@ export class Call implements ServerExchangeEvents, AttemptOwner, OpenCall {
     this.snapshot = context.snapshot();
     this.startedMs = context.deps.clock.monotonicMs();
     if (exchange.head.body.kind !== "none") this.#replay = new Replay();
+    caller.openCalls++;
     context.calls.add(this);
   }
 
@@ -258,6 +259,7 @@ export class Call implements ServerExchangeEvents, AttemptOwner, OpenCall {
     this.#isOver = true;
     this.#cancelTimer();
     this.#replay = undefined;
+    this.caller.openCalls--;
     this.caller.context.calls.remove(this);
     recordCall(this, end);
   }

@@ -12,6 +12,7 @@ export type Stage = "W1" | "W2" | "W3" | "W4" | "W5" | "W6";
 export type Reason =
   | "no-certificate"
   | "peer-refused"
+  | "peer-expired"
   | "too-many-tunnels"
   | "no-configuration"
   | "not-bound"
@@ -59,6 +60,13 @@ const CONNECT_ERROR = "upstream connect error or disconnect/reset before headers
 const REASONS: Readonly<Record<Reason, ReasonFacts>> = {
   "no-certificate": { stage: "W1", flag: "-", status: 503, details: "no_certificate", body: "" },
   "peer-refused": { stage: "W1", flag: "-", status: 0, details: "tls_peer_refused", body: "" },
+  "peer-expired": {
+    stage: "W1",
+    flag: "-",
+    status: 401,
+    details: "tls_peer_expired",
+    body: "the caller's certificate has expired",
+  },
   "too-many-tunnels": { stage: "W1", flag: "UO", status: 0, details: "overload", body: "" },
   "no-configuration": {
     stage: "W2",

@@ -23,6 +23,8 @@ export class Caller implements LaneOwner {
   readonly context: ProxyContext;
   readonly route: DestinationRoute;
   readonly identity: SpiffeId;
+  /** End of its certificate (wall clock). */
+  readonly notAfterMs: number;
   /** TCP peer of the tunnel. */
   readonly source: SocketAddress;
   readonly peer: PeerFacts;
@@ -35,6 +37,8 @@ export class Caller implements LaneOwner {
   readonly clientCert: string | undefined;
   /** What every log line of it says. */
   readonly logText: string;
+  /** Requests under way. */
+  openCalls = 0;
   readonly pinned = new Set<PooledConnection>();
   readonly #groups = new Map<Workload | undefined, RequestGroup>();
 
@@ -45,6 +49,7 @@ export class Caller implements LaneOwner {
     this.context = context;
     this.route = route;
     this.identity = identity;
+    this.notAfterMs = request.peerNotAfterMs;
     this.source = request.source;
     this.peer = peerFacts(identity, request.source.ip);
     this.dialled = formatTarget(request.authority);

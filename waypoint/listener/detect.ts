@@ -72,10 +72,8 @@ class Detection implements HeldStreamWatcher, CallerConnection {
     this.#leave();
   }
 
-  /** Nothing is under way here. */
-  drain(): void {
-    this.end("draining");
-  }
+  /** What it is about to say is still heard, and answered as the last. */
+  drain(): void {}
 
   end(reason: Reason): void {
     if (!this.#leave()) return;

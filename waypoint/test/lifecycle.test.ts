@@ -108,8 +108,10 @@ test(
         upstream?.write("4\r\nlast\r\n0\r\n\r\n");
         await eventually("the end of it", () => caller.rest.endsWith("0\r\n\r\n"));
         assert.equal(await caller.ended(), "end");
-        assert.notEqual(await idle.ended(), undefined);
         assert.equal(waypoint.access()[0]?.["reason"], undefined);
+        // Policies are gone with the binding: nothing is let through without them.
+        assert.equal((await idle.get("/late")).status, 404);
+        assert.equal(await idle.ended(), "end");
       },
     );
   },
