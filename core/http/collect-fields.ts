@@ -81,7 +81,7 @@ class Collector implements CollectedFields {
     const nominated = this.#nominated;
     if (this.#isRequest && !nominated.every((name) => mayBeNominated(name, this.#fieldsRead)))
       return NOMINATED;
-    this.fields = this.fields.filter((field) => field.name === "te" || !nominated.includes(field.name));
+    this.fields = this.fields.filter((field) => !nominated.includes(field.name));
     return undefined;
   }
 

@@ -450,3 +450,22 @@ test("a tunnel's end comes behind the bytes that wait for their reader", () => {
   application.last.resume();
   assert.deepEqual([application.body, application.events], ["last words", ["request /a", "end"]]);
 });
+
+test("a request that waited behind another has its own time", async () => {
+  const { application, clock, send } = open();
+  send(`${GET}${POST}he`);
+  await clock.advance(60_000 + 299_000);
+  application.answer();
+  await clock.advance(290_000);
+  assert.deepEqual(application.events, ["request /a", "end", "request /a"]);
+  await clock.advance(400_000);
+  assert.equal(application.events.at(-1), "abort 408: body without progress");
+});
+
+test("a reply of 204 has neither body nor length", async () => {
+  const { application, send, seen, text } = open();
+  send(GET);
+  application.last.reply({ status: 204, fields: [], body: "", close: false });
+  await seen();
+  assert.equal(text(), "HTTP/1.1 204 No Content\r\n\r\n");
+});
