@@ -50,6 +50,14 @@ const BUSY_MS = 100;
 const IDLE_MS = 15_000;
 /** Objects are compared with what they should be this often, whatever happens. */
 const RESYNC_MS = 30_000;
+const NO_FACTS: BindingFacts = {
+  published: false,
+  readyWaypoints: 0,
+  waypointsBehind: [],
+  destinationsBehind: [],
+  sourcesBehind: [],
+  sourcesMissing: [],
+};
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
 
@@ -154,12 +162,11 @@ export class WaypointReconciler {
   }
 
   async #create(key: string, wanted: readonly WantedBinding[], progress: GatewayProgress): Promise<boolean> {
-    const { api, clock, log, source } = this.#deps;
+    const { api, clock, log, source, times } = this.#deps;
     if (wanted.length === 0 || progress.awaited !== undefined) return progress.awaited !== undefined;
     const namespace = key.slice(0, key.indexOf("/"));
     if (source.isTerminating(namespace)) return false;
-    const nowMs = clock.nowMs();
-    const bindings = wanted.map((wish) => ({ ...wish, stage: "starting" as const, sinceMs: nowMs }));
+    const { bindings } = nextBindings({ bindings: [], wanted, facts: NO_FACTS, nowMs: clock.nowMs(), times });
     const record = { deploymentUid: "", bindings };
     await api.createGateway(namespace, record);
     this.#await(progress, record);
@@ -175,13 +182,14 @@ export class WaypointReconciler {
       progress.obstacle = `Gateway ${gateway.key} was not made by the controller`;
       return;
     }
-    const due = clock.monotonicMs() >= progress.provideAtMs || gateway.record.deploymentUid === "";
+    const isNew = gateway.record.deploymentUid === "" && progress.obstacle === undefined;
+    const due = isNew || clock.monotonicMs() >= progress.provideAtMs;
     if (!due || gateway.deleting || progress.leaving || progress.awaited !== undefined) return;
     const provision = await api.provide(gateway);
     progress.provideAtMs = clock.monotonicMs() + RESYNC_MS;
     if (provision.kind === "taken") {
       progress.obstacle = `${provision.what} belongs to somebody else`;
-      progress.retryAtMs = clock.monotonicMs() + FIRST_RETRY_MS;
+      progress.provideAtMs = clock.monotonicMs() + FIRST_RETRY_MS;
       return;
     }
     progress.obstacle = undefined;

@@ -1,0 +1,179 @@
+/** For tests of bindings: proxies that connect to a whole controller and note what they are told, and a stand-in for Kubernetes' own controllers. */
+import { systemClock } from "#core/base/clock.ts";
+import { jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { AUTOMATIC_WAYPOINT, TYPE_URL_WAYPOINT } from "#core/model/waypoint.ts";
+import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known.ts";
+import { silentLogger } from "#core/runtime/log.ts";
+import { decodeAddress } from "#core/wire/address-codec.ts";
+import { decodeAuthorization } from "#core/wire/authorization-codec.ts";
+import { DeltaClient, type XdsUpdate } from "#core/xds/delta-client.ts";
+import type { Controller } from "../app.ts";
+import { LABEL_GATEWAY_NAME } from "../waypoints/waypoint-pods.ts";
+import { type Harness, makeToken, pod, ROOTS, ztunnelToken } from "./harness.ts";
+
+export const GATEWAYS = "/apis/gateway.networking.k8s.io/v1/gateways";
+export const DEPLOYMENTS = "/apis/apps/v1/deployments";
+const REPLICA_SETS = "/apis/apps/v1/replicasets";
+export const WAYPOINT_KEY = `shop/${AUTOMATIC_WAYPOINT}`;
+export const CATALOG = "Kubernetes//Pod/shop/catalog";
+const WAYPOINT_POD = "wp";
+
+/** What a ztunnel knows that orders are about, in the moment of each change. */
+export interface Known {
+  readonly exempts: boolean;
+  readonly binds: boolean;
+  readonly denies: boolean;
+}
+
+export interface Proxy {
+  readonly client: DeltaClient;
+  /** Distinct states in the order in which they came. */
+  readonly seen: readonly Known[];
+  disconnect(): Promise<void>;
+}
+
+interface Target {
+  readonly h: Harness;
+  readonly controller: Controller;
+}
+
+/** `ztunnel-<n>` on `node-<n>`. */
+export function connectZtunnel({ h, controller }: Target, n: number): Proxy {
+  const seen: Known[] = [];
+  let known: Known = { exempts: false, binds: false, denies: false };
+  const apply = (update: XdsUpdate): void => {
+    known = learn(known, update);
+    if (JSON.stringify(known) !== JSON.stringify(seen.at(-1))) seen.push(known);
+  };
+  const node = {
+    id: `ztunnel~10.244.${n}.2~ztunnel-${n}.istio-system~istio-system.svc.cluster.local`,
+    metadata: { NAMESPACE: "istio-system", NODE_NAME: `node-${n}` },
+  };
+  const running = run({ h, controller }, { token: ztunnelToken(h, n), node, apply }, [
+    { typeUrl: TYPE_URL_ADDRESS, mode: "wildcard" },
+    { typeUrl: TYPE_URL_AUTHORIZATION, mode: "wildcard" },
+  ]);
+  return { ...running, seen };
+}
+
+/** The pod of the automatic waypoint. */
+export function connectWaypoint({ h, controller }: Target): Proxy {
+  const token = makeToken({ sub: `system:serviceaccount:shop:${AUTOMATIC_WAYPOINT}` });
+  h.tokens.set(token, {
+    account: `system:serviceaccount:shop:${AUTOMATIC_WAYPOINT}`,
+    accountUid: `uid-account-${AUTOMATIC_WAYPOINT}`,
+    podName: WAYPOINT_POD,
+    podUid: `uid-${WAYPOINT_POD}`,
+    node: "node-1",
+    audiences: ["istio-ca"],
+  });
+  const node = {
+    id: `waypoint~10.244.1.9~${WAYPOINT_POD}.shop~shop.svc.cluster.local`,
+    metadata: { NAMESPACE: "shop", NODE_NAME: "node-1" },
+  };
+  const running = run({ h, controller }, { token, node, apply: () => undefined }, [
+    { typeUrl: TYPE_URL_ADDRESS, mode: "wildcard" },
+    { typeUrl: TYPE_URL_WAYPOINT, mode: "on-demand" },
+  ]);
+  void running.client.demand(TYPE_URL_WAYPOINT, WAYPOINT_KEY, new AbortController().signal);
+  return { ...running, seen: [] };
+}
+
+interface ProxyOptions {
+  readonly token: string;
+  readonly node: { readonly id: string; readonly metadata: Readonly<Record<string, string>> };
+  readonly apply: (update: XdsUpdate) => void;
+}
+
+function run(
+  { h, controller }: Target,
+  { token, node, apply }: ProxyOptions,
+  subscriptions: ConstructorParameters<typeof DeltaClient>[1]["subscriptions"],
+): Omit<Proxy, "seen"> {
+  const client = new DeltaClient(
+    {
+      log: silentLogger,
+      clock: systemClock,
+      readRoots: () => Promise.resolve(h.rootsPem()),
+      readToken: () => Promise.resolve(token),
+      apply: (update) => {
+        apply(update);
+        return [];
+      },
+    },
+    {
+      address: `localhost:${controller.ports().grpc}`,
+      serverName: "istiod.istio-system.svc",
+      clusterId: "Kubernetes",
+      node: { ...node, cluster: "", buildVersion: "" },
+      subscriptions,
+    },
+  );
+  const abort = new AbortController();
+  const ended = client.run(abort.signal);
+  return {
+    client,
+    disconnect: async () => {
+      abort.abort();
+      await ended;
+    },
+  };
+}
+
+function learn(known: Known, { typeUrl, resources, removed }: XdsUpdate): Known {
+  let next = known;
+  for (const { name, body } of resources) {
+    if (typeUrl === TYPE_URL_AUTHORIZATION && name === "shop/no-visitors") {
+      const decoded = decodeAuthorization(body);
+      const text = decoded.ok ? JSON.stringify(decoded.value) : "";
+      next = { ...next, exempts: text.includes(`/sa/${AUTOMATIC_WAYPOINT}`) };
+    }
+    if (typeUrl === TYPE_URL_ADDRESS && name === CATALOG) {
+      const decoded = decodeAddress(body);
+      if (!decoded.ok || decoded.value.kind !== "workload") continue;
+      const { waypoint, authorizationPolicies } = decoded.value.workload;
+      const denies = authorizationPolicies.some((policy) => policy.includes("ambit_only_through_waypoint"));
+      next = { ...next, binds: waypoint !== undefined, denies };
+    }
+  }
+  return removed.includes(CATALOG) ? { ...next, binds: false, denies: false } : next;
+}
+
+/** What the Deployment controller and a kubelet would do: a ready pod while there is a Deployment. */
+export function runDeployment({ api }: Harness): boolean {
+  const deployment = api.get(DEPLOYMENTS, WAYPOINT_KEY);
+  if (deployment === undefined) return false;
+  const uid = jsonText(jsonObject(deployment["metadata"])["uid"]);
+  const labels = { [LABEL_GATEWAY_NAME]: AUTOMATIC_WAYPOINT, "istio.io/dataplane-mode": "none" };
+  const owner = (kind: string, name: string, of: string): object => ({
+    apiVersion: "apps/v1",
+    kind,
+    name,
+    uid: of,
+    controller: true,
+  });
+  api.put(REPLICA_SETS, {
+    metadata: {
+      namespace: "shop",
+      name: "wp-1",
+      uid: "uid-set",
+      labels,
+      ownerReferences: [owner("Deployment", AUTOMATIC_WAYPOINT, uid)],
+    },
+  });
+  const own = jsonObject(api.get(ROOTS.serviceAccounts, WAYPOINT_KEY));
+  api.put(ROOTS.serviceAccounts, {
+    ...own,
+    metadata: { ...jsonObject(own["metadata"]), uid: `uid-account-${AUTOMATIC_WAYPOINT}` },
+  });
+  const metadata = { labels, ownerReferences: [owner("ReplicaSet", "wp-1", "uid-set")] };
+  api.put(
+    ROOTS.pods,
+    pod("shop", WAYPOINT_POD, { node: "node-1", ip: "10.244.1.9", account: AUTOMATIC_WAYPOINT, metadata }),
+  );
+  return true;
+}
+
+export function endDeployment({ api }: Harness): void {
+  api.remove(ROOTS.pods, `shop/${WAYPOINT_POD}`);
+}
