@@ -20,7 +20,6 @@ export type Reason =
   | "no-such-port"
   | "tls-on-http-port"
   | "no-request"
-  | "not-http"
   | "http-on-tcp-port"
   | "bad-request"
   | "too-many-requests"
@@ -109,13 +108,6 @@ const REASONS: Readonly<Record<Reason, ReasonFacts>> = {
     status: 408,
     details: "request_header_timeout",
     body: "no request on a port that is declared HTTP",
-  },
-  "not-http": {
-    stage: "W2",
-    flag: "DPE",
-    status: 400,
-    details: "not_http",
-    body: "not HTTP on a port that is declared HTTP",
   },
   "http-on-tcp-port": {
     stage: "W3",
