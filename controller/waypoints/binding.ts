@@ -70,7 +70,7 @@ export function pushesOf(stage: Stage): StagePushes {
   return PUSHES[stage];
 }
 
-/** Bindings with the same key are the same wish: a policy whose selector changes leaves one and makes another. */
+/** Bindings with the same key are the same wish: a policy whose selector changes makes another, and leaves the old one when that is enforced. */
 export function bindingKey({ policy, scope }: Pick<WantedBinding, "policy" | "scope">): string {
   return `${policy} ${scopeKey(scope)}`;
 }
@@ -78,8 +78,5 @@ export function bindingKey({ policy, scope }: Pick<WantedBinding, "policy" | "sc
 export function scopeKey(scope: BindingScope): string {
   return scope.kind === "services"
     ? `services ${scope.names.toSorted().join(",")}`
-    : `workloads ${Object.entries(scope.labels)
-        .map(([key, value]) => `${key}=${value}`)
-        .toSorted()
-        .join(",")}`;
+    : `workloads ${JSON.stringify(Object.entries(scope.labels).toSorted(([a], [b]) => (a < b ? -1 : 1)))}`;
 }

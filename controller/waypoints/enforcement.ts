@@ -5,6 +5,7 @@ import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import { type Binding, bindingKey, type WantedBinding } from "./binding.ts";
 import type { Gap } from "./needs-waypoint.ts";
 import type { WaypointGateway } from "./waypoint-gateway.ts";
+import { recordHasRoom } from "./waypoint-record.ts";
 import type { GatewayView, WaypointView } from "./waypoint-view.ts";
 
 type Verdict = Pick<Condition, "status" | "reason" | "message">;
@@ -59,6 +60,9 @@ function automatic(
     if (wish === undefined) return [];
     const name = `${namespace}/${AUTOMATIC_WAYPOINT}`;
     const binding = gateway(name)?.record.bindings.find((one) => bindingKey(one) === bindingKey(wish));
+    const kept = gateway(name)?.record.bindings ?? [];
+    if (binding === undefined && !recordHasRoom(kept, wish))
+      return [no("TooManyPolicies", `waypoint ${name} has no room for it (docs/limits.md)`)];
     return [stageVerdict(name, policy, { wish, binding, view: view.gateways.get(name) })];
   });
 }

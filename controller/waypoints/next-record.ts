@@ -1,6 +1,10 @@
-/** Pure. A waypoint's record one step on: every binding by itself, in the order of `binding-machine.ts`. */
-import { type Binding, bindingKey, type WantedBinding } from "./binding.ts";
+/**
+ * Pure. A waypoint's record one step on: every binding by itself, in the order of `binding-machine.ts`; but one that refuses callers at
+ * destinations stays until what replaces it does: a changed selector must not open the pods that both select.
+ */
+import { type Binding, bindingKey, pushesOf, scopeKey, type WantedBinding } from "./binding.ts";
 import { type BindingFacts, type BindingTimes, type Step, stepBinding } from "./binding-machine.ts";
+import { recordHasRoom } from "./waypoint-record.ts";
 
 export interface StepResult {
   readonly bindings: readonly Binding[];
@@ -20,12 +24,14 @@ export interface StepInput {
 
 export function nextBindings({ bindings, wanted, facts, nowMs, times }: StepInput): StepResult {
   const wishes = new Map(wanted.map((wish) => [bindingKey(wish), wish]));
-  const known = new Set(bindings.map(bindingKey));
+  const stages = new Map(bindings.map((binding) => [bindingKey(binding), binding.stage]));
+  const unfinished = wanted.filter((wish) => stages.get(bindingKey(wish)) !== "enforced");
   const waits = new Map<string, Extract<Step, { readonly kind: "stay" }>>();
   const kept = bindings.flatMap((binding): readonly Binding[] => {
     const key = bindingKey(binding);
     const wish = wishes.get(key);
-    const step = stepBinding(binding, wish !== undefined, facts, { nowMs, times });
+    const isWanted = wish !== undefined || isReplaced(binding, unfinished);
+    const step = stepBinding(binding, isWanted, facts, { nowMs, times });
     // Another field may be the reason now: the same pods, the same order.
     const field = wish?.field ?? binding.field;
     if (step.kind === "gone") return [];
@@ -33,10 +39,18 @@ export function nextBindings({ bindings, wanted, facts, nowMs, times }: StepInpu
     waits.set(key, step);
     return [field === binding.field ? binding : { ...binding, field }];
   });
-  const added = wanted
-    .filter((wish) => !known.has(bindingKey(wish)))
-    .map((wish): Binding => ({ ...wish, stage: "starting", sinceMs: nowMs }));
-  const next = [...kept, ...added];
+  const next = [...kept];
+  for (const wish of wanted) {
+    if (stages.has(bindingKey(wish)) || !recordHasRoom(next, wish)) continue;
+    next.push({ ...wish, stage: "starting", sinceMs: nowMs });
+  }
   const changed = next.length !== bindings.length || next.some((binding, i) => binding !== bindings[i]);
   return { bindings: next, changed, waits };
+}
+
+/** Another binding for the same policy or the same pods is wanted, and does not refuse callers yet. */
+function isReplaced(binding: Binding, unfinished: readonly WantedBinding[]): boolean {
+  if (!pushesOf(binding.stage).denies) return false;
+  const pods = scopeKey(binding.scope);
+  return unfinished.some(({ policy, scope }) => policy === binding.policy || scopeKey(scope) === pods);
 }

@@ -4,13 +4,17 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { PolicyKey } from "#core/model/ids.ts";
 import { type Binding, type BindingScope, STAGES } from "./binding.ts";
-import { formatRecord, parseRecord, type WaypointRecord } from "./waypoint-record.ts";
+import { formatRecord, parseRecord, recordHasRoom, type WaypointRecord } from "./waypoint-record.ts";
 
 const name = fc.stringMatching(/^[a-z0-9.-]{1,20}$/);
 const scope: fc.Arbitrary<BindingScope> = fc.oneof(
   fc.record({
     kind: fc.constant("workloads" as const),
-    labels: fc.dictionary(fc.stringMatching(/^[a-z./-]{1,20}$/), fc.stringMatching(/^[A-Za-z0-9._-]{0,20}$/)),
+    // The schema of policies takes more than a pod's labels can be.
+    labels: fc.dictionary(
+      fc.string({ minLength: 1, maxLength: 20 }).filter((key) => key !== "__proto__"),
+      fc.string({ maxLength: 63 }),
+    ),
   }),
   fc.record({
     kind: fc.constant("services" as const),
@@ -63,9 +67,31 @@ test("the usual one is read, and is no longer when anything of it is wrong", () 
     ["two scopes", one({ services: ["a"] })],
     ["no service", one({ labels: undefined, services: [] })],
     ["a service that is no name", one({ labels: undefined, services: ["A b"] })],
-    ["a label that is none", one({ labels: { "a b": "c" } })],
+    ["a label that is no text", one({ labels: { a: 1 } })],
     ["too many", JSON.stringify({ form: 1, bindings: Array.from({ length: 501 }, () => usual) })],
     ["too long", `${" ".repeat(200_001)}{"form":1}`],
   ];
   for (const [what, text] of wrong) assert.equal(parseRecord(text).ok, false, what);
+});
+
+test("whatever there is room for is read again, and there is an end to it", () => {
+  const scopes: readonly BindingScope[] = [
+    { kind: "workloads", labels: { ["k".repeat(300)]: "v".repeat(63) } },
+    { kind: "workloads", labels: {} },
+    { kind: "services", names: Array.from({ length: 16 }, (_, i) => `${"s".repeat(60)}${i}`) },
+  ];
+  for (const of of scopes) {
+    const bindings: Binding[] = [];
+    while (recordHasRoom(bindings, { scope: of })) {
+      const policy = `${"n".repeat(63)}/${"p".repeat(253)}` as PolicyKey;
+      bindings.push({ policy, field: "f".repeat(300), scope: of, stage: "releasing", sinceMs: 4e12 });
+    }
+    assert.ok(bindings.length > 100 && bindings.length <= 500, String(bindings.length));
+    assert.ok(parseRecord(formatRecord({ deploymentUid: "u".repeat(36), bindings })).ok);
+  }
+  assert.equal(
+    recordHasRoom([], { scope: { kind: "workloads", labels: { a: "v".repeat(200_000) } } }),
+    false,
+  );
+  assert.equal(recordHasRoom([], { scope: { kind: "services", names: [] } }), false);
 });

@@ -20,17 +20,41 @@ const MAX_BYTES = 200_000;
 const MAX_BINDINGS = 500;
 const POLICY = /^[a-z0-9.-]{1,253}\/[a-z0-9.-]{1,253}$/;
 const NAME = /^[a-z0-9.-]{1,253}$/;
-const LABEL_PART = /^[A-Za-z0-9./_-]{0,317}$/;
+const MAX_FIELD = 256;
+/** Of a binding beside its scope, whatever its stage and field may become. */
+const ENTRY_BYTES = 512 + MAX_FIELD;
+const HEAD_BYTES = 512;
 
 export function formatRecord({ deploymentUid, bindings }: WaypointRecord): string {
   const listed = bindings.map(({ policy, field, scope, stage, sinceMs }) => ({
     policy,
-    field,
-    ...(scope.kind === "services" ? { services: scope.names } : { labels: scope.labels }),
+    field: field.slice(0, MAX_FIELD),
+    ...scopeFields(scope),
     stage,
     since: new Date(sinceMs).toISOString(),
   }));
   return JSON.stringify({ form: FORM, deployment: deploymentUid, bindings: listed });
+}
+
+/**
+ * Whether one more binding can be kept. What could not be read again would take every other one with it, and everything that is bound
+ * would be open.
+ */
+export function recordHasRoom(
+  bindings: readonly Pick<Binding, "scope">[],
+  one: Pick<Binding, "scope">,
+): boolean {
+  const sizes = [...bindings, one].map(
+    ({ scope }) => JSON.stringify(scopeFields(scope)).length + ENTRY_BYTES,
+  );
+  const total = sizes.reduce((sum, size) => sum + size, HEAD_BYTES);
+  return (
+    sizes.length <= MAX_BINDINGS && total <= MAX_BYTES && readScope(scopeFields(one.scope)) !== undefined
+  );
+}
+
+function scopeFields(scope: BindingScope): Readonly<Record<string, unknown>> {
+  return scope.kind === "services" ? { services: scope.names } : { labels: scope.labels };
 }
 
 export function parseRecord(text: string): Parsed<WaypointRecord> {
@@ -62,7 +86,7 @@ function readBinding(raw: Readonly<Record<string, unknown>>): Binding | undefine
   if (!POLICY.test(policy) || scope === undefined || stage === undefined || !Number.isFinite(sinceMs)) {
     return undefined;
   }
-  const field = jsonText(raw["field"]).slice(0, 256);
+  const field = jsonText(raw["field"]).slice(0, MAX_FIELD);
   return { policy: policy as PolicyKey, field, scope, stage: stage satisfies Stage, sinceMs };
 }
 
@@ -75,8 +99,9 @@ function readScope(raw: Readonly<Record<string, unknown>>): BindingScope | undef
       ? { kind: "services", names }
       : undefined;
   }
+  // Any text: a selector may say what no pod's label can be, and must not make the rest of the record unreadable.
   const labels = Object.entries(jsonObject(raw["labels"]));
-  return labels.every(([key, value]) => LABEL_PART.test(key) && LABEL_PART.test(jsonText(value)))
+  return labels.every(([, value]) => typeof value === "string")
     ? { kind: "workloads", labels: Object.fromEntries(labels.map(([k, v]) => [k, jsonText(v)])) }
     : undefined;
 }
