@@ -1,6 +1,7 @@
 /** What dies in the middle of a transition, or under load: requests wait, nothing passes unevaluated, the transition is finished. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { DEPLOYMENT, kindPath, POD } from "#core/k8s/kinds.ts";
 import { eventually } from "../framework/eventually.ts";
 import { ITEMS_POLICY } from "../framework/l7-policies.ts";
 import {
@@ -17,7 +18,7 @@ import {
 import { loadBetween } from "../framework/load.ts";
 import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
 import { killContainer } from "../framework/node-inside.ts";
-import { applyYaml, onlyPod } from "../framework/pods.ts";
+import { applyYaml, listPods, onlyPod } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
 import { AUTOMATIC, bindingStages, gatewaysOf, untilEnforced, untilGone } from "../framework/waypoints.ts";
 import { SYSTEM } from "../framework/ztunnel-state.ts";
@@ -87,6 +88,46 @@ test("without a controller a waypoint goes on, and one that is killed comes back
     return answer.status === 403 ? true : undefined;
   });
   assert.equal((await asked(shop.frontend, "/items/923")).status, 200);
+});
+
+test("a new pod of a bound workload is behind the waypoint from its first request on", async () => {
+  const scale = (replicas: number): Promise<unknown> =>
+    mesh.client.json({
+      method: "PATCH",
+      path: kindPath(DEPLOYMENT, { namespace: "shop", name: "catalog" }),
+      contentType: "application/merge-patch+json",
+      body: { spec: { replicas } },
+    });
+  await shop.load.begin();
+  await scale(2);
+  const second = await eventually("a second catalog", async () => {
+    const pods = await listPods(mesh.client, "shop", "app=catalog");
+    return pods.find((pod) => pod.ready && pod.uid !== shop.catalog.uid);
+  });
+  const there = new ArrivalWatch(mesh, second);
+  await eventually("requests arrive there", () => (there.since().length > 20 ? true : undefined));
+  const refused = await asked(shop.frontend, "/items/924", { host: second.ipv4, method: "POST" });
+  assert.deepEqual(refused, REFUSED);
+  assert.equal((await asked(shop.intruder, "/items/924", { host: second.ipv4 })).status, 0);
+  const seen = await there.expectEvaluated(await theWaypoint(mesh), { inLog: false });
+  assert.ok(!seen.some(({ path }) => path === "/items/924"));
+  await scale(1);
+  await onlyPod(mesh.client, "shop", "app=catalog");
+  await shop.load.expectNoFailure("catalog scaled to two and back", { mayRetry: true });
+});
+
+test("the waypoint's pod deleted under load: another one takes over, requests wait and none fails", async () => {
+  const old = await theWaypoint(mesh);
+  await shop.load.begin();
+  const path = kindPath(POD, { namespace: "shop", name: old.name });
+  await mesh.client.json({ method: "DELETE", path });
+  await eventually("the next one", async () =>
+    (await theWaypoint(mesh)).uid !== old.uid ? true : undefined,
+  );
+  await eventually("judged again", async () =>
+    (await asked(shop.frontend, "/items/925")).status === 200 ? true : undefined,
+  );
+  await shop.load.expectNoFailure("the waypoint's pod replaced", { mayRetry: true });
 });
 
 test("the controller killed while a waypoint goes: the next one goes on, nothing fails", async () => {
