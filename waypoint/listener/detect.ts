@@ -17,6 +17,9 @@ import { RelayCall } from "./relay-call.ts";
 import { chooseStreamRoute } from "./stream-route.ts";
 import type { DestinationRoute } from "./target-route.ts";
 
+/** How long a caller may take to end its own side. */
+const LINGER_MS = 1_000;
+
 /** Takes over the stream. */
 export function serveStream(caller: Caller, stream: HboneStream): void {
   if (caller.route.protocol === "tcp") startRelay(caller, stream);
@@ -113,8 +116,11 @@ class Detection implements HeldStreamWatcher, CallerConnection {
     }
   }
 
+  /** Whoever opened a connection to have one, and has not used it, sees an ordinary end. */
   #refuse(reason: Reason): void {
-    this.#stream.reset();
+    const { clock } = this.#caller.context.deps;
+    this.#stream.end();
+    clock.after(LINGER_MS, () => this.#stream.reset());
     recordConnection(this.#caller, { reason, startedMs: this.#startedMs });
   }
 

@@ -147,7 +147,7 @@ test("TLS on a port declared HTTP is refused with that reason", limits, () =>
     async ({ waypoint, service, app }) => {
       const caller = await waypoint.http(FRONTEND, service.address);
       caller.send("\x16\x03\x01\x00\x05hello");
-      assert.equal(await caller.ended(), "reset");
+      assert.equal(await caller.ended(), "end");
       assert.equal(waypoint.access()[0]?.["reason"], "tls-on-http-port");
       assert.equal(app.sockets.length, 0);
     },
@@ -159,7 +159,7 @@ test("a caller that waits for the server on a port declared HTTP is refused with
     greeter,
     async ({ waypoint, service, app }) => {
       const caller = await waypoint.http(FRONTEND, service.address);
-      assert.equal(await caller.ended(), "reset");
+      assert.equal(await caller.ended(), "end");
       assert.equal(waypoint.access()[0]?.["reason"], "no-request");
       assert.equal(app.sockets.length, 0);
     },

@@ -151,6 +151,9 @@ test(
   },
 );
 
+/** Windows of both tunnels and the buffers of the kernel's sockets; there is far more to send. */
+const MUCH = 32 * 1024 * 1024;
+
 test("a caller that reads nothing holds back the application, not the waypoint's memory", limits, () =>
   withPlain(
     (socket) => {
@@ -182,11 +185,43 @@ test("a caller that reads nothing holds back the application, not the waypoint's
         last = now;
         return isStill;
       });
-      // Windows of both tunnels and the kernel's buffers; far below what there is to send.
-      assert.ok(socket.bytesWritten - socket.writableLength < 64 * 1024 * 1024, `${socket.bytesWritten}`);
+      const sent = socket.bytesWritten - socket.writableLength;
+      assert.ok(sent < MUCH, `${sent} bytes were sent`);
       stream.reset();
       const line = await eventually("a line", () => waypoint.access()[0]);
       assert.equal(line["reason"], "caller-gone");
+    },
+  ),
+);
+
+test("an application that reads nothing holds back the caller", limits, () =>
+  withPlain(
+    (socket) => void socket.pause(),
+    async ({ waypoint, service, app }) => {
+      const stream = await waypoint.tunnel(FRONTEND, service.address);
+      let isWritable = true;
+      stream.start({
+        onTunnelData: () => "consumed",
+        onTunnelEnd: () => undefined,
+        onTunnelWritable: () => (isWritable = true),
+        onTunnelLoss: () => undefined,
+      });
+      stream.write(Buffer.from(`POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: ${1 << 30}\r\n\r\n`));
+      await eventually("the application has the connection", () => app.sockets.length === 1);
+      const piece = Buffer.alloc(64 * 1024);
+      let taken = 0;
+      let quiet = 0;
+      await eventually("nothing more is taken", () => {
+        quiet = isWritable ? 0 : quiet + 1;
+        while (isWritable && taken < MUCH) {
+          taken += piece.length;
+          isWritable = stream.write(piece) === "more";
+        }
+        return quiet > 50 || taken >= MUCH;
+      });
+      assert.ok(taken < MUCH, `${taken} bytes were taken`);
+      stream.reset();
+      await eventually("a line", () => waypoint.access()[0]);
     },
   ),
 );
