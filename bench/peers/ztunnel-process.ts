@@ -10,7 +10,7 @@ import { deadline } from "#core/base/abort.ts";
 import type { Netns } from "#core/linux/netns.ts";
 import { listenSeqpacket, type SeqpacketConnection } from "#core/linux/unix-seqpacket.ts";
 import { podUid } from "#core/model/ids.ts";
-import { ZTUNNEL_NODE_FLAGS } from "#local/images.ts";
+import { PROXY_NODE_FLAGS } from "#local/images.ts";
 import { decodeZdsAck, encodeZdsRequest } from "#core/wire/zds-codec.ts";
 import { spawnIn, stopProcess } from "../system/spawn-in.ts";
 import { sumOfCounter } from "./metrics-text.ts";
@@ -75,7 +75,7 @@ function launch(options: ZtunnelOptions, logPath: string, socketPath: string): C
   const log = openSync(logPath, "w");
   const child = spawnIn({
     command: process.execPath,
-    args: [...ZTUNNEL_NODE_FLAGS, ...profileArguments(options), BUNDLE],
+    args: [...PROXY_NODE_FLAGS, ...profileArguments(options), BUNDLE],
     env: {
       NODE_NAME: options.node,
       POD_NAME: `ztunnel-${options.name}`,
