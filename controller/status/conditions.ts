@@ -15,9 +15,20 @@ export interface Condition {
 
 /** Limit of metav1.Condition. */
 const MAX_MESSAGE = 32_768;
+const MAX_NAMES = 5;
 
-/** `targetGap`: why a policy with targets is attached to nothing. */
-export function authorizationCondition(policy: MeshPolicy, targetGap: string | undefined): Condition {
+/** What waypoints make of a policy. */
+export interface WaypointPart {
+  /** Why a policy with targets is attached to nothing. */
+  readonly targetGap: string | undefined;
+  /** Automatic waypoints that are to judge requests by it. */
+  readonly judges: readonly string[];
+  /** Whether they do, everywhere. */
+  readonly enforced: boolean;
+}
+
+export function authorizationCondition(policy: MeshPolicy, waypoints: WaypointPart): Condition {
+  const { targetGap } = waypoints;
   const { problems, generation: observedGeneration, attachment, authorization } = policy;
   if (attachment === "waypoint") {
     const type = "WaypointAccepted";
@@ -28,10 +39,30 @@ export function authorizationCondition(policy: MeshPolicy, targetGap: string | u
     const message = "attached to the waypoint of its targets";
     return { type, status: "True", reason: "Accepted", message, observedGeneration };
   }
+  if (waypoints.judges.length > 0 && authorization !== undefined) return besideWaypoint(policy, waypoints);
   if (problems.length === 0) return accepted(observedGeneration);
   const status = authorization === undefined ? "False" : "True";
   const reason = reasonOf(problems);
   return reported({ type: "ZtunnelAccepted", status, reason, observedGeneration }, problems);
+}
+
+/** What ztunnels cannot see is no loss here: the waypoint sees it. */
+function besideWaypoint(policy: MeshPolicy, { judges, enforced }: WaypointPart): Condition {
+  const { problems, l7Fields, generation: observedGeneration } = policy;
+  const names = judges.slice(0, MAX_NAMES).join(", ");
+  const message = enforced
+    ? `requests are judged by waypoint ${names}; ztunnels apply the L4 form to ports declared TCP or TLS alone`
+    : `not applied by ztunnels before waypoint ${names} judges requests, see Enforced`;
+  const rest = problems.filter(({ path }) => !l7Fields.includes(path));
+  const texts = [message, ...rest.map((problem) => `${problem.path} ${problem.message}`)];
+  const reason = rest.length > 0 ? reasonOf(rest) : enforced ? "Accepted" : "WaitingForWaypoint";
+  return {
+    type: "ZtunnelAccepted",
+    status: enforced ? "True" : "False",
+    reason,
+    message: texts.join("; ").slice(0, MAX_MESSAGE),
+    observedGeneration,
+  };
 }
 
 /** A ztunnel could not use the policy, and goes on with what it had before: worse than any field without effect. */

@@ -1,7 +1,10 @@
 /** What waypoints make of policies, as the leader saw it last. */
+import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import type { MeshIndex } from "../mesh-index.ts";
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
+import { pushesOf } from "../waypoints/binding.ts";
 import { enforcedCondition } from "../waypoints/enforcement.ts";
+import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
 import type { WaypointView } from "../waypoints/waypoint-view.ts";
 import type { Enforcement } from "./status-writer.ts";
 
@@ -30,17 +33,29 @@ export class EnforcementStatus {
 
   of(policy: MeshPolicy): Enforcement | undefined {
     const isPlain = policy.l7Fields.length + policy.targets.length === 0;
-    if (isPlain) return { condition: undefined, targetGap: undefined };
+    if (isPlain) return { condition: undefined, targetGap: undefined, judges: [], enforced: false };
     if (this.#view === undefined) return undefined;
     const gaps = this.#view.needs.gaps.get(policy.key) ?? [];
     const bad = gaps.find(({ reason }) => reason === "TargetNotFound" || reason === "UnsupportedTarget");
     const { gateways } = this.#index.waypoints;
+    const condition = enforcedCondition(policy, this.#view, (key) => gateways.get(key));
+    const judges = [...this.#view.needs.namespaces].flatMap(([namespace, wanted]) =>
+      wanted.some((wish) => wish.policy === policy.key) ? [`${namespace}/${AUTOMATIC_WAYPOINT}`] : [],
+    );
     return {
-      condition: enforcedCondition(policy, this.#view, (key) => gateways.get(key)),
+      condition,
+      judges,
+      // Not the condition, which is about gaps too: ztunnels have its L4 form, or have it not.
+      enforced: judges.every((name) => hasL4Form(gateways.get(name), policy)),
       targetGap:
         bad === undefined || !("path" in bad)
           ? undefined
           : `${bad.path}: ${bad.what} ${bad.reason === "TargetNotFound" ? "does not exist" : "cannot be a target"}`,
     };
   }
+}
+
+function hasL4Form(gateway: WaypointGateway | undefined, { key }: MeshPolicy): boolean {
+  const own = gateway?.record.bindings.filter(({ policy }) => policy === key) ?? [];
+  return own.some(({ stage }) => pushesOf(stage).hasL4Form);
 }

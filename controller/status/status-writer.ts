@@ -14,6 +14,7 @@ import {
   conditionsToApply,
   peerAuthenticationCondition,
   refusedCondition,
+  type WaypointPart,
 } from "./conditions.ts";
 import type { WriteQueue } from "./write-queue.ts";
 
@@ -29,10 +30,9 @@ export interface StatusWriterDeps {
   readonly enforcement: (policy: MeshPolicy) => Enforcement | undefined;
 }
 
-export interface Enforcement {
+export interface Enforcement extends WaypointPart {
   /** Absent for a policy that needs no waypoint. */
   readonly condition: Condition | undefined;
-  readonly targetGap: string | undefined;
 }
 
 const FIELD_MANAGER = "ambit-controller-status";
@@ -84,10 +84,10 @@ export class StatusWriter {
       const enforced = policy === undefined ? undefined : enforcement(policy);
       if (policy === undefined || enforced === undefined) return undefined;
       const reason = policy.authorization === undefined ? undefined : refusal(key);
-      const { condition, targetGap } = enforced;
+      const { condition } = enforced;
       const accepted =
         reason === undefined
-          ? authorizationCondition(policy, targetGap)
+          ? authorizationCondition(policy, enforced)
           : refusedCondition(policy.generation, reason);
       return condition === undefined ? [accepted] : [accepted, condition];
     });

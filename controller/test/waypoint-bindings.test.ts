@@ -59,11 +59,11 @@ function stages({ api }: Harness): string {
   return record.ok ? record.value.bindings.map(({ stage }) => stage).join() : "";
 }
 
-function enforced({ api }: Harness, name = "items"): string {
-  const status = jsonObject(api.get(ROOTS.authorizationPolicies, `shop/${name}`)?.["status"]);
+function enforced(h: Harness, type = "Enforced"): string {
+  const status = jsonObject(h.api.get(ROOTS.authorizationPolicies, "shop/items")?.["status"]);
   const found = jsonList(status["conditions"])
     .map(jsonObject)
-    .find((condition) => condition["type"] === "Enforced");
+    .find((condition) => condition["type"] === type);
   return found === undefined
     ? ""
     : `${jsonText(found["status"])} ${jsonText(found["reason"])} ${jsonText(found["message"])}`;
@@ -96,6 +96,10 @@ test("a policy comes and goes: every proxy sees exemption, binding and refusal i
   await withWaypoint(h);
   await eventually(`Enforced: ${enforced(h)}`, () => enforced(h).startsWith("True"));
   assert.match(enforced(h), /shop\/ambit-waypoint enforces spec\.rules\[0\]\.to\[0\]\.operation\.methods/);
+  assert.match(
+    enforced(h, "ZtunnelAccepted"),
+    /^True Accepted requests are judged by waypoint shop\/ambit-waypoint; ztunnels apply/,
+  );
   for (const { seen } of ztunnels) assert.equal(letters(seen), "- e eb ebd");
   h.api.remove(ROOTS.authorizationPolicies, "shop/items");
   await eventually(
@@ -142,6 +146,7 @@ test("no waypoint, no binding: traffic goes on as before while it starts", async
   const ztunnels = [1, 2].map((n) => kept(connectZtunnel({ h, controller: h.controller }, n)));
   applyItems(h);
   await eventually("said", () => /False WaypointStarting/.test(enforced(h)));
+  assert.match(enforced(h, "ZtunnelAccepted"), /^False WaitingForWaypoint not applied by ztunnels before/);
   await eventually("pods run", () => runDeployment(h));
   await eventually("a pod that is ready and not connected is not enough", () =>
     /WaitingForWaypoint .*pod shop\/wp/.test(enforced(h)),
