@@ -163,6 +163,14 @@ describe("the reserved name", { concurrency: false }, () => {
       /make a Gateway of your own/,
     );
     await fenced.refused(by("DELETE", path), /delete those that its status names/);
+    const reference = {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      name: "gone",
+      uid: "5f0c7d0e-0000-4000-8000-000000000000",
+    };
+    const owned = { metadata: { ownerReferences: [reference] } };
+    await fenced.refused(by("PATCH", path, owned), /take it away with itself/); // by way of the garbage collector
     await fenced.allowed({
       verb: "PATCH",
       path,
