@@ -201,6 +201,7 @@ function factsOf(state: State): BindingFacts {
     destinationsBehind: behind([2, 3], "D"),
     sourcesBehind: behind([0, 1], "S"),
     sourcesMissing: [],
+    watchedMs: LONG_MS,
   };
 }
 

@@ -17,6 +17,8 @@ export interface BindingFacts {
   readonly sourcesBehind: readonly string[];
   /** Ztunnels that should be connected and are not. */
   readonly sourcesMissing: readonly string[];
+  /** For how long this controller has been there to connect to. */
+  readonly watchedMs: number;
 }
 
 export interface BindingTimes {
@@ -105,9 +107,13 @@ function destinationsHave({ destinationsBehind }: BindingFacts): Step | undefine
   return destinationsBehind.length > 0 ? wait("WaitingForNode", destinationsBehind) : undefined;
 }
 
-/** A ztunnel that is away is not waited for for ever: what its pods then call refuses them, which is safe, and is said. */
+/**
+ * A ztunnel that is away is not waited for for ever: what its pods then call refuses them, which is safe, and is said. After a restart
+ * of the controller all of them are away for a moment, however old the stage is.
+ */
 function sourcesHave(facts: BindingFacts, elapsedMs: number, times: BindingTimes): Step | undefined {
-  const missing = elapsedMs < times.missingMs ? facts.sourcesMissing : [];
+  const waitedMs = Math.min(elapsedMs, facts.watchedMs);
+  const missing = waitedMs < times.missingMs ? facts.sourcesMissing : [];
   const behind = [...facts.sourcesBehind, ...missing];
   return behind.length > 0 ? wait("WaitingForNode", behind) : undefined;
 }

@@ -78,5 +78,13 @@ export function bindingKey({ policy, scope }: Pick<WantedBinding, "policy" | "sc
 export function scopeKey(scope: BindingScope): string {
   return scope.kind === "services"
     ? `services ${scope.names.toSorted().join(",")}`
-    : `workloads ${JSON.stringify(Object.entries(scope.labels).toSorted(([a], [b]) => (a < b ? -1 : 1)))}`;
+    : `workloads ${Object.entries(scope.labels)
+        .map((pair) => pair.map(escaped).join("="))
+        .toSorted()
+        .join(",")}`;
+}
+
+/** So that no two scopes have one key, whatever a selector says. */
+function escaped(text: string): string {
+  return text.replaceAll(/[%,=]/g, (character) => `%${character.charCodeAt(0).toString(16)}`);
 }

@@ -65,7 +65,7 @@ export function settle(
   text: string,
   gateway: WaypointGateway,
   source: ProgressSource,
-): BindingFacts {
+): Omit<BindingFacts, "watchedMs"> {
   if (progress.text !== text) {
     progress.text = text;
     progress.noted = undefined;

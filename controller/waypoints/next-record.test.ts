@@ -20,6 +20,7 @@ const ALL_THERE: BindingFacts = {
   destinationsBehind: [],
   sourcesBehind: [],
   sourcesMissing: [],
+  watchedMs: 60_000,
 };
 const TIMES = { drainMs: 5_000, missingMs: 10_000, graceMs: 30_000 };
 const NARROW: BindingScope = { kind: "workloads", labels: { app: "catalog" } };
@@ -130,3 +131,20 @@ test("more policies than the record can keep leave those that are in it alone", 
   assert.ok(bindings.length > 100 && bindings.length <= 500, String(bindings.length));
   assert.equal(bindings[0]?.stage, "enforced");
 });
+
+for (const stage of ["binding", "unbinding"] as const) {
+  test(`${stage}: ztunnels that have not come back after a restart of the controller are waited for, however old the stage is`, () => {
+    const one = wish("items", NARROW);
+    const stageAfter = (watchedMs: number): Stage | undefined =>
+      nextBindings({
+        bindings: [bound(one, stage)],
+        wanted: stage === "binding" ? [one] : [],
+        facts: { ...ALL_THERE, sourcesMissing: ["node n1"], watchedMs },
+        nowMs: 3_600_000,
+        times: TIMES,
+      }).bindings[0]?.stage;
+    assert.equal(stageAfter(0), stage);
+    assert.equal(stageAfter(9_999), stage);
+    assert.equal(stageAfter(10_000), stage === "binding" ? "draining" : "resting", "but not for ever");
+  });
+}

@@ -28,7 +28,7 @@ export interface ProgressInput {
   readonly waypointPods: readonly PodObject[];
 }
 
-export function bindingFacts(input: ProgressInput): BindingFacts {
+export function bindingFacts(input: ProgressInput): Omit<BindingFacts, "watchedMs"> {
   const ztunnels = input.proxies.filter(({ kind }) => kind === "ztunnel");
   const connected = new Set(input.proxies.map(({ podUid }) => podUid));
   const ready = input.waypointPods.filter(

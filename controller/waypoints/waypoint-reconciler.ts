@@ -57,6 +57,7 @@ const NO_FACTS: BindingFacts = {
   destinationsBehind: [],
   sourcesBehind: [],
   sourcesMissing: [],
+  watchedMs: 0,
 };
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
@@ -65,6 +66,8 @@ export class WaypointReconciler {
   readonly #deps: ReconcilerDeps;
   readonly #progress = new Map<string, GatewayProgress>();
   #running = false;
+  /** Since when ztunnels can connect to this controller. */
+  #watchingSinceMs = Number.POSITIVE_INFINITY;
   #again = false;
   #stopped = false;
   #cancelTimer: () => void = () => undefined;
@@ -103,6 +106,8 @@ export class WaypointReconciler {
   /** True while something is on its way. */
   async #round(): Promise<boolean> {
     const { isLeader, source, needs: readNeeds, gateways: readGateways, onView } = this.#deps;
+    if (source.isReady())
+      this.#watchingSinceMs = Math.min(this.#watchingSinceMs, this.#deps.clock.monotonicMs());
     if (!isLeader() || !source.isReady()) {
       this.#progress.clear();
       return false;
@@ -205,7 +210,8 @@ export class WaypointReconciler {
     const { clock, times, source } = this.#deps;
     // What must have been published, and acknowledged, before the next step.
     const text = `${formatRecord(gateway.record)} ${JSON.stringify([...generations])}`;
-    const facts = settle(progress, text, gateway, source);
+    const watchedMs = clock.monotonicMs() - this.#watchingSinceMs;
+    const facts = { ...settle(progress, text, gateway, source), watchedMs };
     if (progress.awaited !== undefined) {
       if (progress.awaited !== formatRecord(gateway.record)) return { waits: new Map(), facts, busy: true };
       progress.awaited = undefined;

@@ -13,6 +13,16 @@ const onlyFrontend = anAuthorizationOf(
   { name: "only-frontend", scope: "workload-selector" },
 );
 const strict = aStrictPolicy();
+const forWaypointOf = (namespace: string): Authorization =>
+  anAuthorizationOf(
+    {
+      principals: {
+        any: [{ kind: "exact", value: `cluster.local/ns/${namespace}/sa/ambit-waypoint` }],
+        none: [],
+      },
+    },
+    { name: "for-waypoint", scope: "workload-selector" },
+  );
 const facts = (identity?: string): ConnectionFacts => ({
   source: { ip: ip("10.0.0.9"), port: 1 },
   destination: { ip: ip("10.0.0.5"), port: 8080 },
@@ -79,6 +89,34 @@ const cases: readonly AuthorizeCase[] = [
     known: [{ ...strict, name: "ambit_only", namespace: "default" }],
     named: [{ ...strict, name: "ambit_only", namespace: "default" }],
     expect: "deny denied-by-policy default/ambit_only",
+  },
+  {
+    name: "the automatic waypoint of another namespace, which policies of the mesh spare, is refused whatever they say",
+    known: [],
+    named: [],
+    identity: "cluster.local/ns/shop/sa/ambit-waypoint",
+    expect: "deny foreign-waypoint ",
+  },
+  {
+    name: "an ALLOW for it in a policy of the mesh does not let it in",
+    known: [{ ...forWaypointOf("shop"), scope: "global" }],
+    named: [],
+    identity: "cluster.local/ns/shop/sa/ambit-waypoint",
+    expect: "deny foreign-waypoint ",
+  },
+  {
+    name: "the automatic waypoint of the namespace itself is judged as anybody",
+    known: [forWaypointOf("default")],
+    named: [forWaypointOf("default")],
+    identity: "cluster.local/ns/default/sa/ambit-waypoint",
+    expect: "allow default/for-waypoint",
+  },
+  {
+    name: "an account whose name ends like a waypoint's is an ordinary one",
+    known: [],
+    named: [],
+    identity: "cluster.local/ns/shop/sa/not-ambit-waypoint",
+    expect: "allow ",
   },
   { name: "a policy that nothing names does not apply", known: [strict], named: [], expect: "allow " },
   {

@@ -8,7 +8,8 @@ import { explainDecision } from "#core/authz/explain.ts";
 import { policiesFor } from "#core/authz/policies-for.ts";
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
-import { isOnlyThroughWaypoint } from "#core/model/waypoint.ts";
+import { type SpiffeId, spiffeParts } from "#core/model/spiffe-id.ts";
+import { AUTOMATIC_WAYPOINT, isOnlyThroughWaypoint } from "#core/model/waypoint.ts";
 import type { Workload } from "#core/model/workload.ts";
 import type { MeshView } from "#core/state/mesh-state.ts";
 import type { Reason } from "./response-flag.ts";
@@ -33,11 +34,21 @@ export type Verdict =
   | { readonly kind: "hold"; readonly names: readonly PolicyKey[]; readonly trace: PolicyTrace };
 
 export function authorize(view: MeshView, workload: Workload, facts: ConnectionFacts): Verdict {
+  if (isForeignWaypoint(facts.sourceIdentity, workload)) return FOREIGN_WAYPOINT;
   const set = policiesFor(workload, view.policies);
   const decision = evaluateSet(set, facts);
   const dryRuns = set.kind === "known" ? evaluateDryRun(set.policies, facts) : [];
   const dryRun = dryRuns.map(({ policy, action }) => `${policy}:${action}`).join(",");
   return verdictOf(decision, dryRun === "" ? undefined : dryRun);
+}
+
+/**
+ * An automatic waypoint has callers for its own namespace alone, and policies of the whole mesh spare it: whoever could speak as the one of
+ * another namespace would pass them here.
+ */
+function isForeignWaypoint(peer: SpiffeId | undefined, { namespace }: Workload): boolean {
+  if (peer === undefined || !peer.endsWith(`/${AUTOMATIC_WAYPOINT}`)) return false;
+  return spiffeParts(peer).namespace !== namespace;
 }
 
 function verdictOf(decision: Decision, dryRun: string | undefined): Verdict {
@@ -74,6 +85,17 @@ function deniedBy(
 }
 
 const NO_TRACE = { policy: undefined, rule: undefined, nearest: undefined };
+
+const FOREIGN_WAYPOINT: Verdict = {
+  kind: "deny",
+  reason: "foreign-waypoint",
+  trace: {
+    ...NO_TRACE,
+    dryRun: undefined,
+    explanation:
+      "the waypoint of another namespace has no business here: automatic waypoints serve their own",
+  },
+};
 
 function nearestText({
   nearest,

@@ -62,6 +62,8 @@ export type Reason =
   | "no-allow-matched"
   /** Not through the waypoint that is bound. */
   | "not-through-waypoint"
+  /** The automatic waypoint of another namespace. */
+  | "foreign-waypoint"
   | "policy-changed"
   /** A waypoint was bound to the destination of a connection that had been made before. */
   | "moved-to-waypoint"
@@ -105,6 +107,7 @@ const REASONS: Readonly<Record<Reason, ReasonFacts>> = {
   "no-allow-matched": { flag: "DENY", stage: "I5", status: 401 },
   "policy-changed": { flag: "DENY", stage: "I6", status: 401 },
   "not-through-waypoint": { flag: "DENY", stage: "I5", status: 401 },
+  "foreign-waypoint": { flag: "DENY", stage: "I5", status: 401 },
   "moved-to-waypoint": { flag: "-", stage: "O10", status: 503 },
   draining: { flag: "CONNECT", stage: "O10", status: 503 },
   reset: { flag: "-", stage: "O10", status: 503 },
