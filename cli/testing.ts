@@ -34,6 +34,8 @@ export interface FakeCluster {
   readonly replies: Replies;
   /** Other objects, with `kind`. */
   readonly objects?: readonly JsonObject[];
+  /** Kinds in namespaces (`AuthorizationPolicy istio-system`) whose list is refused. */
+  readonly forbidden?: readonly string[];
   /** Called when time passes: what the cluster does meanwhile. Returns the objects as they are then. */
   readonly meanwhile?: (objects: readonly JsonObject[]) => readonly JsonObject[];
 }
@@ -124,7 +126,7 @@ function fakeAccess(
 ): ClusterAccess {
   if (cluster === undefined) throw new AmbitError("CLI_NO_CLUSTER", "no Kubernetes cluster is configured");
   return {
-    objects: fakeObjects(objects, requests),
+    objects: fakeObjects(objects, requests, cluster.forbidden ?? []),
     listPods: (namespace) => Promise.resolve(cluster.pods.filter((pod) => pod.namespace === namespace)),
     getPod: (namespace, name) =>
       Promise.resolve(cluster.pods.find((pod) => pod.namespace === namespace && pod.name === name)),
@@ -141,7 +143,7 @@ function fakeAccess(
   };
 }
 
-function fakeObjects(objects: JsonObject[], requests: string[]): ObjectAccess {
+function fakeObjects(objects: JsonObject[], requests: string[], forbidden: readonly string[]): ObjectAccess {
   const isNamed =
     (kind: string, { namespace, name }: ObjectName) =>
     (object: JsonObject): boolean => {
@@ -151,14 +153,14 @@ function fakeObjects(objects: JsonObject[], requests: string[]): ObjectAccess {
   const note = (verb: string, kind: string, { namespace, name }: ObjectName): void =>
     void requests.push(`${verb} ${kind} ${namespace === "" ? name : `${namespace}/${name}`}`);
   return {
-    list: (kind, namespace) =>
-      Promise.resolve(
-        objects.filter(
-          (object) =>
-            object["kind"] === kind.kind &&
-            (namespace === undefined || projectMeta(object).namespace === namespace),
-        ),
-      ),
+    list: (kind, namespace) => {
+      if (forbidden.includes(`${kind.kind} ${namespace ?? ""}`))
+        return Promise.reject(new AmbitError("KUBE_STATUS", "403 forbidden", { fields: { status: 403 } }));
+      const isListed = (object: JsonObject): boolean =>
+        object["kind"] === kind.kind &&
+        (namespace === undefined || projectMeta(object).namespace === namespace);
+      return Promise.resolve(objects.filter(isListed));
+    },
     get: (kind, name) => Promise.resolve(objects.find(isNamed(kind.kind, name))),
     apply: (kind, manifest) => {
       const name = projectMeta(manifest);

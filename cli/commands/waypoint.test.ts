@@ -160,6 +160,17 @@ test("a namespace that is not there is no namespace without waypoints", async ()
   assert.match(err, /there is no namespace nowhere/);
 });
 
+test("who may not see the mesh's own policies gets an answer all the same, and is told", async () => {
+  const cluster = { ...clusterOf(shop), forbidden: ["AuthorizationPolicy istio-system"] };
+  const { exit, out, err } = await runAmbit("waypoint list -n shop", cluster);
+  assert.equal(exit, ExitCode.ok);
+  assert.match(out, /needs none/);
+  assert.match(err, /Policies of namespace istio-system were not looked at/);
+  const closed = { ...clusterOf(shop), forbidden: ["AuthorizationPolicy shop"] };
+  const refused = await runAmbit("waypoint list -n shop", closed);
+  assert.deepEqual([refused.exit, refused.out], [ExitCode.failed, ""]);
+});
+
 test("what the cluster wrote does not steer the terminal", async () => {
   const { out } = await runAmbit(
     "waypoint list -n shop",

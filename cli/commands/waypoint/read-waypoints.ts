@@ -1,4 +1,6 @@
 /** What the commands of `ambit waypoint` ask the cluster for, and how they wait. */
+import type { JsonObject } from "#core/k8s/json-read.ts";
+import { kubeStatus } from "#core/k8s/kube-client.ts";
 import { AUTHORIZATION_POLICY, GATEWAY, NAMESPACE } from "#core/k8s/kinds.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import type { CommandContext } from "../../context.ts";
@@ -21,9 +23,24 @@ export async function readWhyNone(context: CommandContext, namespace: string): P
   const { objects } = await context.cluster();
   const object = await objects.get(NAMESPACE, { namespace: "", name: namespace });
   if (object === undefined) throw new AmbitError("CLI_NO_NAMESPACE", `there is no namespace ${namespace}`);
-  const places = [...new Set([namespace, context.options.systemNamespace])];
-  const policies = await Promise.all(places.map((place) => objects.list(AUTHORIZATION_POLICY, place)));
-  return whyNoWaypoint({ namespace: object, policies: policies.flat() });
+  const root = context.options.systemNamespace;
+  const own = await objects.list(AUTHORIZATION_POLICY, namespace);
+  const meshWide = namespace === root ? [] : await readMeshWide(context, root);
+  return whyNoWaypoint({ namespace: object, policies: [...own, ...meshWide] });
+}
+
+/** Who owns just a namespace may not see the mesh's: the answer is given without, and says so. */
+async function readMeshWide(context: CommandContext, root: string): Promise<readonly JsonObject[]> {
+  const { objects } = await context.cluster();
+  try {
+    return await objects.list(AUTHORIZATION_POLICY, root);
+  } catch (error) {
+    if (kubeStatus(error) !== 403) throw error;
+    context.note(
+      `Policies of namespace ${root} were not looked at: you may not list them. They hold for the whole mesh.`,
+    );
+    return [];
+  }
 }
 
 export interface Wait {
