@@ -1,5 +1,6 @@
 /** The proxy of a waypoint: everything long-lived in it is made here. Listens at once; what callers get follows the configuration in force. */
 import { type Clock } from "#core/base/clock.ts";
+import { openFileLimit } from "#core/runtime/open-file-limit.ts";
 import type { HttpEngines } from "./http/engines.ts";
 import { nativeEngines } from "./http/native-engines.ts";
 import { OpenCalls } from "./http/open-calls.ts";
@@ -55,7 +56,9 @@ function goodbye(clock: Clock): Promise<void> {
 
 function makeContext(deps: WaypointDeps, given: ServeOptions, isDraining: () => boolean): ProxyContext {
   const { clock } = deps;
-  const limits: ProxyLimits = { ...DEFAULT_LIMITS, ...given.limits };
+  // A tunnel takes a descriptor, and so does one to an endpoint; a tenth is kept for everything else.
+  const maxTunnels = Math.min(DEFAULT_LIMITS.maxTunnels, Math.floor(openFileLimit() * 0.45));
+  const limits: ProxyLimits = { ...DEFAULT_LIMITS, maxTunnels, ...given.limits };
   const engines = given.engines ?? nativeEngines(clock);
   const dialer = given.dialer ?? endpointDialer(deps, { tunnelTimeoutMs: limits.tunnelTimeoutMs });
   const calls = new OpenCalls({ clock, maxCalls: limits.maxCalls, idleMs: limits.idleMs });

@@ -1,5 +1,4 @@
 /** Composition root: every long-lived object of ztunnel is made and wired here, and nowhere else. */
-import { readFileSync } from "node:fs";
 import { systemClock } from "#core/base/clock.ts";
 import { chooseBackend } from "#core/handle/choose-handle.ts";
 import { CertificateManager } from "#core/identity/cert-manager.ts";
@@ -8,6 +7,7 @@ import { StopStack } from "#core/runtime/lifecycle.ts";
 import type { LogControl, Logger } from "#core/runtime/log.ts";
 import { listenAll } from "#core/runtime/operator-endpoints.ts";
 import { registerProcessMetrics } from "#core/runtime/process-metrics.ts";
+import { openFileLimit } from "#core/runtime/open-file-limit.ts";
 import { createReadiness } from "#core/runtime/readiness.ts";
 import type { Daemon } from "#core/runtime/run-main.ts";
 import { spawn } from "#core/runtime/spawn.ts";
@@ -214,7 +214,5 @@ function dumpAll({ config, state, certificates, registry }: Parts, pods: PodMana
 
 /** Each connection takes up to two descriptors; a tenth is kept for everything else. */
 function maxConnections(): number {
-  const limits = readFileSync("/proc/self/limits", "utf8");
-  const files = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 1_024);
-  return Math.floor(files * 0.45);
+  return Math.floor(openFileLimit() * 0.45);
 }

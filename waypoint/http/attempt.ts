@@ -3,6 +3,7 @@ import type { ClientExchange, ClientExchangeEvents, ClientFailure } from "#core/
 import type { HttpField, RequestHead, ResponseHead } from "#core/http/message.ts";
 import type { LaneOwner, LaneUser, PooledConnection } from "../upstream/upstream-lane.ts";
 import type { Reason } from "./reasons.ts";
+import { isHarmless } from "./retry.ts";
 
 export interface AttemptOwner {
   readonly caller: LaneOwner;
@@ -26,6 +27,10 @@ export class Attempt implements LaneUser, ClientExchangeEvents {
   constructor(call: AttemptOwner, head: RequestHead) {
     this.#call = call;
     this.#head = head;
+  }
+
+  get needsFresh(): boolean {
+    return !isHarmless(this.#head);
   }
 
   get owner(): LaneOwner {

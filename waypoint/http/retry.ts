@@ -3,6 +3,7 @@
  * be dead (RFC 9110 9.2.2). A destination that denies us is not replaced by another.
  */
 import type { ClientFailure } from "#core/http/exchange.ts";
+import type { RequestHead } from "#core/http/message.ts";
 import type { Call } from "./call.ts";
 import type { Reason } from "./reasons.ts";
 
@@ -28,9 +29,17 @@ export function shouldRetry(
   }
   const { failure, wasUsed } = trouble;
   if (failure.kind === "unsent") return "again";
-  const isBodiless = head.body.kind === "none" && head.upgrade === undefined;
   const isStale = failure.kind === "lost" && !failure.afterHead && wasUsed;
-  return isStale && isBodiless && SAFE.has(head.method) ? "again" : "no";
+  return isStale && isHarmless(head) ? "again" : "no";
+}
+
+/** May be done twice, and can be: nothing of it would have to be kept. */
+export function isHarmless({
+  method,
+  body,
+  upgrade,
+}: Pick<RequestHead, "method" | "body" | "upgrade">): boolean {
+  return body.kind === "none" && upgrade === undefined && SAFE.has(method);
 }
 
 /** `random`: 0 <= x < 1. */

@@ -84,8 +84,9 @@ function levelOf(reason: Reason | undefined): "info" | "warn" {
 
 function endText({ reason, error, judgement, bytesReceived, bytesSent, durationMs }: CallRecord): string {
   const flag = reason === undefined ? "-" : reasonFacts(reason).flag;
-  const details = reason === undefined ? "via_upstream" : detailsOf(reason, judgement.decision);
-  const text = `,"response_flags":"${flag}","response_code_details":"${details}","bytes_received":${bytesReceived},"bytes_sent":${bytesSent},"duration":${Math.round(durationMs)}`;
+  const details =
+    reason === undefined ? '"via_upstream"' : JSON.stringify(detailsOf(reason, judgement.decision));
+  const text = `,"response_flags":"${flag}","response_code_details":${details},"bytes_received":${bytesReceived},"bytes_sent":${bytesSent},"duration":${Math.round(durationMs)}`;
   return error === undefined || error === "" ? text : `${text},"error":${JSON.stringify(error)}`;
 }
 
@@ -98,7 +99,8 @@ function detailsOf(reason: Reason, decision: Decision | undefined): string {
 function verdictText({ judgement, reason }: CallRecord): string {
   const { decision, dryRun } = judgement;
   let text = decision === undefined ? "" : decisionText(decision);
-  if (dryRun !== undefined && dryRun.length > 0) text += `,"dry_run":"${dryRun.map(dryRunText).join(",")}"`;
+  if (dryRun !== undefined && dryRun.length > 0)
+    text += `,"dry_run":${JSON.stringify(dryRun.map(dryRunText).join(","))}`;
   if (reason !== undefined) text += `,"reason":"${reason}","stage":"${reasonFacts(reason).stage}"`;
   return text;
 }
@@ -109,11 +111,11 @@ function decisionText(decision: Decision): string {
       return "";
     case "matched-allow":
     case "matched-deny":
-      return `,"policy":"${decision.policy}","rule":${decision.rule}`;
+      return `,"policy":${JSON.stringify(decision.policy)},"rule":${decision.rule}`;
     case "no-allow-matched":
       return `,"explanation":${JSON.stringify(explainDecision(decision))}`;
     case "policy-missing":
-      return `,"policy":"${decision.missing[0] ?? ""}","explanation":${JSON.stringify(explainDecision(decision))}`;
+      return `,"policy":${JSON.stringify(decision.missing.join(","))},"explanation":${JSON.stringify(explainDecision(decision))}`;
   }
 }
 

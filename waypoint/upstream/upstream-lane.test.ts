@@ -33,12 +33,14 @@ class FakeConnection implements ClientConnection {
 
 class User implements LaneUser {
   readonly owner: LaneOwner;
+  needsFresh = false;
   isOver = false;
   got: PooledConnection | undefined;
   failure: string | undefined;
 
-  constructor(lane: UpstreamLane, owner: LaneOwner = { pinned: new Set() }) {
+  constructor(lane: UpstreamLane, owner: LaneOwner = { pinned: new Set() }, needsFresh = false) {
     this.owner = owner;
+    this.needsFresh = needsFresh;
     lane.take(this);
   }
 
@@ -176,6 +178,31 @@ test("a connection that belongs to one caller is given to no other", async () =>
   first.done();
   assert.equal(new User(lane).got, undefined);
   assert.equal(new User(lane, owner).got, first.got);
+});
+
+test("what cannot be sent again gets no connection that has been idle for long, what can does", async () => {
+  const { lane, connect, dials } = bench();
+  const first = new User(lane);
+  await connect();
+  first.done();
+  const careful = (): User => new User(lane, { pinned: new Set() }, true);
+  const soon = careful();
+  assert.equal(soon.got, first.got);
+  soon.done();
+  lane.look();
+  const late = careful();
+  assert.equal(late.got, undefined);
+  assert.equal(dials.length, 1);
+  assert.equal(new User(lane).got, first.got);
+});
+
+test("an idle connection of HTTP/2 is good for anything", async () => {
+  const { lane, connect } = bench("http2", 2);
+  const first = new User(lane);
+  await connect();
+  first.done();
+  lane.look();
+  assert.equal(new User(lane, { pinned: new Set() }, true).got, first.got);
 });
 
 for (const [error, reason] of [

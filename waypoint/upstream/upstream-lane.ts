@@ -22,6 +22,8 @@ export interface LaneOwner {
 
 export interface LaneUser {
   readonly owner: LaneOwner;
+  /** It cannot be sent again if the connection turns out to be dead: none that has been idle for long will do. */
+  readonly needsFresh: boolean;
   /** It has ended meanwhile and wants nothing. */
   readonly isOver: boolean;
   onConnection(connection: PooledConnection): void;
@@ -93,7 +95,7 @@ export class UpstreamLane {
   }
 
   take(user: LaneUser): void {
-    const connection = this.#freeFor(user.owner);
+    const connection = this.#freeFor(user);
     if (connection !== undefined) {
       give(connection, user);
       return;
@@ -142,14 +144,17 @@ export class UpstreamLane {
     for (const connection of this.#all) connection.connection.destroy(reason);
   }
 
-  #freeFor(owner: LaneOwner): PooledConnection | undefined {
+  #freeFor({ owner, needsFresh }: LaneUser): PooledConnection | undefined {
     for (const own of owner.pinned) {
       if (own.lane === this && own.connection.capacity > 0) return own;
     }
     while (this.#free.length > 0) {
       const connection = this.#free.at(-1) as PooledConnection;
       const isOld = connection.looks > OLD_LOOKS;
-      if (connection.connection.capacity > 0 && connection.owner === undefined && !isOld) return connection;
+      if (connection.connection.capacity > 0 && connection.owner === undefined && !isOld) {
+        // The last used is the last: behind it there is none that is fresher.
+        return needsFresh && this.#mayBeStale(connection) ? undefined : connection;
+      }
       this.#free.pop();
       connection.isListed = false;
       if (isOld) this.#retire(connection);
@@ -157,10 +162,15 @@ export class UpstreamLane {
     return undefined;
   }
 
+  /** Servers close idle connections, many after five seconds, and a request that crosses the end is lost. HTTP/2 says which it has not seen. */
+  #mayBeStale({ wasUsed, idleLooks }: PooledConnection): boolean {
+    return this.#parts.protocol === "http1" && wasUsed && idleLooks > 0;
+  }
+
   #serveWaiting(): void {
     while (this.#waiting.length > 0) {
       const user = this.#waiting[0] as LaneUser;
-      const connection = user.isOver ? undefined : this.#freeFor(user.owner);
+      const connection = user.isOver ? undefined : this.#freeFor(user);
       if (connection === undefined && !user.isOver) return;
       this.#waiting.shift();
       if (connection !== undefined) give(connection, user);
