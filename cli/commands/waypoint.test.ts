@@ -101,6 +101,22 @@ test("JSON and YAML have the reasons of an automatic waypoint", async () => {
   assert.deepEqual(parse((await runAmbit("waypoint list -n shop -o yaml", cluster)).out), [first]);
 });
 
+test("a record that cannot be read is no sign that nothing needs the waypoint", async () => {
+  const annotations = { "ambit.io/binding": "{" };
+  const { out } = await runAmbit(
+    "waypoint list -n shop",
+    clusterOf(shop, gateway("ambit-waypoint", { annotations })),
+  );
+  assert.match(out, /shop\/ambit-waypoint: metadata\.annotations ambit\.io\/binding is not JSON/);
+  assert.match(out, /and why is not known/);
+  const empty = { "ambit.io/binding": formatRecord({ deploymentUid: "d1", bindings: [] }) };
+  const idle = await runAmbit(
+    "waypoint list -n shop",
+    clusterOf(shop, gateway("ambit-waypoint", { annotations: empty })),
+  );
+  assert.match(idle.out, /no policy needs it any more: it goes after its grace period/);
+});
+
 test("a Gateway that took the reserved name without a record is not shown as the controller's", async () => {
   const { out } = await runAmbit("waypoint list -n shop", clusterOf(shop, gateway("ambit-waypoint")));
   assert.match(out, /ambit-waypoint +default +service +True\n$/);

@@ -38,14 +38,21 @@ function inNamespace(shown: boolean, cell: string, cells: readonly string[]): re
 }
 
 function reasonsText(waypoints: readonly WaypointView[]): string {
-  return waypoints
-    .filter((w) => w.automatic)
-    .map((w) => {
-      const title = `\n${printable(`${w.namespace}/${w.name}`)} was made by the controller, `;
-      if (w.reasons.length === 0)
-        return `${title}no policy needs it any more: it goes after its grace period.\n`;
-      const rows = w.reasons.map((r) => [`  ${r.policy}`, r.field, r.scope, r.stage]);
-      return `${title}since these policies speak of requests:\n${renderTable(["  POLICY", "FIELD", "COVERS", "STAGE"], rows, { padding: 3 })}`;
-    })
-    .join("");
+  return waypoints.map((w) => `${problemsText(w)}${w.automatic ? whyText(w) : ""}`).join("");
+}
+
+function problemsText({ namespace, name, problems }: WaypointView): string {
+  return problems.map((problem) => `\n${printable(`${namespace}/${name}: ${problem}`)}\n`).join("");
+}
+
+function whyText({ namespace, name, reasons, problems }: WaypointView): string {
+  const title = `\n${printable(`${namespace}/${name}`)} was made by the controller, `;
+  if (reasons.length > 0) {
+    const rows = reasons.map((r) => [`  ${r.policy}`, r.field, r.scope, r.stage]);
+    return `${title}since these policies speak of requests:\n${renderTable(["  POLICY", "FIELD", "COVERS", "STAGE"], rows, { padding: 3 })}`;
+  }
+  // What cannot be read is no reason to think that nothing is there.
+  return problems.length > 0
+    ? `${title}and why is not known.\n`
+    : `${title}no policy needs it any more: it goes after its grace period.\n`;
 }

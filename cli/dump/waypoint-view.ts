@@ -33,6 +33,8 @@ export interface WaypointView {
   readonly addresses: readonly string[];
   readonly programmed: Programmed;
   readonly reasons: readonly WaypointReason[];
+  /** Labels and annotations that cannot be read. */
+  readonly problems: readonly string[];
 }
 
 /** Gateways of other classes are left out. By namespace and name. */
@@ -62,6 +64,7 @@ function viewOf(raw: JsonObject): readonly WaypointView[] {
         scope: scopeText(scope),
         stage,
       })),
+      problems: gateway.problems.map(({ path, message }) => `${path} ${message}`),
     },
   ];
 }
