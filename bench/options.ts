@@ -66,7 +66,7 @@ root. Nothing leaves the machine except the first download of the reference peer
   --json FILE         write every sample
   --markdown FILE     write the tables
   --congestion NAME   congestion control (default: the first of cubic, reno that a namespace may use here)
-  --profile FOLDER    CPU profiles of the ztunnels, which slows them a little
+  --profile FOLDER    CPU profiles of the ztunnels or the waypoint, which slows them a little
   --help
 
 Examples:

@@ -25,6 +25,8 @@ export interface HttpContext {
   readonly directory: string;
   readonly certificates: PeerCertificates;
   readonly caDirectory: string;
+  /** Folder for CPU profiles of the waypoint; undefined for none. */
+  readonly profilePath: string | undefined;
 }
 
 export interface HttpPeer {
@@ -117,12 +119,12 @@ function waypointPeer(version: string): HttpPeer {
       authority: `${SERVICE_VIP}:${httpVersion === "2" ? HTTP2_PORT : HTTP1_PORT}`,
       caDirectory,
     }),
-    start: ({ netns, directory, caDirectory }) =>
+    start: ({ netns, directory, caDirectory, profilePath }) =>
       startProgram(
         {
           netns,
           cores: MEASURED_CORES,
-          ...ownProgram("waypoint-main.ts", [IP_B, String(WAYPOINT_PORT), caDirectory, IP_A]),
+          ...ownProgram("waypoint-main.ts", [IP_B, String(WAYPOINT_PORT), caDirectory, IP_A], profilePath),
           logPath: join(directory, "waypoint.log"),
         },
         '"ready"',

@@ -59,7 +59,13 @@ async function untilReady(child: ChildProcess, logPath: string, ready: string | 
   throw new Error(`did not start in time: ${text().slice(-600)}`);
 }
 
-/** One of this benchmark's own programs. */
-export function ownProgram(name: string, args: readonly string[]): Pick<ProgramOptions, "command" | "args"> {
-  return { command: process.execPath, args: ["--disable-sigusr1", join(import.meta.dirname, name), ...args] };
+/** One of this benchmark's own programs; with `profilePath`, its CPU profile is written there. */
+export function ownProgram(
+  name: string,
+  args: readonly string[],
+  profilePath?: string,
+): Pick<ProgramOptions, "command" | "args"> {
+  const profile = profilePath === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profilePath}`];
+  const program = join(import.meta.dirname, name);
+  return { command: process.execPath, args: ["--disable-sigusr1", ...profile, program, ...args] };
 }

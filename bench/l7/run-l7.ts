@@ -67,6 +67,7 @@ export async function runL7(options: BenchOptions, say: (text: string) => void):
       directory,
       certificates: writePeerCertificates(join(directory, "certificates")),
       caDirectory: writeMeshCa(directory),
+      profilePath: options.profilePath,
     };
     const { peers, remarks } = peersOf(options, say);
     const measures = chosen(HTTP_MEASURES, options.only);
