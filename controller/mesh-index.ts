@@ -20,6 +20,7 @@ import {
   encodeAuthorizationResource,
   encodeWaypointResource,
 } from "./encoded-resource.ts";
+import { keepFormerForms } from "./former-forms.ts";
 import { MeshPolicies } from "./mesh-policies.ts";
 import { MeshWaypoints, type PodWaypoint, type ServiceWaypoint } from "./mesh-waypoints.ts";
 import { pushedAuthorizations } from "./pushed-authorizations.ts";
@@ -75,6 +76,13 @@ export class MeshIndex {
       },
       scheduler,
     );
+    keepFormerForms({
+      forms: this.policies.formerForms,
+      policies: this.policies.authorizationPolicies,
+      gateways: this.waypoints.gateways,
+      pods: this.waypoints.pods,
+      rootNamespace: () => this.mesh().rootNamespace,
+    });
     this.workloads = this.#deriveWorkloads(scheduler);
     this.services = this.#deriveServices(scheduler);
     this.sliceWorkloads = this.#deriveSlices(scheduler);

@@ -5,6 +5,8 @@ import { type PolicyKey, policyKey } from "#core/model/ids.ts";
 import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
 import type { KeyIndex } from "./collections/key-index.ts";
+import { StaticCollection } from "./collections/static.ts";
+import { type FormerForm, nextKey } from "./former-forms.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
 import type { Sources } from "./sources.ts";
 import type { PodWaypoint } from "./mesh-waypoints.ts";
@@ -36,12 +38,15 @@ export class MeshPolicies {
   readonly reportedPeers: Derived<PeerAuthentication, PeerAuthentication>;
   /** Made for PeerAuthentications with port exceptions. */
   readonly converted: Derived<PeerAuthentication, Authorization>;
+  /** By policy: what ztunnels go on with until waypoints judge by it. */
+  readonly formerForms: StaticCollection<FormerForm> = new StaticCollection("former forms of policies");
   /** The static policy: sent while any PeerAuthentication exists. */
   readonly strict: Collection<Authorization>;
   readonly #defaults: MeshConfig;
   readonly #meshIndex: KeyIndex<Translated<MeshConfig>>;
   readonly #selectorPolicies: KeyIndex<MeshPolicy>;
   readonly #requestPolicies: KeyIndex<MeshPolicy>;
+  readonly #formerByNamespace: KeyIndex<FormerForm>;
   readonly #peersByNamespace: KeyIndex<PeerAuthentication>;
 
   constructor(sources: Sources, defaults: MeshConfig, scheduler: Scheduler) {
@@ -61,6 +66,7 @@ export class MeshPolicies {
     this.#selectorPolicies = this.authorizationPolicies.index("selector policies", (policy) =>
       policy.authorization?.scope === "workload-selector" ? [policy.namespace] : [],
     );
+    this.#formerByNamespace = this.formerForms.index("former forms", ({ namespace }) => [namespace]);
     this.#requestPolicies = this.authorizationPolicies.index("policies for waypoints", (policy) =>
       policy.request === undefined ? [] : [policy.namespace],
     );
@@ -82,7 +88,13 @@ export class MeshPolicies {
 
   /** What readers of policies must declare. */
   collections(): readonly unknown[] {
-    return [this.meshConfigs, this.authorizationPolicies, this.peerAuthentications, this.converted];
+    return [
+      this.meshConfigs,
+      this.authorizationPolicies,
+      this.peerAuthentications,
+      this.converted,
+      this.formerForms,
+    ];
   }
 
   mesh(): MeshConfig {
@@ -102,7 +114,19 @@ export class MeshPolicies {
     const selected = this.#reaching(read, this.#selectorPolicies, pod, mesh).filter(
       ({ key, l7Fields }) => l7Fields.length === 0 || standing !== "automatic" || pushes.l4Forms.has(key),
     );
-    return [...selected.map((policy) => policy.key), ...this.#strictness(read, pod, mesh)];
+    const names = selected.map((policy) =>
+      read.get(this.formerForms, policy.key) === undefined ? policy.key : nextKey(policy),
+    );
+    return [...names, ...this.#formerly(read, pod, mesh), ...this.#strictness(read, pod, mesh)];
+  }
+
+  /** What ruled the pod before its policy became one about requests. */
+  #formerly(read: ReadContext, { metadata }: PodObject, mesh: MeshConfig): readonly PolicyKey[] {
+    const { namespace, labels } = metadata;
+    const reach = namespace === mesh.rootNamespace ? [namespace] : [namespace, mesh.rootNamespace];
+    const isRuled = ({ selector, authorization }: FormerForm): boolean =>
+      authorization.scope === "workload-selector" && selectorMatches(selector ?? {}, labels);
+    return reach.flatMap((from) => read.fetch(this.#formerByNamespace, from, isRuled).map(({ key }) => key));
   }
 
   /** Policies by which a waypoint judges requests to a pod, whatever service they were meant for. */

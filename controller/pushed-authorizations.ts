@@ -9,6 +9,7 @@ import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
 import { Flattened, itemsOf } from "./collections/flatten.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
+import { formsToPush } from "./former-forms.ts";
 import type { MeshPolicies } from "./mesh-policies.ts";
 import type { MeshWaypoints } from "./mesh-waypoints.ts";
 import { onlyThroughWaypoint, sparingWaypoints, waypointPrincipal } from "./translate/exemptions.ts";
@@ -23,13 +24,21 @@ export function pushedAuthorizations(
   scheduler: Scheduler,
 ): Collection<Authorization> {
   const named = (a: Authorization): [string, Authorization] => [`${a.namespace}/${a.name}`, a];
-  const ofUsers = new Derived<MeshPolicy, Authorization>(
+  const ofUsers = new Derived<MeshPolicy, readonly Authorization[]>(
     {
       name: "users' policies as pushed",
       source: policies.authorizationPolicies,
-      reads: [waypoints.gateways, policies.meshConfigs] as unknown as readonly Collection<never>[],
-      compute: (read, { authorization }) =>
-        authorization === undefined ? undefined : sparing(authorization, read, policies, waypoints),
+      reads: [
+        waypoints.gateways,
+        policies.meshConfigs,
+        policies.formerForms,
+      ] as unknown as readonly Collection<never>[],
+      compute: (read, { key, authorization }) =>
+        authorization === undefined
+          ? undefined
+          : formsToPush(authorization, read.get(policies.formerForms, key)).map((form) =>
+              sparing(form, read, policies, waypoints),
+            ),
       equal: () => false,
     },
     scheduler,
@@ -39,7 +48,7 @@ export function pushedAuthorizations(
       name: "authorizations",
       equal: () => false,
       from: [
-        itemsOf(ofUsers, (authorization) => [named(authorization)]),
+        itemsOf(ofUsers, (forms) => forms.map(named)),
         itemsOf(policies.converted, (authorization) => [named(authorization)]),
         itemsOf(policies.strict, (authorization) => [named(authorization)]),
         itemsOf(workloads, ({ output }) => (output === undefined ? [] : onlyThrough(output).map(named))),
