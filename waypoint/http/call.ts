@@ -10,6 +10,7 @@ import type {
   ServerExchangeEvents,
 } from "#core/http/exchange.ts";
 import type { HttpField, Refusal, RequestHead, ResponseHead } from "#core/http/message.ts";
+import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { Workload } from "#core/model/workload.ts";
 import type { Caller } from "../listener/caller.ts";
 import type { Judgement } from "../policy/verdict.ts";
@@ -75,6 +76,10 @@ export class Call implements ServerExchangeEvents, AttemptOwner, OpenCall {
     if (exchange.head.body.kind !== "none") this.#replay = new Replay();
     caller.openCalls++;
     context.calls.add(this);
+  }
+
+  get identity(): SpiffeId {
+    return this.caller.identity;
   }
 
   get isOver(): boolean {

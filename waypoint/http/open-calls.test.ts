@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import { createManualClock } from "#core/testing/manual-clock.ts";
 import { compileSnapshot } from "../policy/snapshot.ts";
 import { type OpenCall, OpenCalls } from "./open-calls.ts";
@@ -9,10 +10,12 @@ class FakeCall implements OpenCall {
   activity = 0;
   verdict: Reason | undefined;
   readonly ends: Reason[] = [];
+  readonly identity: SpiffeId;
   readonly #calls: OpenCalls;
 
-  constructor(calls: OpenCalls) {
+  constructor(calls: OpenCalls, identity = "frontend") {
     this.#calls = calls;
+    this.identity = identity as SpiffeId;
     calls.add(this);
   }
 
@@ -67,13 +70,26 @@ test("a change of policy ends those that it denies, and no other", () => {
   assert.deepEqual(allowed.ends, []);
 });
 
-test("over the bound with whoever asks, and empty when the last has gone", async () => {
-  const calls = new OpenCalls({ clock: createManualClock(), maxCalls: 1, idleMs: 1_000 });
+test("one too many of all, or of half of them for one identity; room is given back", () => {
+  const calls = new OpenCalls({ clock: createManualClock(), maxCalls: 4, idleMs: 1_000 });
+  const [one, two, three] = [new FakeCall(calls), new FakeCall(calls), new FakeCall(calls)];
+  assert.equal(calls.isTooMany(two), true, "the third is there already");
+  three.end("draining");
+  assert.equal(calls.isTooMany(two), false);
+  const others = ["a", "b"].map((identity) => new FakeCall(calls, identity));
+  assert.ok(others.every((call) => !calls.isTooMany(call)));
+  const last = new FakeCall(calls, "c");
+  assert.equal(calls.isTooMany(last), true);
+  one.end("draining");
+  one.end("draining");
+  assert.equal(calls.isTooMany(last), false);
+  assert.equal(calls.size, 4);
+});
+
+test("empty when the last has gone", async () => {
+  const calls = new OpenCalls({ clock: createManualClock(), maxCalls: 10, idleMs: 1_000 });
   await calls.empty();
-  const first = new FakeCall(calls);
-  assert.equal(calls.isOverfull, false);
-  const second = new FakeCall(calls);
-  assert.equal(calls.isOverfull, true);
+  const [first, second] = [new FakeCall(calls), new FakeCall(calls)];
   let isEmpty = false;
   const empty = calls.empty().then(() => (isEmpty = true));
   second.end("draining");

@@ -3,10 +3,13 @@
  * changes, with what was known when they began.
  */
 import type { Clock } from "#core/base/clock.ts";
+import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import type { Reason } from "./reasons.ts";
 
 export interface OpenCall {
+  /** The caller's. */
+  readonly identity: SpiffeId;
   /** Anything at all: it changes whenever something moves. */
   readonly activity: number;
   /** Why it may not go on under `snapshot`; undefined: it may. */
@@ -26,12 +29,15 @@ interface Seen {
   sinceMs: number;
 }
 
+/** Of all, for one caller's identity: nobody keeps the others out. */
+const SHARE = 0.5;
 /** Of the time after which a call counts as idle: how often one looks. */
 const LOOKS_PER_IDLE_TIME = 10;
 
 export class OpenCalls {
   readonly #options: OpenCallsOptions;
   readonly #calls = new Map<OpenCall, Seen>();
+  readonly #byIdentity = new Map<SpiffeId, number>();
   #isLooking = false;
   #whenEmpty: (() => void)[] = [];
 
@@ -43,18 +49,20 @@ export class OpenCalls {
     return this.#calls.size;
   }
 
-  /** With whoever asks among them. */
-  get isOverfull(): boolean {
-    return this.#calls.size > this.#options.maxCalls;
+  /** Whether `call`, which was added, is one too many. */
+  isTooMany({ identity }: OpenCall): boolean {
+    const { maxCalls } = this.#options;
+    return this.#calls.size > maxCalls || (this.#byIdentity.get(identity) ?? 0) > maxCalls * SHARE;
   }
 
   add(call: OpenCall): void {
     this.#calls.set(call, { activity: -1, sinceMs: 0 });
+    this.#byIdentity.set(call.identity, (this.#byIdentity.get(call.identity) ?? 0) + 1);
     if (!this.#isLooking) this.#lookLater();
   }
 
   remove(call: OpenCall): void {
-    this.#calls.delete(call);
+    if (this.#calls.delete(call)) this.#uncount(call.identity);
     if (this.#calls.size > 0) return;
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
@@ -73,6 +81,12 @@ export class OpenCalls {
 
   endAll(reason: Reason): void {
     for (const call of this.#calls.keys()) call.end(reason);
+  }
+
+  #uncount(identity: SpiffeId): void {
+    const left = (this.#byIdentity.get(identity) ?? 1) - 1;
+    if (left === 0) this.#byIdentity.delete(identity);
+    else this.#byIdentity.set(identity, left);
   }
 
   #lookLater(): void {

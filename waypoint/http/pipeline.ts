@@ -81,8 +81,8 @@ function run(steps: readonly Step[], call: Call, snapshot: WaypointSnapshot | un
   return undefined;
 }
 
-function admit({ caller }: Call): Reason | undefined {
-  return caller.context.calls.isOverfull ? "too-many-requests" : undefined;
+function admit(call: Call): Reason | undefined {
+  return call.caller.context.calls.isTooMany(call) ? "too-many-requests" : undefined;
 }
 
 /** Once, and before policy: what is compared is what goes upstream. */

@@ -5,6 +5,7 @@
 import { evaluateUndeclaredHttp } from "#core/authz/request/evaluate-request.ts";
 import type { Handle } from "#core/handle/handle.ts";
 import { type Relay, relayPlain, type RelayResult } from "#core/hbone/relay.ts";
+import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import { describeError } from "#core/runtime/errors.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import type { OpenCall } from "../http/open-calls.ts";
@@ -47,6 +48,10 @@ export class RelayCall implements OpenCall, CallerConnection {
     else spawn(context.deps.log, "relay", () => this.#connect(snapshot));
   }
 
+  get identity(): SpiffeId {
+    return this.#caller.identity;
+  }
+
   get route(): DestinationRoute {
     return this.#caller.route;
   }
@@ -78,8 +83,8 @@ export class RelayCall implements OpenCall, CallerConnection {
   }
 
   #decide(snapshot: WaypointSnapshot): Reason | undefined {
-    const { caller } = { caller: this.#caller };
-    if (caller.context.calls.isOverfull) return "too-many-requests";
+    const caller = this.#caller;
+    if (caller.context.calls.isTooMany(this)) return "too-many-requests";
     const question = this.#question(snapshot, this.#judgement);
     const denied = authorizeDestination(question);
     if (denied !== undefined) return denied;

@@ -220,6 +220,6 @@ test("too many requests at once are refused with a reason, the others go on", li
       assert.match(answer.body, /overload/);
       assert.equal(waypoint.access()[0]?.["response_flags"], "UO");
     },
-    { limits: { maxCalls: 2 } },
+    { limits: { maxCalls: 4 } },
   ),
 );
