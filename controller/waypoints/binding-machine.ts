@@ -21,6 +21,17 @@ export interface BindingFacts {
   readonly watchedMs: number;
 }
 
+/** Of a waypoint that does not exist yet. */
+export const NO_FACTS_YET: BindingFacts = {
+  published: false,
+  readyWaypoints: 0,
+  waypointsBehind: [],
+  destinationsBehind: [],
+  sourcesBehind: [],
+  sourcesMissing: [],
+  watchedMs: 0,
+};
+
 export interface BindingTimes {
   /** Until older direct connections are surely closed: ztunnels reset them after 5 s. */
   readonly drainMs: number;

@@ -33,9 +33,11 @@ export interface WantedBinding {
   /** The field of the policy that makes a waypoint necessary. */
   readonly field: string;
   readonly scope: BindingScope;
+  /** The policy is a dry run: requests pass the waypoint, which tells what it would do, and nobody is refused for not passing it. */
+  readonly observes?: boolean;
 }
 
-export interface Binding extends WantedBinding {
+export interface Binding extends Omit<WantedBinding, "observes"> {
   readonly stage: Stage;
   /** When the stage began. */
   readonly sinceMs: number;

@@ -27,6 +27,7 @@ export function enforcedCondition(
   const notes = [
     ...policy.requestProblems.map((p) => `${p.path} ${p.message}`),
     ...policy.notes.map(noteText),
+    ...waysAround(view.needs.waysAround.get(policy.key) ?? []),
   ];
   const failed = verdicts.filter(({ status }) => status === "False");
   const [first] = failed.length > 0 ? failed : verdicts;
@@ -47,6 +48,13 @@ const NOTHING: Verdict = {
 
 function noteText({ path, message }: { readonly path: string; readonly message: string }): string {
   return `${path} ${message}`;
+}
+
+/** A policy about a service judges who calls that service, as in Istio. */
+function waysAround(services: readonly string[]): readonly string[] {
+  return services.length === 0
+    ? []
+    : [`who calls ${listed(services)} reaches the same pods and is not judged by it`];
 }
 
 /** One verdict for every namespace in which it needs the automatic waypoint. */
@@ -91,8 +99,9 @@ function stageVerdict(name: string, policy: MeshPolicy, { wish, binding, view }:
     return no("WaypointFailed", `waypoint ${name} cannot be made: ${view.obstacle}`);
   if (binding === undefined || view === undefined)
     return no("WaypointStarting", `waypoint ${name} is being made`);
-  if (binding.stage === "enforced") return enforcedBy(name, wish.field, policy, view);
   const wait = view.waits.get(bindingKey(binding));
+  if (wish.observes === true && wait?.reason === "Done") return dryRun(name);
+  if (binding.stage === "enforced") return enforcedBy(name, wish.field, policy, view);
   const stage = `waypoint ${name} is in stage ${binding.stage}`;
   if (wait === undefined || wait.waitsFor.length === 0) return no(STARTED[binding.stage], stage);
   return no(
@@ -107,9 +116,10 @@ function stageVerdict(name: string, policy: MeshPolicy, { wish, binding, view }:
 function enforcedBy(
   name: string,
   field: string,
-  { key, generation }: MeshPolicy,
+  { key, generation, request }: MeshPolicy,
   view: GatewayView,
 ): Verdict {
+  if (request?.dryRun === true) return dryRun(name);
   if (!view.published || view.generations.get(key) !== generation)
     return no("Updating", `waypoint ${name} is being told of the newest version`);
   if (view.behind.length > 0)
@@ -163,6 +173,10 @@ function gaps(found: readonly Gap[]): readonly Verdict[] {
 function listed(names: readonly string[]): string {
   const shown = names.slice(0, 5).join(", ");
   return names.length > 5 ? `${shown} and ${names.length - 5} more` : shown;
+}
+
+function dryRun(name: string): Verdict {
+  return no("DryRun", `waypoint ${name} notes in its access log what it would do, and decides nothing by it`);
 }
 
 function no(reason: string, message: string): Verdict {

@@ -1,6 +1,7 @@
 /** Which waypoints must exist, what they bind and why: configuration in, one line per wish and per gap out. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { MeshConfig } from "../translate/mesh-config.ts";
 import { translateMeshPolicy } from "../translate/mesh-policy.ts";
 import { loadYaml } from "../source/file-source.ts";
 import { Sources } from "../sources.ts";
@@ -61,6 +62,7 @@ const METHODS = "spec.rules[0].to[0].operation.methods";
 interface Case {
   readonly name: string;
   readonly objects: readonly string[];
+  readonly mesh?: MeshConfig;
   /** `namespace policy scope: field` and `policy: gap what`, sorted. */
   readonly expected: readonly string[];
 }
@@ -111,9 +113,27 @@ const CASES: readonly Case[] = [
     expected: ["outside/p: NotEnrolled pod outside/catalog-1"],
   },
   {
-    name: "a service by targetRefs: its other services are found later, with its pods",
+    name: "a service by targetRefs: its other services are found later, with its pods, and are told as ways around it",
     objects: [policy("p", `targetRefs: [{ kind: Service, group: "", name: catalog }], ${GET}`)],
-    expected: [`shop shop/p services catalog: ${METHODS}`],
+    expected: [`shop shop/p services catalog: ${METHODS}`, "shop/p: way around shop/catalog-admin"],
+  },
+  {
+    name: "all services of the pods by targetRefs: there is no way around",
+    objects: [
+      policy(
+        "p",
+        `targetRefs: [{ kind: Service, group: "", name: catalog }, { kind: Service, group: "", name: catalog-admin }], ${GET}`,
+      ),
+    ],
+    expected: [`shop shop/p services catalog,catalog-admin: ${METHODS}`],
+  },
+  {
+    name: "a dry run is observed",
+    objects: [
+      policy("p", GET).replace("generation: 1", 'generation: 1, annotations: { istio.io/dry-run: "true" }'),
+    ],
+    mesh: { ...testMeshConfig, dryRunPolicies: true },
+    expected: [`shop shop/p workloads : ${METHODS} (observed)`],
   },
   {
     name: "a service by targetRefs with L4 rules alone: ztunnels know no services",
@@ -232,15 +252,15 @@ const CASES: readonly Case[] = [
   },
 ];
 
-function lines(objects: readonly string[]): readonly string[] {
+function lines(objects: readonly string[], mesh = testMeshConfig): readonly string[] {
   const sources = new Sources();
   const loaded = loadYaml([WORLD, ...objects].join("\n---\n"), sources);
   assert.ok(loaded.ok, JSON.stringify(loaded));
-  const { namespaces, gaps, explicit } = needsWaypoint({
+  const { namespaces, gaps, explicit, waysAround } = needsWaypoint({
     rootNamespace: "istio-system",
     enrolment: { systemNamespace: "istio-system", excludedNamespaces: ["kube-system"] },
     policies: [...sources.authorizationPolicies.values()]
-      .map((object) => translateMeshPolicy(object, testMeshConfig))
+      .map((object) => translateMeshPolicy(object, mesh))
       .filter(({ request }) => request !== undefined),
     namespaces: [...sources.namespaces.values()],
     pods: [...sources.pods.values()],
@@ -250,16 +270,20 @@ function lines(objects: readonly string[]): readonly string[] {
   });
   return [
     ...[...namespaces].flatMap(([namespace, list]) =>
-      list.map(({ policy: key, field, scope }) => `${namespace} ${key} ${scopeKey(scope)}: ${field}`),
+      list.map(
+        ({ policy: key, field, scope, observes }) =>
+          `${namespace} ${key} ${scopeKey(scope)}: ${field}${observes === true ? " (observed)" : ""}`,
+      ),
     ),
     ...[...gaps].flatMap(([key, list]) => list.map(({ reason, what }) => `${key}: ${reason} ${what}`)),
+    ...[...waysAround].flatMap(([key, list]) => list.map((name) => `${key}: way around ${name}`)),
     ...[...explicit].flatMap(([key, list]) => list.map((name) => `${key}: explicit ${name}`)),
   ].toSorted();
 }
 
-for (const { name, objects, expected } of CASES) {
+for (const { name, objects, mesh, expected } of CASES) {
   test(`needs: ${name}`, () => {
-    assert.deepEqual(lines(objects), expected.toSorted());
+    assert.deepEqual(lines(objects, mesh), expected.toSorted());
   });
 }
 

@@ -21,6 +21,8 @@ export interface PolicyWish {
   /** Undefined: the whole namespace, or the whole mesh. */
   readonly selector: Readonly<Record<string, string>> | undefined;
   readonly targets: readonly PolicyTarget[];
+  /** What waypoints judge by. A dry run decides nothing. */
+  readonly request: { readonly dryRun: boolean } | undefined;
 }
 
 export interface NeedFacts {
@@ -51,16 +53,24 @@ export interface WaypointNeeds {
   readonly gaps: ReadonlyMap<PolicyKey, readonly Gap[]>;
   /** Policies that (also) concern waypoints that people made, with their names. */
   readonly explicit: ReadonlyMap<PolicyKey, readonly string[]>;
+  /** Services that lead to pods of a policy's targets and are none of them: it does not judge who comes that way. */
+  readonly waysAround: ReadonlyMap<PolicyKey, readonly string[]>;
 }
 
 interface Result {
   readonly wanted: Map<string, WantedBinding[]>;
   readonly gaps: Map<PolicyKey, Gap[]>;
   readonly explicit: Map<PolicyKey, string[]>;
+  readonly waysAround: Map<PolicyKey, string[]>;
 }
 
 export function needsWaypoint(facts: NeedFacts): WaypointNeeds {
-  const result: Result = { wanted: new Map(), gaps: new Map(), explicit: new Map() };
+  const result: Result = {
+    wanted: new Map(),
+    gaps: new Map(),
+    explicit: new Map(),
+    waysAround: new Map(),
+  };
   const relevant = facts.policies.filter((p) => p.l7Fields.length > 0 || p.targets.length > 0);
   if (relevant.length > 0) {
     const places = placesOf(facts);
@@ -69,7 +79,8 @@ export function needsWaypoint(facts: NeedFacts): WaypointNeeds {
       else bySelector(policy, facts, places, result);
     }
   }
-  return { namespaces: result.wanted, gaps: result.gaps, explicit: result.explicit };
+  const { wanted: namespaces, gaps, explicit, waysAround } = result;
+  return { namespaces, gaps, explicit, waysAround };
 }
 
 /** One namespace with what is in it. */
@@ -117,11 +128,7 @@ function bySelector(
     const covered = place.pods.filter(({ pod }) => selectorMatches(labels, pod.metadata.labels));
     for (const { pod, standing } of covered) noteGap(policy, pod, standing, { isMeshWide, result });
     if (isNeeded(place, covered, facts))
-      want(
-        namespace,
-        { policy: policy.key, field: policy.l7Fields[0] ?? "spec", scope: { kind: "workloads", labels } },
-        result,
-      );
+      want(namespace, wishOf(policy, "spec", { kind: "workloads", labels }), result);
   }
 }
 
@@ -161,7 +168,12 @@ function byTargets(
   if (bound.length === 0) return;
   const scope: BindingScope = { kind: "services", names: bound.toSorted() };
   const field = policy.targets.find((t) => bound.includes(t.name))?.path ?? "spec.targetRefs";
-  want(policy.namespace, { policy: policy.key, field: policy.l7Fields[0] ?? field, scope }, result);
+  want(policy.namespace, wishOf(policy, field, scope), result);
+}
+
+function wishOf({ key, l7Fields, request }: PolicyWish, field: string, scope: BindingScope): WantedBinding {
+  const observes = request?.dryRun === true;
+  return { policy: key, field: l7Fields[0] ?? field, scope, ...(observes && { observes }) };
 }
 
 const GATEWAY_GROUP = "gateway.networking.k8s.io";
@@ -213,6 +225,7 @@ function targetService(
 ): void {
   const { place, facts, bound, result } = at;
   const choice = serviceChoice(service, place.object);
+  if (choice.kind !== "opted-out") noteWaysAround(policy, service, place, result);
   if (choice.kind === "explicit") push(result.explicit, policy.key, `${choice.namespace}/${choice.name}`);
   else if (choice.kind === "opted-out") gap(policy, { reason: "OptedOut", what: choice.by }, result);
   else {
@@ -220,6 +233,27 @@ function targetService(
     for (const { pod, standing } of covered) noteGap(policy, pod, standing, { isMeshWide: false, result });
     if (isNeeded(place, covered, facts)) bound.push(service.metadata.name);
   }
+}
+
+/** Services that share pods with one of the targets, and are none. */
+function noteWaysAround(
+  policy: PolicyWish,
+  service: ServiceObject,
+  { services, pods }: Place,
+  result: Result,
+): void {
+  for (const other of services.values()) {
+    const { namespace, name } = other.metadata;
+    if (isTarget(policy, name) || other.type === "ExternalName") continue;
+    const leadsThere = pods.some(({ pod: { metadata } }) =>
+      [service, other].every(({ selector }) => serviceSelects(selector, metadata.labels)),
+    );
+    if (leadsThere) push(result.waysAround, policy.key, `${namespace}/${name}`);
+  }
+}
+
+function isTarget({ targets }: PolicyWish, service: string): boolean {
+  return targets.some(({ kind, group, name }) => kind === "Service" && group === "" && name === service);
 }
 
 /** Pods that a mesh-wide policy merely passes over are no news: most of a cluster is not in the mesh. */

@@ -148,3 +148,28 @@ for (const stage of ["binding", "unbinding"] as const) {
     assert.equal(stageAfter(10_000), stage === "binding" ? "draining" : "resting", "but not for ever");
   });
 }
+
+test("a dry run is passed through the waypoint, and nobody is refused for it", () => {
+  const one = { ...wish("items", NARROW), observes: true };
+  const records = history([], [one]);
+  assert.ok(!records.some(isHeld));
+  assert.deepEqual(
+    records.at(-1)?.map(({ stage }) => stage),
+    ["draining"],
+  );
+  assert.ok(!("observes" in (records.at(-1)?.[0] ?? {})), "the policy says it, not the record");
+});
+
+test("what becomes a dry run refuses nobody any more, and the other way round", () => {
+  const one = wish("items", NARROW);
+  const dry = history([bound(one, "enforced")], [{ ...one, observes: true }]);
+  assert.deepEqual(
+    dry.at(-1)?.map(({ stage }) => stage),
+    ["draining"],
+  );
+  const back = history(dry.at(-1) ?? [], [one]);
+  assert.deepEqual(
+    back.at(-1)?.map(({ stage }) => stage),
+    ["enforced"],
+  );
+});

@@ -25,13 +25,15 @@ export interface StepInput {
 export function nextBindings({ bindings, wanted, facts, nowMs, times }: StepInput): StepResult {
   const wishes = new Map(wanted.map((wish) => [bindingKey(wish), wish]));
   const stages = new Map(bindings.map((binding) => [bindingKey(binding), binding.stage]));
-  const unfinished = wanted.filter((wish) => stages.get(bindingKey(wish)) !== "enforced");
+  const unfinished = wanted.filter(
+    (wish) => wish.observes !== true && stages.get(bindingKey(wish)) !== "enforced",
+  );
   const waits = new Map<string, Extract<Step, { readonly kind: "stay" }>>();
   const kept = bindings.flatMap((binding): readonly Binding[] => {
     const key = bindingKey(binding);
     const wish = wishes.get(key);
-    const isWanted = wish !== undefined || isReplaced(binding, unfinished);
-    const step = stepBinding(binding, isWanted, facts, { nowMs, times });
+    const isWanted = isAskedFor(binding, wish) || isReplaced(binding, unfinished);
+    const step = observing(wish, stepBinding(binding, isWanted, facts, { nowMs, times }));
     // Another field may be the reason now: the same pods, the same order.
     const field = wish?.field ?? binding.field;
     if (step.kind === "gone") return [];
@@ -42,10 +44,22 @@ export function nextBindings({ bindings, wanted, facts, nowMs, times }: StepInpu
   const next = [...kept];
   for (const wish of wanted) {
     if (stages.has(bindingKey(wish)) || !recordHasRoom(next, wish)) continue;
-    next.push({ ...wish, stage: "starting", sinceMs: nowMs });
+    const { policy, field, scope } = wish;
+    next.push({ policy, field, scope, stage: "starting", sinceMs: nowMs });
   }
   const changed = next.length !== bindings.length || next.some((binding, i) => binding !== bindings[i]);
   return { bindings: next, changed, waits };
+}
+
+/** A dry run refuses nobody: what has become one goes back to where nobody is refused. */
+function isAskedFor({ stage }: Binding, wish: WantedBinding | undefined): boolean {
+  return wish !== undefined && !(wish.observes === true && pushesOf(stage).denies);
+}
+
+/** It has arrived when requests pass the waypoint. */
+function observing(wish: WantedBinding | undefined, step: Step): Step {
+  const goesTooFar = wish?.observes === true && step.kind === "go" && step.stage === "denying";
+  return goesTooFar ? { kind: "stay", reason: "Done", waitsFor: [] } : step;
 }
 
 /** Another binding for the same policy or the same pods is wanted, and does not refuse callers yet. */

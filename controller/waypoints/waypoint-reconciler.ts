@@ -9,7 +9,7 @@ import type { Logger } from "#core/runtime/log.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import { type Binding, bindingKey, type WantedBinding } from "./binding.ts";
-import type { BindingFacts, BindingTimes } from "./binding-machine.ts";
+import { type BindingFacts, type BindingTimes, NO_FACTS_YET } from "./binding-machine.ts";
 import {
   forgetOldAwaited,
   type GatewayProgress,
@@ -50,15 +50,6 @@ const BUSY_MS = 100;
 const IDLE_MS = 15_000;
 /** Objects are compared with what they should be this often, whatever happens. */
 const RESYNC_MS = 30_000;
-const NO_FACTS: BindingFacts = {
-  published: false,
-  readyWaypoints: 0,
-  waypointsBehind: [],
-  destinationsBehind: [],
-  sourcesBehind: [],
-  sourcesMissing: [],
-  watchedMs: 0,
-};
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
 
@@ -171,7 +162,13 @@ export class WaypointReconciler {
     if (wanted.length === 0 || progress.awaited !== undefined) return progress.awaited !== undefined;
     const namespace = key.slice(0, key.indexOf("/"));
     if (source.isTerminating(namespace)) return false;
-    const { bindings } = nextBindings({ bindings: [], wanted, facts: NO_FACTS, nowMs: clock.nowMs(), times });
+    const { bindings } = nextBindings({
+      bindings: [],
+      wanted,
+      facts: NO_FACTS_YET,
+      nowMs: clock.nowMs(),
+      times,
+    });
     const record = { deploymentUid: "", bindings };
     await api.createGateway(namespace, record);
     this.#await(progress, record);
@@ -210,8 +207,8 @@ export class WaypointReconciler {
     const { clock, times, source } = this.#deps;
     // What must have been published, and acknowledged, before the next step.
     const text = `${formatRecord(gateway.record)} ${JSON.stringify([...generations])}`;
-    const watchedMs = clock.monotonicMs() - this.#watchingSinceMs;
-    const facts = { ...settle(progress, text, gateway, source), watchedMs };
+    const watched = { watchedMs: clock.monotonicMs() - this.#watchingSinceMs };
+    const facts = { ...settle(progress, text, gateway, source), ...watched };
     if (progress.awaited !== undefined) {
       if (progress.awaited !== formatRecord(gateway.record)) return { waits: new Map(), facts, busy: true };
       progress.awaited = undefined;
@@ -229,7 +226,7 @@ export class WaypointReconciler {
     const isEmpty = gateway.automatic && bindings.length === 0;
     if (isEmpty) return { waits, facts, busy: await this.#leave(gateway, progress) };
     progress.leaving = false;
-    const unsettled = isUnsettled(bindings, facts);
+    const unsettled = isUnsettled(bindings, facts, waits);
     if (!changed && uid === gateway.record.deploymentUid) return { waits, facts, busy: unsettled };
     await this.#write(gateway, { deploymentUid: uid, bindings }, progress);
     return { waits, facts, busy: true };
@@ -291,8 +288,12 @@ export class WaypointReconciler {
   }
 }
 
-/** Something is on its way: in stages, or to proxies. */
-function isUnsettled(bindings: readonly Binding[], facts: BindingFacts): boolean {
-  if (!facts.published || bindings.some(({ stage }) => stage !== "enforced")) return true;
+/** Something is on its way. */
+function isUnsettled(
+  bindings: readonly Binding[],
+  facts: BindingFacts,
+  waits: GatewayView["waits"],
+): boolean {
+  if (!facts.published || bindings.some((one) => waits.get(bindingKey(one))?.reason !== "Done")) return true;
   return bindings.length > 0 && facts.waypointsBehind.length + facts.destinationsBehind.length > 0;
 }
