@@ -27,7 +27,7 @@ import { WriteQueue } from "./status/write-queue.ts";
 import { EnforcementStatus } from "./status/enforcement-status.ts";
 import { acceptGatewayClass } from "./status/gateway-class-status.ts";
 import { GatewayStatusWriter } from "./status/gateway-status-writer.ts";
-import { waypointPodsOf, waypointReconciler } from "./waypoint-control.ts";
+import { outsiderCensus, waypointPodsOf, waypointReconciler } from "./waypoint-control.ts";
 import type { WaypointReconciler } from "./waypoints/waypoint-reconciler.ts";
 
 export interface Controller extends Daemon {
@@ -152,7 +152,8 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     isLeader: () => election.isLeader() && graph.isPublished,
   });
   const pods = waypointPodsOf(graph);
-  const enforcement = new EnforcementStatus(graph.index);
+  const census = outsiderCensus(config, { clock, log, graph, onResult: () => waypoints.poke() });
+  const enforcement = new EnforcementStatus(graph.index, (gateway) => census.of(gateway));
   const waypoints: WaypointReconciler = waypointReconciler(config, {
     client,
     clock,
@@ -162,6 +163,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     streams: () => xds.streams,
     isLeader: () => election.isLeader(),
     onView: (view) => {
+      census.look([...graph.index.waypoints.gateways.values()].filter(({ automatic }) => automatic));
       if (!enforcement.changed(view)) return;
       status.enforcementChanged();
       gatewayStatus.write(view);

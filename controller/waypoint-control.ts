@@ -10,6 +10,9 @@ import { hasAcknowledged, markOf, type PublishedMark } from "./push/acknowledgem
 import type { ClientStream } from "./push/client-stream.ts";
 import type { ResourceType } from "./push/published-state.ts";
 import type { ProgressSource } from "./waypoints/gateway-progress.ts";
+import { OutsiderCensus } from "./waypoints/outsider-census.ts";
+import { scrapeMetrics } from "./waypoints/scrape-metrics.ts";
+import { podOwner } from "./translate/pod-owner.ts";
 import { needsWaypoint, type WaypointNeeds } from "./waypoints/needs-waypoint.ts";
 import type { ConnectedProxy } from "./waypoints/proxy-progress.ts";
 import { waypointApi } from "./waypoints/waypoint-api.ts";
@@ -62,6 +65,34 @@ export function waypointReconciler(config: ControllerConfig, deps: WaypointContr
   });
 }
 
+/** `onResult`: it knows more than before. */
+export function outsiderCensus(
+  config: ControllerConfig,
+  deps: Pick<WaypointControlDeps, "clock" | "log" | "graph"> & { readonly onResult: () => void },
+): OutsiderCensus {
+  const { clock, log, graph, onResult } = deps;
+  return new OutsiderCensus({
+    clock,
+    log: log.child("waypoints"),
+    ztunnels: () => liveZtunnels(config, graph).flatMap(({ ips }) => ips.slice(0, 1)),
+    scrape: (address) => scrapeMetrics(address),
+    isServed: ({ key }, { namespace, name }) =>
+      graph.index.waypoints.podsByJudge
+        .get(key)
+        .some(({ pod }) => pod.metadata.namespace === namespace && podOwner(pod).name === name),
+    onResult,
+  });
+}
+
+function liveZtunnels(config: ControllerConfig, { sources }: MeshGraph): readonly PodObject[] {
+  return [...sources.pods.values()].filter(
+    ({ metadata, serviceAccount, phase }) =>
+      config.nodeCheck.trustedNodeAccounts.includes(`${metadata.namespace}/${serviceAccount}`) &&
+      phase === "Running" &&
+      metadata.deletionMs === undefined,
+  );
+}
+
 function currentNeeds(config: ControllerConfig, { graph, pods }: WaypointControlDeps): WaypointNeeds {
   const { index, sources } = graph;
   const gateways = [...index.waypoints.gateways.values()];
@@ -92,13 +123,7 @@ function progressSource(config: ControllerConfig, deps: WaypointControlDeps): Pr
     isPublishedTo: (noted) => graph.isPublishedTo(noted),
     mark: () => markOf(published),
     proxies: (gateway, mark) => streams().flatMap((stream) => connected(stream, gateway, { mark, graph })),
-    ztunnels: () =>
-      [...sources.pods.values()].filter(
-        ({ metadata, serviceAccount, phase }) =>
-          config.nodeCheck.trustedNodeAccounts.includes(`${metadata.namespace}/${serviceAccount}`) &&
-          phase === "Running" &&
-          metadata.deletionMs === undefined,
-      ),
+    ztunnels: () => liveZtunnels(config, graph),
     nodes: (gateway) => nodesOf(graph, gateway),
     waypointPods: (gateway) =>
       [...sources.pods.values()].filter(

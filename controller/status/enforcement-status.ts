@@ -10,11 +10,14 @@ import type { Enforcement } from "./status-writer.ts";
 
 export class EnforcementStatus {
   readonly #index: MeshIndex;
+  readonly #outsiders: (gateway: string) => string | undefined;
   #view: WaypointView | undefined;
   #text = "";
 
-  constructor(index: MeshIndex) {
+  /** `outsiders`: what is to be said about callers outside of the mesh. */
+  constructor(index: MeshIndex, outsiders: (gateway: string) => string | undefined) {
     this.#index = index;
+    this.#outsiders = outsiders;
   }
 
   /** Takes the newest view; true when it says something new. */
@@ -42,8 +45,12 @@ export class EnforcementStatus {
     const judges = [...this.#view.needs.namespaces].flatMap(([namespace, wanted]) =>
       wanted.some((wish) => wish.policy === policy.key) ? [`${namespace}/${AUTOMATIC_WAYPOINT}`] : [],
     );
+    const outsiders = judges.flatMap((name) => this.#outsiders(name) ?? []);
     return {
-      condition,
+      condition:
+        condition === undefined
+          ? undefined
+          : { ...condition, message: [condition.message, ...outsiders].join("; ") },
       judges,
       // Not the condition, which is about gaps too: ztunnels have its L4 form, or have it not.
       enforced: judges.every((name) => hasL4Form(gateways.get(name), policy)),
