@@ -29,6 +29,14 @@ export type EndpointChoice =
   | { readonly kind: "endpoint"; readonly workload: Workload; readonly ip: IpAddress; readonly port: number }
   | { readonly kind: "none"; readonly reason: "no-healthy-endpoint" | "destination-has-no-address" };
 
+/** A workload that may be chosen; as often as its capacity says. */
+export interface EndpointCandidate {
+  readonly workload: Workload;
+  /** Undefined: it has no address that the caller could use. */
+  readonly ip: IpAddress | undefined;
+  readonly port: number;
+}
+
 interface Candidate {
   readonly workload: Workload;
   readonly port: number;
@@ -36,11 +44,20 @@ interface Candidate {
 
 export function chooseEndpoint(view: MeshView, query: EndpointQuery): EndpointChoice {
   const eligible = preferred(query, candidates(view, query));
-  const chosen = pickWeighted(eligible, query.random);
+  const chosen = pickByCapacity(eligible, query.random);
   if (chosen === undefined) return { kind: "none", reason: "no-healthy-endpoint" };
   const ip = chooseIp(chosen.workload, query);
   if (ip === undefined) return { kind: "none", reason: "destination-has-no-address" };
   return { kind: "endpoint", workload: chosen.workload, ip, port: chosen.port };
+}
+
+/** All among which `chooseEndpoint` chooses: for whoever chooses again and again from one state. */
+export function endpointCandidates(view: MeshView, query: EndpointQuery): readonly EndpointCandidate[] {
+  return preferred(query, candidates(view, query)).map(({ workload, port }) => ({
+    workload,
+    ip: chooseIp(workload, query),
+    port,
+  }));
 }
 
 function candidates(view: MeshView, query: EndpointQuery): readonly Candidate[] {
@@ -112,12 +129,17 @@ function isSame(scope: RoutingScope, a: Workload, b: Workload): boolean {
 }
 
 /** Random by capacity; a capacity of 0 is never chosen. */
-function pickWeighted(from: readonly Candidate[], random: () => number): Candidate | undefined {
-  const total = from.reduce((sum, c) => sum + c.workload.capacity, 0);
+export function pickByCapacity<T extends { readonly workload: Workload }>(
+  from: readonly T[],
+  random: () => number,
+): T | undefined {
+  let total = 0;
+  for (const { workload } of from) total += workload.capacity;
   let left = random() * total;
   for (const candidate of from) {
-    if (candidate.workload.capacity > 0 && left < candidate.workload.capacity) return candidate;
-    left -= candidate.workload.capacity;
+    const { capacity } = candidate.workload;
+    if (capacity > 0 && left < capacity) return candidate;
+    left -= capacity;
   }
   return undefined;
 }

@@ -101,12 +101,12 @@ export class Call implements ServerExchangeEvents, AttemptOwner, OpenCall {
   forward(): void {
     const { endpoint } = this;
     if (endpoint === undefined) return this.refuse("no-healthy-endpoint");
-    const { limits, upstreams, deps } = this.caller.context;
+    const { limits, deps } = this.caller.context;
     if (limits.routeTimeoutMs > 0 && this.attempts === 0) {
       this.#cancelTimer = deps.clock.after(limits.routeTimeoutMs, () => this.end("timeout"));
     }
     this.attempts++;
-    const lane = upstreams.lane(endpoint, this.#plan.protocol(this), this.caller.identity);
+    const lane = this.caller.lane(endpoint, this.#plan.protocol(this));
     this.#attempt = new Attempt(this, this.head);
     lane.take(this.#attempt);
     return undefined;

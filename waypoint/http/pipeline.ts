@@ -5,7 +5,8 @@
 import type { ServerExchange } from "#core/http/exchange.ts";
 import { normalizeTarget } from "#core/http/normalize-path.ts";
 import { describeError } from "#core/runtime/errors.ts";
-import { type Caller, newRequestId } from "../listener/caller.ts";
+import type { Caller } from "../listener/caller.ts";
+import { newRequestId } from "../report/request-id.ts";
 import { authorizeDestination, authorizeEndpoint, type Question } from "../policy/authorize.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import { searchEndpoint } from "../upstream/search-endpoint.ts";
@@ -18,8 +19,8 @@ type Step = (call: Call, snapshot: WaypointSnapshot) => Reason | undefined;
 
 const STEPS: readonly Step[] = [
   admit,
-  normalizePath,
   cleanFields,
+  normalizePath,
   authorizeService,
   chooseEndpoint,
   authorizeWorkload,
@@ -85,6 +86,16 @@ function admit(call: Call): Reason | undefined {
   return call.caller.context.calls.isTooMany(call) ? "too-many-requests" : undefined;
 }
 
+function cleanFields(call: Call): Reason | undefined {
+  const { fields, requestId } = requestFields(call.head.fields, {
+    newRequestId,
+    clientCert: call.caller.clientCert,
+  });
+  call.requestId = requestId;
+  if (fields !== call.head.fields) call.head = { ...call.head, fields };
+  return undefined;
+}
+
 /** Once, and before policy: what is compared is what goes upstream. */
 function normalizePath(call: Call, { config }: WaypointSnapshot): Reason | undefined {
   const outcome = normalizeTarget(call.head.target, config.pathNormalization);
@@ -92,18 +103,6 @@ function normalizePath(call: Call, { config }: WaypointSnapshot): Reason | undef
   const { method, authority, fields } = call.head;
   call.http = { method, path: outcome.path, authority, fields };
   if (outcome.target !== call.head.target) call.head = { ...call.head, target: outcome.target };
-  return undefined;
-}
-
-function cleanFields(call: Call): Reason | undefined {
-  const { fields, requestId } = requestFields(call.head.fields, {
-    newRequestId,
-    clientCert: call.caller.clientCert,
-  });
-  call.requestId = requestId;
-  if (fields === call.head.fields || call.http === undefined) return undefined;
-  call.head = { ...call.head, fields };
-  call.http = { ...call.http, fields };
   return undefined;
 }
 

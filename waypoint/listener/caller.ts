@@ -1,5 +1,4 @@
 /** One tunnel stream of a caller: who it is, what it dialled, and what its requests have in common. */
-import { randomUUID } from "node:crypto";
 import { type PeerFacts, peerFacts } from "#core/authz/request/request-facts.ts";
 import { parseBaggage } from "#core/hbone/baggage.ts";
 import { formatTarget } from "#core/hbone/connect-request.ts";
@@ -7,13 +6,15 @@ import type { HboneRequest } from "#core/hbone/hbone-request.ts";
 import { type SpiffeId, spiffeParts } from "#core/model/spiffe-id.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
 import type { SocketAddress } from "#core/net/socket-address.ts";
+import type { HttpProtocol } from "../http/engines.ts";
 import { clientCertValue } from "../http/header-hygiene.ts";
 import type { ProxyContext } from "../proxy-context.ts";
 import { type Party, partyOfBaggage } from "../report/labels.ts";
 import { callerText } from "../report/party-text.ts";
 import type { RequestGroup } from "../report/request-metrics.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
-import type { LaneOwner, PooledConnection } from "../upstream/upstream-lane.ts";
+import { EndpointList } from "../upstream/endpoint-list.ts";
+import type { LaneOwner, PooledConnection, UpstreamLane } from "../upstream/upstream-lane.ts";
 import type { DestinationRoute } from "./target-route.ts";
 
 /** Workloads are new values with every change of them. */
@@ -37,9 +38,15 @@ export class Caller implements LaneOwner {
   readonly clientCert: string | undefined;
   /** What every log line of it says. */
   readonly logText: string;
+  readonly endpoints = new EndpointList();
   /** Requests under way. */
   openCalls = 0;
   readonly pinned = new Set<PooledConnection>();
+  /** Endpoints are new values with every change of the mesh. */
+  readonly #lanes = {
+    http1: new WeakMap<Endpoint, UpstreamLane>(),
+    http2: new WeakMap<Endpoint, UpstreamLane>(),
+  } as const;
   readonly #groups = new Map<Workload | undefined, RequestGroup>();
 
   constructor(context: ProxyContext, request: HboneRequest, route: DestinationRoute) {
@@ -65,6 +72,16 @@ export class Caller implements LaneOwner {
   }
 
   /** HOT PATH: looked up once per endpoint. */
+  lane(endpoint: Endpoint, protocol: HttpProtocol): UpstreamLane {
+    const lanes = this.#lanes[protocol];
+    const known = lanes.get(endpoint);
+    if (known?.isGone === false) return known;
+    const lane = this.context.upstreams.lane(endpoint, protocol, this.identity);
+    lanes.set(endpoint, lane);
+    return lane;
+  }
+
+  /** HOT PATH: looked up once per endpoint. */
   metricGroup(endpoint: Endpoint | undefined): RequestGroup {
     const known = this.#groups.get(endpoint?.workload);
     if (known?.isForgotten === false) return known;
@@ -84,8 +101,4 @@ export class Caller implements LaneOwner {
   close(): void {
     for (const { connection } of this.pinned) connection.destroy("its caller is gone");
   }
-}
-
-export function newRequestId(): string {
-  return randomUUID();
 }

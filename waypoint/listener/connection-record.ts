@@ -2,7 +2,8 @@
 import type { Judgement } from "../policy/verdict.ts";
 import type { Reason } from "../http/reasons.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
-import { newRequestId, type Caller } from "./caller.ts";
+import { newRequestId } from "../report/request-id.ts";
+import type { Caller } from "./caller.ts";
 
 export interface ConnectionEnd {
   readonly reason: Reason | undefined;

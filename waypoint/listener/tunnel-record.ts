@@ -4,7 +4,7 @@ import type { SocketAddress } from "#core/net/socket-address.ts";
 import { type Reason, reasonFacts } from "../http/reasons.ts";
 import type { ProxyContext } from "../proxy-context.ts";
 import { callerText } from "../report/party-text.ts";
-import { newRequestId } from "./caller.ts";
+import { newRequestId } from "../report/request-id.ts";
 
 export interface TunnelEnd {
   readonly reason: Reason;

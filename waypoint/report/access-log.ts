@@ -55,7 +55,7 @@ export class AccessLog {
     if (!this.#log.isEnabled(level)) return;
     const { method, path, version, upstreamMs, authority, retries, status = 0 } = record;
     const id = JSON.stringify(record.id);
-    let text = `"start_time":"${new Date(record.startedMs).toISOString()}","method":"${method}"`;
+    let text = `"start_time":"${timeText(Math.floor(record.startedMs))}","method":"${method}"`;
     text += `,"path":${JSON.stringify(path)},"protocol":"HTTP/${version}","response_code":${status}`;
     text += endText(record);
     if (upstreamMs !== undefined) text += `,"upstream_service_time":${Math.round(upstreamMs)}`;
@@ -127,8 +127,31 @@ function dryRunText({ policy, action }: DryRunMatch): string {
 function fieldsText(fields: readonly HttpField[]): string {
   let text = "";
   for (const { name, value } of fields) {
-    if (name === "user-agent") text += `,"user_agent":${JSON.stringify(value)}`;
+    if (name === "user-agent") text += agentText(value);
     else if (name === "x-forwarded-for") text += `,"x_forwarded_for":${JSON.stringify(value)}`;
   }
   return text;
+}
+
+let agent = "";
+let agentJson = "";
+
+/** Most requests have the one of the request before. */
+function agentText(value: string): string {
+  if (value !== agent) {
+    agent = value;
+    agentJson = `,"user_agent":${JSON.stringify(value)}`;
+  }
+  return agentJson;
+}
+
+let timedMs = 0;
+let time = "";
+
+function timeText(ms: number): string {
+  if (ms !== timedMs) {
+    timedMs = ms;
+    time = new Date(ms).toISOString();
+  }
+  return time;
 }

@@ -1,9 +1,8 @@
 /** Pure. Where a request goes: one workload at one address and port, and who must be found there. */
-import type { Service } from "#core/model/service.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
 import type { SocketAddress } from "#core/net/socket-address.ts";
-import { chooseEndpoint } from "#core/state/choose-endpoint.ts";
+import { chooseEndpoint, type EndpointQuery } from "#core/state/choose-endpoint.ts";
 import type { MeshView } from "#core/state/mesh-state.ts";
 import type { Reason } from "../http/reasons.ts";
 import type { DestinationRoute, ServiceRoute } from "../listener/target-route.ts";
@@ -36,25 +35,35 @@ export interface EndpointSearch {
 export function findEndpoint(route: DestinationRoute, search: EndpointSearch): EndpointOutcome {
   if (route.kind === "workload") {
     const workload = search.view.workloads.get(route.workload.uid);
-    return workload === undefined ? none("no-healthy-endpoint") : reach(workload, route.dialled, search);
+    return workload === undefined
+      ? none("no-healthy-endpoint")
+      : reachEndpoint(workload, route.dialled, search);
   }
-  const service = search.view.services.get(route.key);
-  return service === undefined ? none("no-healthy-endpoint") : findOfService(service, route, search);
+  return findOfService(route, search);
 }
 
-function findOfService(service: Service, route: ServiceRoute, search: EndpointSearch): EndpointOutcome {
-  const { view, source, network, random } = search;
-  const choice = chooseEndpoint(view, {
+function findOfService(route: ServiceRoute, search: EndpointSearch): EndpointOutcome {
+  const query = endpointQuery(route, search);
+  if (query === undefined) return none("no-healthy-endpoint");
+  const choice = chooseEndpoint(search.view, query);
+  if (choice.kind === "none") return none(choice.reason);
+  return reachEndpoint(choice.workload, { ip: choice.ip, port: choice.port }, search);
+}
+
+/** Undefined: the service is gone. */
+export function endpointQuery(route: ServiceRoute, search: EndpointSearch): EndpointQuery | undefined {
+  const { view, source, network, random, without, snapshot } = search;
+  const service = view.services.get(route.key);
+  if (service === undefined) return undefined;
+  return {
     service,
     servicePort: route.dialled.port,
     source,
     dialled: { network, ip: route.dialled.ip },
     mode: "standard",
     random,
-    isEligible: (workload) => !search.without.includes(workload) && isKnown(workload, search.snapshot),
-  });
-  if (choice.kind === "none") return none(choice.reason);
-  return reach(choice.workload, { ip: choice.ip, port: choice.port }, search);
+    isEligible: (workload) => !without.includes(workload) && isKnown(workload, snapshot),
+  };
 }
 
 /**
@@ -65,7 +74,11 @@ function isKnown(workload: Workload, { config, workloads }: WaypointSnapshot): b
   return !config.automatic || workload.tunnelProtocol === "none" || workloads.has(workload.uid);
 }
 
-function reach(workload: Workload, address: SocketAddress, search: EndpointSearch): EndpointOutcome {
+export function reachEndpoint(
+  workload: Workload,
+  address: SocketAddress,
+  search: EndpointSearch,
+): EndpointOutcome {
   if (workload.network !== search.network) return none("other-network");
   if (workload.tunnelProtocol === "none") {
     return { kind: "endpoint", endpoint: { workload, address, identity: undefined } };

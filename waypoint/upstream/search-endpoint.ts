@@ -1,18 +1,18 @@
-/** `findEndpoint` with what a caller's connection knows. */
+/** An endpoint for a caller's connection, with what that knows. */
 import type { Workload } from "#core/model/workload.ts";
 import type { Caller } from "../listener/caller.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
-import { type EndpointOutcome, findEndpoint } from "./endpoint.ts";
+import type { EndpointOutcome } from "./endpoint.ts";
 import { ownWorkload } from "./own-workload.ts";
 
 export function searchEndpoint(
-  { route, context }: Caller,
+  { route, context, endpoints }: Caller,
   snapshot: WaypointSnapshot,
   without: readonly Workload[],
 ): EndpointOutcome {
   const { deps } = context;
   const { network, identity } = deps.options;
-  return findEndpoint(route, {
+  return endpoints.find(route, {
     view: deps.mesh,
     snapshot,
     source: ownWorkload(deps),

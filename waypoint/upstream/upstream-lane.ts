@@ -89,6 +89,8 @@ export class UpstreamLane {
   readonly #free: PooledConnection[] = [];
   readonly #waiting: LaneUser[] = [];
   #dialling = 0;
+  /** The pool has forgotten it. */
+  isGone = false;
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
@@ -215,7 +217,9 @@ export class UpstreamLane {
   }
 
   #reportEmpty(): void {
-    if (this.#all.size === 0 && this.#dialling === 0 && this.#waiting.length === 0) this.#parts.onEmpty();
+    if (this.#all.size > 0 || this.#dialling > 0 || this.#waiting.length > 0) return;
+    this.isGone = true;
+    this.#parts.onEmpty();
   }
 }
 
