@@ -102,6 +102,10 @@ function stageVerdict(name: string, policy: MeshPolicy, { wish, binding, view }:
   const wait = view.waits.get(bindingKey(binding));
   if (wish.observes === true && wait?.reason === "Done") return dryRun(name);
   if (binding.stage === "enforced") return enforcedBy(name, wish.field, policy, view);
+  return onItsWay(name, binding, wait);
+}
+
+function onItsWay(name: string, binding: Binding, wait: ReturnType<GatewayView["waits"]["get"]>): Verdict {
   const stage = `waypoint ${name} is in stage ${binding.stage}`;
   if (wait === undefined || wait.waitsFor.length === 0) return no(STARTED[binding.stage], stage);
   return no(

@@ -85,6 +85,23 @@ export function settle(
   });
 }
 
+/** Objects are compared with what they should be this often, whatever happens. */
+export const RESYNC_MS = 30_000;
+/** And this often while there is no pod: somebody may have deleted what makes them, and callers wait. */
+const MISSING_MS = 2_000;
+
+export function isProvisionDue(
+  { provideAtMs, obstacle }: Pick<GatewayProgress, "provideAtMs" | "obstacle">,
+  { record }: Pick<WaypointGateway, "record">,
+  pods: readonly PodObject[],
+  nowMs: number,
+): boolean {
+  if (nowMs >= provideAtMs) return true;
+  if (record.deploymentUid === "") return obstacle === undefined;
+  const isMissing = pods.every(({ metadata }) => metadata.deletionMs !== undefined);
+  return isMissing && nowMs >= provideAtMs - RESYNC_MS + MISSING_MS;
+}
+
 const AWAITED_MS = 10_000;
 
 /** What was written may have been deleted before the watch told of it. */

@@ -13,8 +13,10 @@ import { type BindingFacts, type BindingTimes, NO_FACTS_YET } from "./binding-ma
 import {
   forgetOldAwaited,
   type GatewayProgress,
+  isProvisionDue,
   newProgress,
   type ProgressSource,
+  RESYNC_MS,
   settle,
   viewOf,
 } from "./gateway-progress.ts";
@@ -48,8 +50,6 @@ interface Wanted {
 /** While something is on its way acknowledgements, not clocks, set the pace; this bounds what is missed. */
 const BUSY_MS = 100;
 const IDLE_MS = 15_000;
-/** Objects are compared with what they should be this often, whatever happens. */
-const RESYNC_MS = 30_000;
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
 
@@ -179,13 +179,12 @@ export class WaypointReconciler {
 
   /** Account, service and pods; nothing while somebody else's object has the name. */
   async #provide(gateway: WaypointGateway, progress: GatewayProgress): Promise<void> {
-    const { api, clock } = this.#deps;
+    const { api, clock, source } = this.#deps;
     if (gateway.name === AUTOMATIC_WAYPOINT && !gateway.automatic) {
       progress.obstacle = `Gateway ${gateway.key} was not made by the controller`;
       return;
     }
-    const isNew = gateway.record.deploymentUid === "" && progress.obstacle === undefined;
-    const due = isNew || clock.monotonicMs() >= progress.provideAtMs;
+    const due = isProvisionDue(progress, gateway, source.waypointPods(gateway), clock.monotonicMs());
     if (!due || gateway.deleting || progress.leaving || progress.awaited !== undefined) return;
     const provision = await api.provide(gateway);
     progress.provideAtMs = clock.monotonicMs() + RESYNC_MS;
@@ -294,6 +293,7 @@ function isUnsettled(
   facts: BindingFacts,
   waits: GatewayView["waits"],
 ): boolean {
-  if (!facts.published || bindings.some((one) => waits.get(bindingKey(one))?.reason !== "Done")) return true;
+  if (!facts.published || facts.readyWaypoints === 0) return true;
+  if (bindings.some((one) => waits.get(bindingKey(one))?.reason !== "Done")) return true;
   return bindings.length > 0 && facts.waypointsBehind.length + facts.destinationsBehind.length > 0;
 }
