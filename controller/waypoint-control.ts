@@ -80,6 +80,13 @@ export function outsiderCensus(
       graph.index.waypoints.podsByJudge
         .get(key)
         .some(({ pod }) => pod.metadata.namespace === namespace && podOwner(pod).name === name),
+    isOutside: ({ namespace, name }) =>
+      graph.index.waypoints.podsByNamespace
+        .get(namespace)
+        .some(
+          ({ pod, standing }) =>
+            (standing === "not-enrolled" || standing === "host-network") && podOwner(pod).name === name,
+        ),
     onResult,
   });
 }

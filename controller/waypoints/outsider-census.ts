@@ -4,7 +4,7 @@ import { describeError } from "#core/runtime/errors.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { bindingKey } from "./binding.ts";
-import { describeOutsiders, outsidersIn, type ServedWorkload, sumOf } from "./outsiders.ts";
+import { describeOutsiders, outsidersIn, sumOf, type WorkloadName } from "./outsiders.ts";
 import type { WaypointGateway } from "./waypoint-gateway.ts";
 
 export interface CensusDeps {
@@ -14,7 +14,8 @@ export interface CensusDeps {
   readonly ztunnels: () => readonly string[];
   /** The text of a ztunnel's metrics. */
   readonly scrape: (address: string) => Promise<string>;
-  readonly isServed: (gateway: WaypointGateway, workload: ServedWorkload) => boolean;
+  readonly isServed: (gateway: WaypointGateway, workload: WorkloadName) => boolean;
+  readonly isOutside: (workload: WorkloadName) => boolean;
   readonly onResult: () => void;
 }
 
@@ -56,11 +57,14 @@ export class OutsiderCensus {
   }
 
   async #ask(gateway: WaypointGateway, entry: Entry): Promise<void> {
-    const { ztunnels, scrape, isServed, log, onResult } = this.#deps;
+    const { ztunnels, scrape, isServed, isOutside, log, onResult } = this.#deps;
     const answers = await Promise.all(
       ztunnels().map(async (address) => {
         try {
-          return outsidersIn(await scrape(address), (workload) => isServed(gateway, workload));
+          return outsidersIn(await scrape(address), {
+            isServed: (workload) => isServed(gateway, workload),
+            isOutside,
+          });
         } catch (error) {
           log.warn(
             { ztunnel: address, error: describeError(error) },

@@ -31,6 +31,7 @@ const METRICS = [
   line({ source_workload: "unknown", source_workload_namespace: "unknown" }, 4),
   line({ connection_security_policy: "mutual_tls" }, 100),
   line({ reporter: "source" }, 100),
+  line({ source_workload: "enrolled-since" }, 100),
   line({ destination_workload: "db" }, 100),
   line({ destination_workload_namespace: "bank" }, 100),
   line({}, "x"),
@@ -40,15 +41,17 @@ const METRICS = [
 const isCatalog = ({ namespace, name }: { namespace: string; name: string }): boolean =>
   namespace === "shop" && name === "catalog";
 
+const isOutside = ({ name }: { name: string }): boolean => name !== "enrolled-since";
+
 test("connections without mutual TLS to served workloads count, by caller; nothing else does", () => {
   assert.deepEqual(
-    [...outsidersIn(METRICS, isCatalog)],
+    [...outsidersIn(METRICS, { isServed: isCatalog, isOutside })],
     [
       ["other/legacy", 5],
       ["unknown", 4],
     ],
   );
-  assert.equal(outsidersIn("", isCatalog).size, 0);
+  assert.equal(outsidersIn("", { isServed: isCatalog, isOutside }).size, 0);
 });
 
 test("a status names the most frequent, and says how many more there are", () => {
@@ -83,6 +86,7 @@ test("ztunnels are asked once for a set of bindings; one that does not answer hi
       return address === "10.0.0.1" ? Promise.reject(new Error("away")) : Promise.resolve(METRICS);
     },
     isServed: (_gateway, workload) => isCatalog(workload),
+    isOutside,
     onResult: () => told.resolve(),
   });
   census.look([gateway]);

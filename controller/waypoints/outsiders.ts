@@ -3,7 +3,7 @@
  * are refused. Read from ztunnels' metrics, which count connections that were accepted without mutual TLS.
  */
 
-export interface ServedWorkload {
+export interface WorkloadName {
   readonly namespace: string;
   /** Of the owner, such as the Deployment. */
   readonly name: string;
@@ -14,17 +14,25 @@ const LABEL = /([a-z_]+)="((?:[^"\\]|\\.)*)"/g;
 const MAX_LINES = 200_000;
 const MAX_CALLERS = 1_000;
 
+export interface Judgement {
+  /** Whether the waypoint stands before it. */
+  readonly isServed: (workload: WorkloadName) => boolean;
+  /** Whether it has pods outside of the mesh: what was let in before it was enrolled is no news. */
+  readonly isOutside: (workload: WorkloadName) => boolean;
+}
+
 /** Connections by caller, `namespace/workload`; `unknown` where no pod has the address. */
 export function outsidersIn(
   metrics: string,
-  isServed: (workload: ServedWorkload) => boolean,
+  { isServed, isOutside }: Judgement,
 ): ReadonlyMap<string, number> {
   const callers = new Map<string, number>();
   for (const line of metrics.split("\n", MAX_LINES)) {
     const found = METRIC.exec(line);
     const labels = labelsOf(found?.[1] ?? "");
     if (found === null || !isOutsider(labels) || !isServed(destinationOf(labels))) continue;
-    const caller = callerOf(labels);
+    const caller = callerOf(labels, isOutside);
+    if (caller === undefined) continue;
     if (callers.size < MAX_CALLERS || callers.has(caller))
       callers.set(caller, (callers.get(caller) ?? 0) + Number(found[2]));
   }
@@ -43,17 +51,18 @@ function isOutsider(labels: Labels): boolean {
   );
 }
 
-function destinationOf(labels: Labels): ServedWorkload {
+function destinationOf(labels: Labels): WorkloadName {
   return {
     namespace: labels.get("destination_workload_namespace") ?? "",
     name: labels.get("destination_workload") ?? "",
   };
 }
 
-function callerOf(labels: Labels): string {
-  const workload = labels.get("source_workload") ?? "";
+function callerOf(labels: Labels, isOutside: Judgement["isOutside"]): string | undefined {
+  const name = labels.get("source_workload") ?? "";
   const namespace = labels.get("source_workload_namespace") ?? "";
-  return workload === "" || workload === "unknown" ? "unknown" : `${namespace}/${workload}`;
+  if (name === "" || name === "unknown") return "unknown";
+  return isOutside({ namespace, name }) ? `${namespace}/${name}` : undefined;
 }
 
 export function sumOf(maps: readonly ReadonlyMap<string, number>[]): ReadonlyMap<string, number> {
