@@ -4,6 +4,7 @@ import { openFileLimit } from "#core/runtime/open-file-limit.ts";
 import type { HttpEngines } from "./http/engines.ts";
 import { nativeEngines } from "./http/native-engines.ts";
 import { OpenCalls } from "./http/open-calls.ts";
+import { isBound } from "./listener/caller-connection.ts";
 import { HboneListener } from "./listener/hbone-listener.ts";
 import { compileSnapshot, type WaypointSnapshot } from "./policy/snapshot.ts";
 import { DEFAULT_LIMITS, type ProxyContext, type ProxyLimits } from "./proxy-context.ts";
@@ -26,7 +27,11 @@ export async function serveWaypoint(deps: WaypointDeps, given: ServeOptions = {}
   let isDraining = false;
   const context = makeContext(deps, given, () => isDraining);
   const listener = new HboneListener(context);
-  const unfollow = deps.config.subscribe(() => onSwitch(context));
+  let before = context.snapshot();
+  const unfollow = deps.config.subscribe(() => {
+    onSwitch(context, before);
+    before = context.snapshot();
+  });
   await listener.listen(given.address);
   return {
     port: listener.port,
@@ -90,15 +95,11 @@ function snapshots({ config }: WaypointDeps): () => WaypointSnapshot | undefined
 }
 
 /** In force when this returns: what is under way is judged again; callers of what is no longer bound are told to go elsewhere. */
-function onSwitch({ snapshot, calls, connections }: ProxyContext): void {
+function onSwitch(
+  { snapshot, calls, connections }: ProxyContext,
+  before: WaypointSnapshot | undefined,
+): void {
   const current = snapshot();
   if (current !== undefined) calls.judgeAgain(current);
-  for (const connection of connections) {
-    const { route } = connection;
-    const isBound =
-      route.kind === "service"
-        ? current?.services.has(route.key) === true
-        : current?.workloads.has(route.workload.uid) === true;
-    if (!isBound) connection.drain();
-  }
+  for (const connection of connections) if (!isBound(connection.route, current)) connection.drain(before);
 }

@@ -37,7 +37,7 @@ export class Call implements ServerExchangeEvents, AttemptOwner, OpenCall {
   readonly caller: Caller;
   readonly exchange: ServerExchange;
   readonly startedMs: number;
-  /** Policies in force when the request came. */
+  /** Policies that were in force for its connection when the request came. */
   readonly snapshot: WaypointSnapshot | undefined;
   readonly judgement: Judgement = { decision: undefined, dryRun: undefined };
   /** What goes upstream; made by the steps. */
@@ -65,13 +65,18 @@ export class Call implements ServerExchangeEvents, AttemptOwner, OpenCall {
   #isOver = false;
   #cancelTimer: () => void = noTimer;
 
-  constructor(caller: Caller, exchange: ServerExchange, plan: CallPlan) {
+  constructor(
+    caller: Caller,
+    exchange: ServerExchange,
+    plan: CallPlan,
+    snapshot: WaypointSnapshot | undefined,
+  ) {
     const { context } = caller;
     this.caller = caller;
     this.exchange = exchange;
     this.#plan = plan;
     this.head = exchange.head;
-    this.snapshot = context.snapshot();
+    this.snapshot = snapshot;
     this.startedMs = context.deps.clock.monotonicMs();
     if (exchange.head.body.kind !== "none") this.#replay = new Replay();
     caller.openCalls++;

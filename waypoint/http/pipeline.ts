@@ -8,6 +8,7 @@ import { describeError } from "#core/runtime/errors.ts";
 import type { Caller } from "../listener/caller.ts";
 import { newRequestId } from "../report/request-id.ts";
 import { authorizeDestination, authorizeEndpoint, type Question } from "../policy/authorize.ts";
+import { isBound } from "../listener/caller-connection.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import { searchEndpoint } from "../upstream/search-endpoint.ts";
 import { Call, type CallPlan } from "./call.ts";
@@ -29,8 +30,13 @@ const STEPS: readonly Step[] = [
 const STEPS_OF_ENDPOINT: readonly Step[] = [chooseEndpoint, authorizeWorkload];
 const PLAN: CallPlan = { nextEndpoint, judgeAgain, protocol };
 
-export function handleRequest(caller: Caller, exchange: ServerExchange): void {
-  const call = new Call(caller, exchange, PLAN);
+/** `snapshot`: what the request is judged by. */
+export function handleRequest(
+  caller: Caller,
+  exchange: ServerExchange,
+  snapshot: WaypointSnapshot | undefined,
+): void {
+  const call = new Call(caller, exchange, PLAN, snapshot);
   try {
     const reason = run(STEPS, call, call.snapshot);
     if (reason === undefined) call.forward();
@@ -43,11 +49,16 @@ export function handleRequest(caller: Caller, exchange: ServerExchange): void {
 
 /** Another endpoint for a request that failed on one; under the policies of now. */
 function nextEndpoint(call: Call): Reason | undefined {
-  const reason = run(STEPS_OF_ENDPOINT, call, call.caller.context.snapshot());
+  const reason = run(STEPS_OF_ENDPOINT, call, policiesOfNow(call));
   if (reason !== "no-healthy-endpoint" || call.failedOn.length === 0) return reason;
   // There is no other: the same one again is better than none.
   call.failedOn.length = 0;
-  return run(STEPS_OF_ENDPOINT, call, call.caller.context.snapshot());
+  return run(STEPS_OF_ENDPOINT, call, policiesOfNow(call));
+}
+
+function policiesOfNow({ caller, snapshot }: Call): WaypointSnapshot | undefined {
+  const current = caller.context.snapshot();
+  return isBound(caller.route, current) ? current : snapshot;
 }
 
 /** A request under way, when policies have changed. What is no longer bound may finish. */

@@ -6,8 +6,9 @@ import type { HttpProtocol } from "../http/engines.ts";
 import { handleRequest } from "../http/pipeline.ts";
 import { localReply } from "../http/local-reply.ts";
 import type { Reason } from "../http/reasons.ts";
+import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import type { Caller } from "./caller.ts";
-import type { CallerConnection } from "./caller-connection.ts";
+import { type CallerConnection, isBound } from "./caller-connection.ts";
 import { recordConnection } from "./connection-record.ts";
 import type { DestinationRoute } from "./target-route.ts";
 
@@ -23,17 +24,18 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
   readonly #startedMs: number;
   readonly #protocol: HttpProtocol;
   #isDraining = false;
+  #farewell: WaypointSnapshot | undefined;
   #cancelTimer: () => void = () => undefined;
 
   /** Takes over the handle, which was not started. */
   constructor(caller: Caller, handle: Handle, protocol: HttpProtocol) {
-    const { engines, connections, snapshot, deps } = caller.context;
+    const { engines, connections, deps } = caller.context;
     this.#caller = caller;
     this.#startedMs = deps.clock.monotonicMs();
     this.#protocol = protocol;
     connections.add(this);
     this.#connection = engines.serve(protocol, handle, this, {
-      fieldsRead: () => snapshot()?.fieldsRead ?? NO_FIELDS,
+      fieldsRead: () => this.#policies()?.fieldsRead ?? NO_FIELDS,
     });
   }
 
@@ -46,7 +48,7 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
     const { deps, isDraining } = this.#caller.context;
     const leftMs = this.#caller.notAfterMs - deps.clock.nowMs();
     if (this.#isDraining || isDraining() || leftMs < RENEWAL_MS) this.#connection.drain();
-    if (leftMs > 0) handleRequest(this.#caller, exchange);
+    if (leftMs > 0) handleRequest(this.#caller, exchange, this.#policies());
     else exchange.reply(localReply("peer-expired", exchange.head, true));
   }
 
@@ -75,7 +77,8 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
     this.#caller.close();
   }
 
-  drain(): void {
+  drain(farewell?: WaypointSnapshot): void {
+    this.#farewell ??= farewell;
     if (this.#isDraining) return;
     this.#isDraining = true;
     if (this.#protocol === "http2" || this.#caller.openCalls > 0) this.#connection.drain();
@@ -87,5 +90,11 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
 
   end(reason: Reason): void {
     this.#connection.destroy(reason);
+  }
+
+  /** Those in force; after the end of the binding, of which the caller may not have heard, the last ones. */
+  #policies(): WaypointSnapshot | undefined {
+    const current = this.#caller.context.snapshot();
+    return isBound(this.route, current) ? current : (this.#farewell ?? current);
   }
 }

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import type { Socket } from "node:net";
 import { eventually } from "./apps.ts";
 import { FRONTEND, limits, withCatalog, withPlain } from "./catalog.ts";
+import type { TestWaypoint } from "./test-waypoint.ts";
 import { from, NO_ADMIN, policy, READ_ITEMS, rule } from "./policies.ts";
 
 const NO_FRONTEND = policy("no-frontend", { action: "deny", rules: [rule({ from: [from("frontend")] })] });
@@ -101,7 +102,6 @@ test(
       },
       async ({ waypoint, service }) => {
         const caller = await waypoint.http(FRONTEND, service.address);
-        const idle = await waypoint.http(FRONTEND, service.address);
         caller.send("GET /stream HTTP/1.1\r\nhost: a\r\n\r\n");
         await caller.received(HEAD.length + 10);
         waypoint.configure({ services: [], workloads: [] });
@@ -109,12 +109,53 @@ test(
         await eventually("the end of it", () => caller.rest.endsWith("0\r\n\r\n"));
         assert.equal(await caller.ended(), "end");
         assert.equal(waypoint.access()[0]?.["reason"], undefined);
-        // Policies are gone with the binding: nothing is let through without them.
-        assert.equal((await idle.get("/late")).status, 404);
-        assert.equal(await idle.ended(), "end");
       },
     );
   },
+);
+
+for (const [what, takeAway] of [
+  ["the binding", (waypoint: TestWaypoint) => waypoint.configure({ services: [], workloads: [] })],
+  ["the whole configuration", (waypoint: TestWaypoint) => waypoint.config.set(undefined)],
+] as const)
+  test(
+    `a request on its way when ${what} goes is judged as before, and the last of its connection`,
+    limits,
+    () =>
+      withCatalog(async ({ waypoint, app, catalog }) => {
+        waypoint.configure({
+          services: [{ service: catalog.key, policies: [READ_ITEMS.key] }],
+          policies: [READ_ITEMS],
+        });
+        const [allowed, denied] = [
+          await waypoint.http(FRONTEND, catalog.address),
+          await waypoint.http(FRONTEND, catalog.address),
+        ];
+        for (const caller of [allowed, denied]) assert.equal((await caller.get("/items")).status, 200);
+        takeAway(waypoint);
+        assert.equal((await allowed.get("/items/late")).status, 200);
+        assert.equal(await allowed.ended(), "end");
+        assert.equal((await denied.get("/other/late")).status, 403, "not let through without policies");
+        assert.equal(await denied.ended(), "end");
+        assert.equal(app.requests.length, 3);
+      }),
+  );
+
+test("a destination that is bound again is judged by the new policies alone", limits, () =>
+  withCatalog(async ({ waypoint, catalog }) => {
+    waypoint.configure({
+      services: [{ service: catalog.key, policies: [READ_ITEMS.key] }],
+      policies: [READ_ITEMS],
+    });
+    const caller = await waypoint.http(FRONTEND, catalog.address);
+    assert.equal((await caller.get("/items")).status, 200);
+    waypoint.configure({ services: [], workloads: [] });
+    waypoint.configure({
+      services: [{ service: catalog.key, policies: [NO_FRONTEND.key] }],
+      policies: [NO_FRONTEND],
+    });
+    assert.equal((await caller.get("/items")).status, 403);
+  }),
 );
 
 test("a drain lets requests finish, says so, and takes no new tunnel", limits, () => {
