@@ -17,7 +17,7 @@ import { needsWaypoint, type WaypointNeeds } from "./waypoints/needs-waypoint.ts
 import type { ConnectedProxy } from "./waypoints/proxy-progress.ts";
 import { waypointApi } from "./waypoints/waypoint-api.ts";
 import type { WaypointGateway } from "./waypoints/waypoint-gateway.ts";
-import { waypointPods, type WaypointPods } from "./waypoints/waypoint-pods.ts";
+import { LABEL_GATEWAY_NAME, waypointPods, type WaypointPods } from "./waypoints/waypoint-pods.ts";
 import { WaypointReconciler } from "./waypoints/waypoint-reconciler.ts";
 import type { WaypointView } from "./waypoints/waypoint-view.ts";
 
@@ -133,11 +133,16 @@ function progressSource(config: ControllerConfig, deps: WaypointControlDeps): Pr
     ztunnels: () => liveZtunnels(config, graph),
     nodes: (gateway) => nodesOf(graph, gateway),
     waypointPods: (gateway) =>
-      [...sources.pods.values()].filter(
-        (pod) =>
-          pod.metadata.namespace === gateway.namespace && pods.isWaypointPod(pod)?.gateway === gateway.name,
-      ),
+      labelledPods(graph, gateway).filter((pod) => pods.isWaypointPod(pod)?.gateway === gateway.name),
+    remainingPods: (gateway) =>
+      labelledPods(graph, gateway).filter(({ serviceAccount }) => serviceAccount === gateway.name),
   };
+}
+
+function labelledPods({ sources }: MeshGraph, { namespace, name }: WaypointGateway): readonly PodObject[] {
+  return [...sources.pods.values()].filter(
+    ({ metadata }) => metadata.namespace === namespace && metadata.labels[LABEL_GATEWAY_NAME] === name,
+  );
 }
 
 function connected(

@@ -15,6 +15,7 @@ import {
   endDeployment,
   GATEWAYS,
   type Known,
+  orphanPod,
   type Proxy,
   runDeployment,
   WAYPOINT_KEY,
@@ -69,6 +70,11 @@ function enforced(h: Harness, type = "Enforced"): string {
     : `${jsonText(found["status"])} ${jsonText(found["reason"])} ${jsonText(found["message"])}`;
 }
 
+function accepted({ api }: Harness, name: string): boolean {
+  const status = jsonObject(api.get(ROOTS.authorizationPolicies, `shop/${name}`)?.["status"]);
+  return jsonList(status["conditions"]).length > 0;
+}
+
 const applyItems = (h: Harness, spec: object = ITEMS, generation = 1): void => {
   h.api.put(ROOTS.authorizationPolicies, {
     metadata: { namespace: "shop", name: "items", generation },
@@ -106,6 +112,9 @@ test("a policy comes and goes: every proxy sees exemption, binding and refusal i
     `its Deployment goes: ${stages(h)}`,
     () => h.api.get(DEPLOYMENTS, WAYPOINT_KEY) === undefined,
   );
+  orphanPod(h);
+  h.api.put(ROOTS.authorizationPolicies, policy("shop", "later", { rules: [] }));
+  await eventually("the controller goes on meanwhile", () => accepted(h, "later"));
   assert.equal(stages(h), "resting", "while its pods drain they are still let through");
   endDeployment(h);
   await eventually("the Gateway goes", () => h.api.get(GATEWAYS, WAYPOINT_KEY) === undefined);

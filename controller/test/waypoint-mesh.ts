@@ -174,6 +174,11 @@ export function runDeployment({ api }: Harness): boolean {
   return true;
 }
 
+/** What the garbage collector does first: the pod drains, and nothing shows any more whose it is. */
+export function orphanPod({ api }: Harness): void {
+  api.remove(REPLICA_SETS, "shop/wp-1");
+}
+
 export function endDeployment({ api }: Harness): void {
   api.remove(ROOTS.pods, `shop/${WAYPOINT_POD}`);
 }

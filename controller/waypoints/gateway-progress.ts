@@ -39,6 +39,8 @@ export interface ProgressSource {
   /** Nodes with pods that the waypoint serves. */
   nodes(gateway: WaypointGateway): ReadonlySet<string>;
   waypointPods(gateway: WaypointGateway): readonly PodObject[];
+  /** The same by label and account alone: while they drain, the owners that show what they are may be gone already. */
+  remainingPods(gateway: WaypointGateway): readonly PodObject[];
 }
 
 export function newProgress(): GatewayProgress {

@@ -242,7 +242,7 @@ export class WaypointReconciler {
       progress.provideAtMs = 0;
       log.info({ waypoint: gateway.key }, "waypoint leaves");
     }
-    if (source.waypointPods(gateway).length > 0) return true;
+    if (source.remainingPods(gateway).length > 0) return true;
     if (!gateway.deleting) await api.deleteGateway(gateway);
     return true;
   }
