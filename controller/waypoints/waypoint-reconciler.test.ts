@@ -1,0 +1,137 @@
+/** The loop over waypoints with everything around it pretended: what it asks of the API, and when. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { PodObject } from "#core/k8s/object-types.ts";
+import { silentLogger } from "#core/runtime/log.ts";
+import { createManualClock } from "#core/testing/manual-clock.ts";
+import { aWaypointPod } from "../test/waypoint-cluster.ts";
+import type { Stage, WantedBinding } from "./binding.ts";
+import type { WaypointGateway } from "./waypoint-gateway.ts";
+import { WaypointReconciler } from "./waypoint-reconciler.ts";
+
+const WISH: WantedBinding = {
+  policy: "shop/p" as never,
+  field: "f",
+  scope: { kind: "workloads", labels: {} },
+};
+
+function aGateway(stage: Stage): WaypointGateway {
+  return {
+    key: "shop/ambit-waypoint",
+    namespace: "shop",
+    name: "ambit-waypoint",
+    uid: "uid-gateway",
+    resourceVersion: "1",
+    generation: 1,
+    automatic: true,
+    serves: "service",
+    attachment: { kind: "same" },
+    deleting: false,
+    record: { deploymentUid: "uid-deployment", bindings: [{ ...WISH, stage, sinceMs: 0 }] },
+    conditions: [],
+    problems: [],
+  };
+}
+
+interface World {
+  readonly calls: string[];
+  readonly set: (
+    change: Partial<{ remaining: readonly PodObject[]; leader: boolean; wanted: boolean }>,
+  ) => void;
+  /** Lets the loop run for a while. */
+  readonly pass: () => Promise<void>;
+}
+
+function world(gateway: WaypointGateway | undefined): World {
+  const clock = createManualClock();
+  const calls: string[] = [];
+  let state = { remaining: [] as readonly PodObject[], leader: true, wanted: false };
+  const call = (name: string) => (): Promise<void> => {
+    calls.push(name);
+    return Promise.resolve();
+  };
+  const reconciler = new WaypointReconciler({
+    api: {
+      createGateway: call("create"),
+      writeRecord: call("write"),
+      deleteGateway: call("delete"),
+      removePods: call("remove pods"),
+      provide: () => {
+        calls.push("provide");
+        return Promise.resolve({ kind: "provided", deploymentUid: "uid-deployment", addresses: [] });
+      },
+    },
+    clock,
+    log: silentLogger,
+    times: { drainMs: 1, missingMs: 1, graceMs: 1 },
+    isLeader: () => state.leader,
+    source: {
+      isReady: () => true,
+      isTerminating: () => false,
+      noted: () => 1,
+      isPublishedTo: () => true,
+      mark: () => ({ address: 0, authorization: 0, waypoint: 0 }),
+      proxies: () => [],
+      ztunnels: () => [],
+      nodes: () => new Set<string>(),
+      waypointPods: () => [],
+      remainingPods: () => state.remaining,
+    },
+    needs: () => ({
+      namespaces: new Map(state.wanted ? [["shop", [WISH]]] : []),
+      gaps: new Map(),
+      explicit: new Map(),
+      waysAround: new Map(),
+    }),
+    gateways: () => (gateway === undefined ? [] : [gateway]),
+    generation: () => 1,
+    onView: () => undefined,
+  });
+  return {
+    calls,
+    set: (change) => {
+      state = { ...state, ...change };
+    },
+    pass: async () => {
+      for (let i = 0; i < 5; i++) {
+        reconciler.poke();
+        await new Promise(setImmediate);
+        await clock.advance(200);
+      }
+    },
+  };
+}
+
+test("a waypoint that nothing needs: its pods go, and the Gateway with its exemptions only after the last of them", async () => {
+  const { calls, set, pass } = world(aGateway("resting"));
+  set({ remaining: [aWaypointPod({}, { deletionMs: 1 })] });
+  await pass();
+  assert.deepEqual(
+    calls.filter((call) => call !== "provide"),
+    ["remove pods"],
+  );
+  set({ remaining: [] });
+  await pass();
+  assert.ok(calls.includes("delete"));
+});
+
+test("whoever does not lead writes nothing", async () => {
+  const { calls, set, pass } = world(aGateway("resting"));
+  set({ leader: false, wanted: true });
+  await pass();
+  assert.deepEqual(calls, []);
+});
+
+test("what is needed and not there is made, once", async () => {
+  const { calls, set, pass } = world(undefined);
+  set({ wanted: true });
+  await pass();
+  assert.deepEqual(calls, ["create"]);
+});
+
+test("a step is written once, and nothing is decided on the old record until it has come back", async () => {
+  const { calls, set, pass } = world(aGateway("enforced"));
+  set({ wanted: false });
+  await pass();
+  assert.equal(calls.filter((call) => call === "write").length, 1);
+});
