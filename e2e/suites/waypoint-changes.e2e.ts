@@ -1,0 +1,149 @@
+/** What changes while a workload is bound: policies, ports, parts of the mesh. Nothing gets through in between, seen from the application's own log. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { DEPLOYMENT, kindPath } from "#core/k8s/kinds.ts";
+import { eventually } from "../framework/eventually.ts";
+import { type Forger, forger } from "../framework/forgery.ts";
+import { ITEMS_POLICY } from "../framework/l7-policies.ts";
+import { ArrivalWatch, asked, type L7Shop, openL7Shop, REFUSED, theWaypoint } from "../framework/l7-shop.ts";
+import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
+import { knock } from "../framework/moves.ts";
+import { killContainer } from "../framework/node-inside.ts";
+import { applyYaml } from "../framework/pods.ts";
+import { say } from "../framework/say.ts";
+import { AUTOMATIC, bindingStages, untilEnforced } from "../framework/waypoints.ts";
+import { ztunnelOn } from "../framework/ztunnel-state.ts";
+
+let mesh: Mesh;
+let shop: L7Shop;
+let arrivals: ArrivalWatch;
+
+before(async () => {
+  mesh = await meshUp();
+  shop = await openL7Shop(mesh);
+  await applyYaml(mesh.client, ITEMS_POLICY);
+  await untilEnforced(mesh.client, "shop", "items");
+  arrivals = new ArrivalWatch(mesh, shop.catalog);
+});
+after(() => mesh?.down());
+
+const FORBIDDEN = "/items/666";
+const forbidden = (n: number): string => `${FORBIDDEN}${n}`;
+
+/** Forbidden requests of every kind of caller, again and again while `change` runs; none arrives, and what is allowed does after it. */
+async function underAttack(change: () => Promise<unknown>): Promise<void> {
+  arrivals.begin();
+  const over = new AbortController();
+  const again = async (one: () => Promise<unknown>): Promise<number> => {
+    let tried = 0;
+    for (; !over.signal.aborted; tried++) await one();
+    return tried;
+  };
+  const host = shop.catalog.ipv4;
+  const attacks = Promise.all([
+    again(() => asked(shop.intruder, forbidden(1), { host })),
+    again(() => asked(shop.frontend, forbidden(2), { method: "POST" })),
+    again(() => asked(shop.frontend, forbidden(3), { method: "POST", host })),
+    again(() => asked(shop.visitor, forbidden(4), { host })),
+  ]);
+  try {
+    await change();
+  } finally {
+    over.abort();
+    await attacks;
+  }
+  const tried = (await attacks).reduce((sum, n) => sum + n, 0);
+  assert.ok(tried > 10, `only ${tried} tries`);
+  assert.equal((await asked(shop.frontend, "/items/7700")).status, 200);
+  const seen = await eventually("what is allowed arrives", () => {
+    const all = arrivals.since();
+    return all.some(({ path }) => path === "/items/7700") ? all : undefined;
+  });
+  const wrong = seen.filter(({ path }) => path.startsWith(FORBIDDEN));
+  assert.deepEqual(wrong.slice(0, 3), [], `${wrong.length} of ${tried} forbidden requests arrived`);
+}
+
+test("a selector that is widened and narrowed again: what was enforced stays enforced all the while", () =>
+  underAttack(async () => {
+    const wide = ITEMS_POLICY.replace(
+      "selector: { matchLabels: { app: catalog } }",
+      "selector: { matchLabels: {} }",
+    );
+    assert.notEqual(wide, ITEMS_POLICY);
+    for (const policy of [wide, ITEMS_POLICY]) {
+      await applyYaml(mesh.client, policy);
+      await eventually("the new binding comes", async () =>
+        (await bindingStages(mesh.client, "shop", AUTOMATIC)).length > 1 ? true : undefined,
+      );
+      const took = await untilEnforced(mesh.client, "shop", "items");
+      say(`another selector: enforced after ${took.toFixed(1)} s`);
+    }
+  }));
+
+test("the destination's ztunnel is killed: the next one refuses from its first connection on", () =>
+  underAttack(async () => {
+    const ztunnel = await ztunnelOn(mesh, "n2");
+    const began = performance.now();
+    killContainer(mesh.node("n2"), ztunnel.uid, "istio-proxy");
+    await eventually("allowed requests pass again", async () =>
+      (await asked(shop.frontend, "/items/7701")).status === 200 ? true : undefined,
+    );
+    say(`ztunnel of the bound pod killed: allowed requests passed ${seconds(began)} s later`);
+  }));
+
+test("the source's ztunnel is killed: the next one goes through the waypoint from its first connection on", () =>
+  underAttack(async () => {
+    const ztunnel = await ztunnelOn(mesh, "n1");
+    killContainer(mesh.node("n1"), ztunnel.uid, "istio-proxy");
+    await eventually("judged again", async () => {
+      const answer = await asked(shop.frontend, forbidden(5), { method: "POST" });
+      return answer.status === REFUSED.status ? true : undefined;
+    });
+  }));
+
+test("the waypoint's Deployment is deleted by hand: callers wait or are refused, and it comes back by itself", () =>
+  underAttack(async () => {
+    const old = await theWaypoint(mesh);
+    const began = performance.now();
+    await mesh.client.json({
+      method: "DELETE",
+      path: kindPath(DEPLOYMENT, { namespace: "shop", name: AUTOMATIC }),
+      body: { propagationPolicy: "Background" },
+    });
+    await eventually("another waypoint", async () =>
+      (await theWaypoint(mesh)).uid !== old.uid ? true : undefined,
+    );
+    await eventually("allowed requests pass again", async () =>
+      (await asked(shop.frontend, "/items/7701")).status === 200 ? true : undefined,
+    );
+    say(`Deployment deleted: allowed requests passed ${seconds(began)} s later`);
+  }));
+
+test("a port that is called TCP for a while is HTTP again with its policies", () =>
+  underAttack(async () => {
+    const rename = (name: string): Promise<unknown> =>
+      mesh.client.json({
+        method: "PATCH",
+        path: "/api/v1/namespaces/shop/services/catalog",
+        contentType: "application/json-patch+json",
+        body: [{ op: "replace", path: "/spec/ports/0/name", value: name }],
+      });
+    await rename("tcp");
+    await eventually("as TCP an ALLOW of HTTP alone lets nobody in", async () =>
+      (await asked(shop.frontend, "/items/7702")).status === 0 ? true : undefined,
+    );
+    await rename("http");
+    await eventually("as HTTP it is judged again", async () =>
+      (await asked(shop.frontend, "/items/7703")).status === 200 ? true : undefined,
+    );
+  }));
+
+test("the waypoint of another namespace is nobody here, bound or not", async () => {
+  const forge: Forger = await forger(mesh);
+  const foreign = forge.forge({ uris: [`spiffe://cluster.local/ns/street/sa/${AUTOMATIC}`] });
+  const ports = { catalog: 8080, frontend: 9090 } as const;
+  for (const name of ["catalog", "frontend"] as const) {
+    const target = { host: shop[name].ipv4, port: 15_008, authority: `${shop[name].ipv4}:${ports[name]}` };
+    assert.equal(await shop.intruder.hands.run(knock, target, foreign), "401", name);
+  }
+});
