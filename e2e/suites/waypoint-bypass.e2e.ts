@@ -18,8 +18,9 @@ import { type Mesh, meshUp } from "../framework/mesh.ts";
 import { callersOf, knock, serveEcho, tunnelled, type TlsCredentials } from "../framework/moves.ts";
 import { containerLog, untilLogged } from "../framework/node-inside.ts";
 import { applyYaml, type PodFacts, podManifest, runPod } from "../framework/pods.ts";
+import { say } from "../framework/say.ts";
 import { withHands } from "../framework/shop.ts";
-import { AUTOMATIC, untilEnforced } from "../framework/waypoints.ts";
+import { AUTOMATIC, policyCondition, untilEnforced } from "../framework/waypoints.ts";
 import { ztunnelOn } from "../framework/ztunnel-state.ts";
 
 const HBONE = 15_008;
@@ -35,6 +36,7 @@ let forge: Forger;
 before(async () => {
   mesh = await meshUp();
   shop = await openL7Shop(mesh);
+  for (let i = 0; i < 3; i++) assert.equal((await asked(shop.intruder, "/items/910")).status, 200);
   await applyYaml(mesh.client, ITEMS_POLICY);
   await untilEnforced(mesh.client, "shop", "items");
   waypoint = await theWaypoint(mesh);
@@ -54,6 +56,15 @@ test("by the pod's own addresses the same rules hold, and they are decided at th
     assert.equal((await asked(shop.frontend, "/items/912", { host })).status, 200);
     assert.deepEqual(await asked(shop.visitor, "/items/913", { host }), REFUSED);
   }
+});
+
+test("callers outside of the mesh that were let in before are counted and named in the policy's status", async () => {
+  const condition = await eventually("they are named", async () => {
+    const found = await policyCondition(mesh.client, { namespace: "shop", name: "items", type: "Enforced" });
+    return found?.message.includes("intruder") === true ? found : undefined;
+  });
+  say(condition.message);
+  assert.equal(condition.status, "True", "it is enforced all the same");
 });
 
 test("who is not in the mesh is refused at the destination, with the reason", async () => {
@@ -141,6 +152,7 @@ test("a foreign pod with the waypoint's label gets no traffic", async () => {
   await fake.hands.run(serveEcho, "fake", HBONE);
   await shop.load.begin();
   for (let i = 0; i < 20; i++) assert.equal((await asked(shop.frontend, "/items/916")).status, 200);
+  await new Promise((resolve) => setTimeout(resolve, 1_500)); // some load
   await shop.load.expectNoFailure("beside a foreign pod with the label");
   assert.deepEqual(await fake.hands.run(callersOf, "fake"), []);
   await arrivals.expectEvaluated(waypoint);
