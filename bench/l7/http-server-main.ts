@@ -3,7 +3,7 @@
  * tunnels on 15008 and speaks HTTP/1.1 on port 8080 of them, HTTP/2 on 8081. Prints a line when it listens.
  */
 import { readFileSync } from "node:fs";
-import { createServer } from "node:tls";
+import { createSecureContext } from "node:tls";
 import { chooseBackend } from "#core/handle/choose-handle.ts";
 import type { Handle } from "#core/handle/handle.ts";
 import { serveHbone } from "#core/hbone/hbone-server.ts";
@@ -19,21 +19,21 @@ import { MessageCounter } from "./message-counter.ts";
 import { benchIdentity, meshCa, TRUST_DOMAIN } from "./open-transport.ts";
 
 const [mode, address = "", ...rest] = process.argv.slice(2);
+const HANDSHAKE_MS = 10_000;
 const ANSWER = answerText();
 process.stdin.on("end", () => process.exit(0)).resume();
-if (mode === "tls") serveTls(rest);
+if (mode === "tls") await serveTls(rest);
 else await serveTunnels(rest[0] ?? "");
 
-function serveTls([port, ca, cert, key]: readonly string[]): void {
+async function serveTls([port, ca, cert, key]: readonly string[]): Promise<void> {
   const read = (path: string | undefined): string => readFileSync(path ?? "", "utf8");
-  const options = { ca: read(ca), cert: read(cert), key: read(key), requestCert: true };
-  const server = createServer({ ...options, ALPNProtocols: ["http/1.1"] }, (socket) => {
-    socket.setNoDelay(true);
-    socket.on("error", () => socket.destroy());
-    const counter = new MessageCounter(() => socket.write(ANSWER));
-    socket.on("data", (bytes: Buffer) => counter.feed(bytes));
+  const files = { ca: read(ca), cert: read(cert), key: read(key) };
+  const context = createSecureContext({ ...files, minVersion: "TLSv1.3", ecdhCurve: "X25519" });
+  const backend = chooseBackend();
+  await backend.listen({ ip: ip(address), port: Number(port) }, 4_096, (tcp) => {
+    backend.tlsServer(tcp, { context, handshakeTimeoutMs: HANDSHAKE_MS }).then(serveHttp1, () => undefined);
   });
-  server.listen({ host: address, port: Number(port) }, ready);
+  ready();
 }
 
 async function serveTunnels(caDirectory: string): Promise<void> {

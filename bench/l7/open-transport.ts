@@ -69,7 +69,6 @@ function openTlsPipe(transport: Tls, events: PipeEvents): Promise<Pipe> {
     const socket = connect({
       host: transport.ip,
       port: transport.port,
-      ALPNProtocols: ["http/1.1"],
       servername: transport.serverName,
       ...tlsFiles(transport),
     });

@@ -36,8 +36,8 @@ class Meter {
     else if (this.running) lane.send();
   }
 
-  lost(): void {
-    this.failures += this.running ? 1 : 0;
+  lost(why: string): void {
+    if (this.running && this.failures++ === 0) process.stderr.write(`load: ${why}\n`);
   }
 }
 
@@ -79,7 +79,10 @@ function openHttp1(job: HttpJob, meter: Meter): Promise<readonly Lane[]> {
   return openAll(job.connections, async () => {
     let sentAt = 0;
     const counter = new MessageCounter((status) => meter.answered(lane, sentAt, status));
-    const pipe = await open({ onBytes: (bytes) => counter.feed(bytes), onClosed: () => meter.lost() });
+    const pipe = await open({
+      onBytes: (bytes) => counter.feed(bytes),
+      onClosed: () => meter.lost("connection closed"),
+    });
     const lane: Lane = {
       send: () => {
         sentAt = performance.now();
@@ -94,7 +97,10 @@ async function openHttp2(job: HttpJob, meter: Meter): Promise<readonly Lane[]> {
   const open = handleOpener(job.transport);
   const head = requestHead(job.fields);
   const perConnection = await openAll(job.connections, async () => {
-    const events = { onIdle: () => undefined, onClose: () => meter.lost() };
+    const events = {
+      onIdle: () => undefined,
+      onClose: (error?: Error) => meter.lost(error?.message ?? "connection closed"),
+    };
     const connection = new Http2ClientConnection(await open(), { events });
     return Array.from({ length: job.streams }, () => http2Lane(connection, head, meter));
   });
@@ -121,7 +127,7 @@ function http2Lane(
     onBody: () => undefined,
     onWritable: () => undefined,
     onEnd: () => meter.answered(lane, sentAt, status),
-    onFailure: () => meter.lost(),
+    onFailure: ({ reason }: { readonly reason: string }) => meter.lost(reason),
   };
   return lane;
 }

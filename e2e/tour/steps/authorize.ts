@@ -99,7 +99,8 @@ async function refuseVisitor(tour: Tour): Promise<void> {
   tour.check(answer !== "200", `a pod of the mesh under another account is refused: ${answer}`);
   const lines = await eventually("the visitor's denial is logged", async () => {
     const found = await denialsOf(tour, pod);
-    return found.length > 0 ? found : undefined;
+    if (found.length === 0) throw new Error(`its own ztunnel says ${await lastWordAbout(tour, pod)}`);
+    return found;
   });
   const [line] = lines;
   showDenial(tour, line);
@@ -121,6 +122,16 @@ async function denialsOf(tour: Tour, caller: TourPod): Promise<readonly Line[]> 
       line["error"] !== undefined &&
       caller.ips.some((ip) => jsonText(line["src.addr"]).includes(ip)),
   );
+}
+
+/** What the ztunnel of the pod's node has last said of its connections. */
+async function lastWordAbout(tour: Tour, pod: TourPod): Promise<string> {
+  const ztunnel = (await tour.pods("istio-system", "app=ztunnel")).find(({ node }) => node === pod.node);
+  if (ztunnel === undefined) return "nothing";
+  const lines = (await tour.logLines(ztunnel)).filter((line) =>
+    pod.ips.some((ip) => jsonText(line["src.addr"]).includes(ip)),
+  );
+  return JSON.stringify(lines.at(-1));
 }
 
 function showDenial(tour: Tour, line: Line | undefined): void {
