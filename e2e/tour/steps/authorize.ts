@@ -94,6 +94,7 @@ export async function intruderCall(tour: Tour): Promise<string> {
 async function refuseVisitor(tour: Tour): Promise<void> {
   const { pod, answer } = await eventually("the visitor runs and calls", async () => {
     const visitor = await tour.pod("shop", "app=visitor");
+    if (visitor.ips.length === 0) return undefined; // its lines are found by its addresses
     return { pod: visitor, answer: (await tour.run(visitor, CALL)).trim() };
   });
   tour.check(answer !== "200", `a pod of the mesh under another account is refused: ${answer}`);
