@@ -163,18 +163,18 @@ test("a policy gets its condition, each unsupported field by its path", { timeou
   await post(path, {
     apiVersion: "security.istio.io/v1",
     kind: "AuthorizationPolicy",
-    metadata: { name: "l7", namespace: "shop" },
-    spec: { rules: [{ to: [{ operation: { methods: ["GET"] } }] }] },
+    metadata: { name: "tokens", namespace: "shop" },
+    spec: { rules: [{ from: [{ source: { requestPrincipals: ["*"] } }] }] },
   });
   let conditions: readonly Readonly<Record<string, unknown>>[] = [];
   for (let i = 0; i < 200 && conditions.length === 0; i++) {
-    const object = jsonObject(await admin.json({ method: "GET", path: `${path}/l7` }));
+    const object = jsonObject(await admin.json({ method: "GET", path: `${path}/tokens` }));
     conditions = jsonList(jsonObject(object["status"])["conditions"]).map(jsonObject);
     if (conditions.length === 0) await systemClock.sleep(25);
   }
   assert.equal(conditions[0]?.["type"], "ZtunnelAccepted");
   assert.equal(conditions[0]?.["reason"], "UnsupportedValue");
-  assert.match(jsonText(conditions[0]?.["message"]), /spec\.rules\[0\]\.to\[0\]\.operation\.methods/);
+  assert.match(jsonText(conditions[0]?.["message"]), /spec\.rules\[0\]\.from\[0\]\.source\.requestPrincipals/);
 });
 
 test(
@@ -214,7 +214,7 @@ test(
     );
     const abort = new AbortController();
     const running = client.run(abort.signal);
-    await eventually("the mesh", () => held.has("Kubernetes//Pod/shop/frontend") && held.has("shop/l7"));
+    await eventually("the mesh", () => held.has("Kubernetes//Pod/shop/frontend") && held.has("shop/tokens"));
     abort.abort();
     await running;
     const ca = new CaClient(
