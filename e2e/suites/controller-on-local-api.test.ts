@@ -174,7 +174,10 @@ test("a policy gets its condition, each unsupported field by its path", { timeou
   }
   assert.equal(conditions[0]?.["type"], "ZtunnelAccepted");
   assert.equal(conditions[0]?.["reason"], "UnsupportedValue");
-  assert.match(jsonText(conditions[0]?.["message"]), /spec\.rules\[0\]\.from\[0\]\.source\.requestPrincipals/);
+  assert.match(
+    jsonText(conditions[0]?.["message"]),
+    /spec\.rules\[0\]\.from\[0\]\.source\.requestPrincipals/,
+  );
 });
 
 test(
