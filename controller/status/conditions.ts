@@ -36,7 +36,7 @@ export function authorizationCondition(policy: MeshPolicy, waypoints: WaypointPa
       return reported({ type, status: "False", reason: reasonOf(problems), observedGeneration }, problems);
     if (targetGap !== undefined)
       return { type, status: "False", reason: "TargetNotFound", message: targetGap, observedGeneration };
-    const message = "attached to the waypoint of its targets";
+    const message = "its targets exist; condition Enforced says whether a waypoint judges by it";
     return { type, status: "True", reason: "Accepted", message, observedGeneration };
   }
   if (waypoints.judges.length > 0 && authorization !== undefined) return besideWaypoint(policy, waypoints);
