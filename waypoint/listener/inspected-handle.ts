@@ -3,8 +3,8 @@
  * judged as one must not turn out to be HTTP. Bytes to the caller pass meanwhile, so that the server may speak first.
  */
 import type { Clock } from "#core/base/clock.ts";
-import type { Handle, HandleEvents, WriteResult } from "#core/handle/handle.ts";
-import type { SocketAddress } from "#core/net/socket-address.ts";
+import type { Handle, HandleEvents, ReadBuffers } from "#core/handle/handle.ts";
+import { PassingHandle } from "#core/handle/passing-handle.ts";
 import { readFirstBytes } from "./first-bytes.ts";
 
 export interface InspectionOptions {
@@ -15,113 +15,62 @@ export interface InspectionOptions {
   readonly onHttp: () => void;
 }
 
-export class InspectedHandle implements Handle, HandleEvents {
-  readonly #inner: Handle;
+export class InspectedHandle extends PassingHandle {
   readonly #options: InspectionOptions;
-  #events: HandleEvents | undefined;
-  #kept: Buffer | undefined = Buffer.alloc(0);
+  #kept: Buffer = Buffer.alloc(0);
+  #isRefused = false;
   #cancelTimer: () => void = noTimer;
 
   constructor(inner: Handle, options: InspectionOptions) {
-    this.#inner = inner;
+    super(inner);
     this.#options = options;
   }
 
-  get local(): SocketAddress {
-    return this.#inner.local;
+  override start(events: HandleEvents, buffers?: ReadBuffers): void {
+    super.start(events, buffers);
+    this.inner.start(this, this);
   }
 
-  get remote(): SocketAddress {
-    return this.#inner.remote;
-  }
-
-  get queuedBytes(): number {
-    return this.#inner.queuedBytes;
-  }
-
-  get closed(): boolean {
-    return this.#inner.closed;
-  }
-
-  get copiesOnWrite(): boolean {
-    return this.#inner.copiesOnWrite;
-  }
-
-  /** Read memory is not borrowed: what is given out stays valid. */
-  start(events: HandleEvents): void {
-    this.#events = events;
-    this.#inner.start(this);
-  }
-
-  write(bytes: Uint8Array): WriteResult {
-    return this.#inner.write(bytes);
-  }
-
-  writev(pieces: readonly Uint8Array[]): WriteResult {
-    return this.#inner.writev(pieces);
-  }
-
-  shutdown(): void {
-    this.#inner.shutdown();
-  }
-
-  pause(): void {
-    this.#inner.pause();
-  }
-
-  resume(): void {
-    this.#inner.resume();
-  }
-
-  reset(): void {
+  override reset(): void {
     this.#cancelTimer();
-    this.#inner.reset();
+    super.reset();
   }
 
-  onData(bytes: Uint8Array): void {
-    if (this.#kept === undefined) {
-      this.#events?.onData(Buffer.from(bytes));
-      return;
-    }
-    this.#kept = Buffer.concat([this.#kept, bytes]);
-    this.#judge(this.#kept);
-  }
-
-  onEnd(): void {
+  override onEnd(): void {
     // What may have become HTTP and ended is none.
-    this.#pass();
-    this.#events?.onEnd();
+    this.#release();
+    super.onEnd();
   }
 
-  onDrain(): void {
-    this.#events?.onDrain();
-  }
-
-  onClose(error: Error | undefined): void {
+  override onClose(error: Error | undefined): void {
     this.#cancelTimer();
-    this.#events?.onClose(error);
+    super.onClose(error);
   }
 
-  #judge(kept: Buffer): void {
+  protected override onFirstData(bytes: Uint8Array): void {
+    if (this.#isRefused) return;
     const { clock, firstBytesMs } = this.#options;
-    const verdict = readFirstBytes(kept);
-    if (verdict === "other" || verdict === "tls") this.#pass();
+    this.#kept = Buffer.concat([this.#kept, bytes]);
+    const verdict = readFirstBytes(this.#kept);
+    if (verdict === "other" || verdict === "tls") this.#release();
     else if (verdict !== "more") this.#refuse();
     else if (this.#cancelTimer === noTimer) {
       this.#cancelTimer = clock.after(firstBytesMs, () => this.#refuse());
     }
   }
 
-  #pass(): void {
-    const kept = this.#kept;
-    this.#kept = undefined;
+  #release(): void {
+    if (this.isPassing || this.#isRefused) return;
     this.#cancelTimer();
-    if (kept !== undefined && kept.length > 0) this.#events?.onData(kept);
+    this.pass();
+    const kept = this.#kept;
+    this.#kept = Buffer.alloc(0);
+    if (kept.length > 0) this.events?.onData(kept);
   }
 
   #refuse(): void {
-    if (this.#kept === undefined) return;
-    this.#kept = Buffer.alloc(0);
+    if (this.isPassing || this.#isRefused) return;
+    this.#isRefused = true;
     this.#options.onHttp();
   }
 }

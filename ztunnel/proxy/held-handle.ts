@@ -3,127 +3,65 @@
  * the application has gone. What arrives is kept, at most 16 KiB, then reading stops; `start` delivers it first. From
  * then on every event passes through, so only connections whose dial is slow are given to it.
  */
-import type { Handle, HandleEvents, ReadBuffers, WriteResult } from "#core/handle/handle.ts";
-import type { SocketAddress } from "#core/net/socket-address.ts";
+import type { Handle, HandleEvents, ReadBuffers } from "#core/handle/handle.ts";
+import { PASSING_MEMORY_BYTES, PassingHandle } from "#core/handle/passing-handle.ts";
 
-const MAX_KEPT_BYTES = 16 * 1024;
-
-export class HeldHandle implements Handle, HandleEvents, ReadBuffers {
-  readonly #inner: Handle;
+export class HeldHandle extends PassingHandle {
   readonly #onLost: () => void;
-  readonly #memory = Buffer.allocUnsafeSlow(MAX_KEPT_BYTES);
   readonly #kept: Buffer[] = [];
   #keptBytes = 0;
   #hasEnded = false;
   #lost: { readonly error: Error | undefined } | undefined;
-  #events: HandleEvents | undefined;
-  #buffers: ReadBuffers | undefined;
-  /** Events go to `#events` as they come. */
-  #isPassing = false;
-  /** Memory of the new owner is in use: before, a read was into ours. */
-  #isLent = false;
   #isPaused = false;
 
   /** Starts `inner`. `onLost` is told when the connection ends before `start`. */
   constructor(inner: Handle, onLost: () => void) {
-    this.#inner = inner;
+    super(inner);
     this.#onLost = onLost;
     inner.start(this, this);
   }
 
-  get local(): SocketAddress {
-    return this.#inner.local;
+  override start(events: HandleEvents, buffers?: ReadBuffers): void {
+    super.start(events, buffers);
+    process.nextTick(() => this.#deliver(events));
   }
 
-  get remote(): SocketAddress {
-    return this.#inner.remote;
-  }
-
-  get queuedBytes(): number {
-    return this.#inner.queuedBytes;
-  }
-
-  get closed(): boolean {
-    return this.#inner.closed;
-  }
-
-  get copiesOnWrite(): boolean {
-    return this.#inner.copiesOnWrite;
-  }
-
-  start(events: HandleEvents, buffers?: ReadBuffers): void {
-    this.#events = events;
-    this.#buffers = buffers;
-    process.nextTick(() => this.#pass(events));
-  }
-
-  write(bytes: Uint8Array): WriteResult {
-    return this.#inner.write(bytes);
-  }
-
-  writev(pieces: readonly Uint8Array[]): WriteResult {
-    return this.#inner.writev(pieces);
-  }
-
-  shutdown(): void {
-    this.#inner.shutdown();
-  }
-
-  pause(): void {
+  override pause(): void {
     this.#isPaused = true;
-    this.#inner.pause();
+    super.pause();
   }
 
-  resume(): void {
+  override resume(): void {
     this.#isPaused = false;
-    if (this.#isPassing) this.#inner.resume();
+    if (this.isPassing) super.resume();
   }
 
-  reset(): void {
-    this.#inner.reset();
+  override onEnd(): void {
+    this.#hasEnded = true;
+    if (this.isPassing) super.onEnd();
   }
 
-  next(filled: number): Uint8Array {
-    if (!this.#isPassing || this.#buffers === undefined) return this.#memory;
-    const next = this.#buffers.next(this.#isLent ? filled : 0);
-    this.#isLent = true;
-    return next;
+  override onClose(error: Error | undefined): void {
+    this.#lost = { error };
+    if (this.isPassing) super.onClose(error);
+    else if (this.events === undefined) this.#onLost();
   }
 
-  onData(bytes: Uint8Array): void {
-    if (this.#isPassing) {
-      this.#events?.onData(bytes);
-      return;
-    }
+  protected override onFirstData(bytes: Uint8Array): void {
     this.#kept.push(Buffer.from(bytes));
     this.#keptBytes += bytes.length;
-    if (this.#keptBytes >= MAX_KEPT_BYTES) this.#inner.pause();
+    if (this.#keptBytes >= PASSING_MEMORY_BYTES) this.inner.pause();
   }
 
-  onEnd(): void {
-    this.#hasEnded = true;
-    if (this.#isPassing) this.#events?.onEnd();
-  }
-
-  onDrain(): void {
-    this.#events?.onDrain();
-  }
-
-  onClose(error: Error | undefined): void {
-    this.#lost = { error };
-    if (this.#isPassing) this.#events?.onClose(error);
-    else if (this.#events === undefined) this.#onLost();
-  }
-
-  #pass(events: HandleEvents): void {
+  #deliver(events: HandleEvents): void {
     try {
-      for (const bytes of this.#kept.splice(0)) if (!this.#inner.closed) events.onData(bytes);
-      if (this.#hasEnded && !this.#inner.closed) events.onEnd();
+      for (const bytes of this.#kept.splice(0)) if (!this.inner.closed) events.onData(bytes);
+      if (this.#hasEnded && !this.inner.closed) events.onEnd();
     } catch {
-      this.#inner.reset();
+      this.inner.reset();
     }
-    this.#isPassing = true;
+    this.pass();
     if (this.#lost !== undefined) events.onClose(this.#lost.error);
-    else if (!this.#isPaused) this.#inner.resume();
+    else if (!this.#isPaused) this.inner.resume();
   }
 }
