@@ -9,7 +9,7 @@ import { createFileCa, exportKey, newKeyPair } from "#core/identity/file-ca.ts";
 import { jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { kindPath, SECRET } from "#core/k8s/kinds.ts";
 import type { Mesh } from "./mesh.ts";
-import type { TlsCredentials } from "./moves.ts";
+import type { TlsCredentials } from "./tunnel-moves.ts";
 
 const HOUR_MS = 3_600_000;
 export const FORGED_IDENTITY = "spiffe://cluster.local/ns/shop/sa/frontend";

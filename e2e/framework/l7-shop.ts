@@ -6,7 +6,7 @@ import { deleteManifest, parseManifests } from "#local/manifests.ts";
 import { aroundWaypoint, type Arrival, arrivalsOf, passedIds, unevaluated } from "./arrivals.ts";
 import { eventually } from "./eventually.ts";
 import type { Mesh } from "./mesh.ts";
-import { get, request } from "./moves.ts";
+import { get, request } from "./http-moves.ts";
 import { containerLog, type LogLine } from "./node-inside.ts";
 import type { DbStats } from "./db-stats.ts";
 import { untilInForce } from "./policies.ts";

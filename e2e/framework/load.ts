@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { eventually } from "./eventually.ts";
 import type { PodHands } from "./hands.ts";
-import { get } from "./moves.ts";
+import { get } from "./http-moves.ts";
 import { say } from "./say.ts";
 
 /** Requests that are under way at any time while all is well: a few milliseconds each. */

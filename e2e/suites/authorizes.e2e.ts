@@ -8,7 +8,7 @@ import { AUTHORIZATION_POLICY } from "#core/k8s/kinds.ts";
 import { LABEL_USE_WAYPOINT } from "#core/model/well-known.ts";
 import { eventually } from "../framework/eventually.ts";
 import { type Mesh, meshUp } from "../framework/mesh.ts";
-import { ask, call, endOf, hangUp, open, serveEcho } from "../framework/moves.ts";
+import { ask, call, endOf, hangUp, open, serveEcho } from "../framework/tcp-moves.ts";
 import { containerLog, type LogLine, untilLogged } from "../framework/node-inside.ts";
 import { applyYaml, runPod } from "../framework/pods.ts";
 import { conditionOf, refusalOf, whilePolicy } from "../framework/policies.ts";

@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../framework/eventually.ts";
 import { meshUp, type Mesh, seconds } from "../framework/mesh.ts";
-import { ask, call, callersOf, endOf, get, hangUp, open, post, serveEcho } from "../framework/moves.ts";
+import { get, post } from "../framework/http-moves.ts";
+import { ask, call, callersOf, endOf, hangUp, open, serveEcho } from "../framework/tcp-moves.ts";
 import {
   captureTraces,
   containerLog,

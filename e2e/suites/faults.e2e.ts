@@ -9,17 +9,8 @@ import { after, before, test } from "node:test";
 import { NAMESPACE, kindPath } from "#core/k8s/kinds.ts";
 import { eventually } from "../framework/eventually.ts";
 import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
-import {
-  ask,
-  blurt,
-  call,
-  callMany,
-  endOf,
-  open,
-  openStubborn,
-  post,
-  serveEcho,
-} from "../framework/moves.ts";
+import { post } from "../framework/http-moves.ts";
+import { ask, blurt, call, callMany, endOf, open, openStubborn, serveEcho } from "../framework/tcp-moves.ts";
 import {
   containerLog,
   inNetnsOf,

@@ -8,18 +8,9 @@ import { kindPath, POD } from "#core/k8s/kinds.ts";
 import { eventually } from "../framework/eventually.ts";
 import { type Forger, forger } from "../framework/forgery.ts";
 import { type Mesh, meshUp } from "../framework/mesh.ts";
-import {
-  ask,
-  call,
-  get,
-  hangUp,
-  knock,
-  open,
-  serveEcho,
-  stopServing,
-  tell,
-  type TlsCredentials,
-} from "../framework/moves.ts";
+import { get } from "../framework/http-moves.ts";
+import { ask, call, hangUp, open, serveEcho, stopServing, tell } from "../framework/tcp-moves.ts";
+import { knock, type TlsCredentials } from "../framework/tunnel-moves.ts";
 import { containerLog, killContainer, type LogLine, untilLogged } from "../framework/node-inside.ts";
 import { execInPod } from "../framework/pod-exec.ts";
 import { findPod, type PodFacts, podEvents, runPod } from "../framework/pods.ts";

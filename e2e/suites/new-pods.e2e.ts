@@ -9,7 +9,7 @@ import { jsonObject } from "#core/k8s/json-read.ts";
 import { kindPath, POD } from "#core/k8s/kinds.ts";
 import { eventually } from "../framework/eventually.ts";
 import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
-import { call, callersOf, serveEcho } from "../framework/moves.ts";
+import { call, callersOf, serveEcho } from "../framework/tcp-moves.ts";
 import { killUntilAway, pinnedPods, podPids } from "../framework/node-inside.ts";
 import {
   applyYaml,

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { PEER_AUTHENTICATION } from "#core/k8s/kinds.ts";
 import { eventually } from "../framework/eventually.ts";
 import { type Mesh, meshUp } from "../framework/mesh.ts";
-import { ask, call, callersOf, endOf, open, serveEcho } from "../framework/moves.ts";
+import { ask, call, callersOf, endOf, open, serveEcho } from "../framework/tcp-moves.ts";
 import { containerLog, inNetnsOf } from "../framework/node-inside.ts";
 import { findPod, runPod } from "../framework/pods.ts";
 import { conditionOf, refusalOf, whilePolicy } from "../framework/policies.ts";

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { eventually } from "../framework/eventually.ts";
 import { type Mesh, meshUp } from "../framework/mesh.ts";
-import { ask, call, endOf, hangUp, open, post, serveEcho } from "../framework/moves.ts";
+import { post } from "../framework/http-moves.ts";
+import { ask, call, endOf, hangUp, open, serveEcho } from "../framework/tcp-moves.ts";
 import {
   captureTraces,
   containerLog,

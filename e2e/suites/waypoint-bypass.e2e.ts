@@ -15,7 +15,8 @@ import {
   theWaypoint,
 } from "../framework/l7-shop.ts";
 import { type Mesh, meshUp } from "../framework/mesh.ts";
-import { callersOf, knock, serveEcho, tunnelled, type TlsCredentials } from "../framework/moves.ts";
+import { callersOf, serveEcho } from "../framework/tcp-moves.ts";
+import { knock, tunnelled, type TlsCredentials } from "../framework/tunnel-moves.ts";
 import { containerLog, untilLogged } from "../framework/node-inside.ts";
 import { applyYaml, type PodFacts, podManifest, runPod } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";

@@ -7,7 +7,7 @@ import { type Forger, forger } from "../framework/forgery.ts";
 import { ITEMS_POLICY } from "../framework/l7-policies.ts";
 import { ArrivalWatch, asked, type L7Shop, openL7Shop, REFUSED, theWaypoint } from "../framework/l7-shop.ts";
 import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
-import { knock } from "../framework/moves.ts";
+import { knock } from "../framework/tunnel-moves.ts";
 import { killContainer } from "../framework/node-inside.ts";
 import { applyYaml } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";

@@ -14,7 +14,7 @@ import {
   theWaypoint,
 } from "../framework/l7-shop.ts";
 import { type Mesh, meshUp } from "../framework/mesh.ts";
-import { openStubborn, tell } from "../framework/moves.ts";
+import { openStubborn, tell } from "../framework/tcp-moves.ts";
 import { containerLog, podPids } from "../framework/node-inside.ts";
 import { refusalOf } from "../framework/policies.ts";
 import { applyYaml, type PodFacts } from "../framework/pods.ts";
