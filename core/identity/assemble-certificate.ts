@@ -4,13 +4,10 @@
  */
 import { type Parsed, parsed, problem } from "../base/parse-result.ts";
 import type { SpiffeId } from "../model/spiffe-id.ts";
-import type { WorkloadCertificate } from "./certificate.ts";
+import { isValidAt, type WorkloadCertificate } from "./certificate.ts";
 import { decodePem, encodePem } from "./pem.ts";
 import { parseTrustBundle } from "./trust-bundle.ts";
 import { type CertificateFields, parseCertificate } from "./x509.ts";
-
-/** Clocks of CA and node may differ by this much. */
-const SKEW_TOLERANCE_MS = 120_000;
 
 export interface IssuedChain {
   readonly identity: SpiffeId;
@@ -48,7 +45,7 @@ function whyNotOurs(leaf: CertificateFields, issued: IssuedChain, nowMs: number)
     return `is for ${leaf.uris.join(", ") || "nobody"} instead of ${issued.identity}`;
   if (leaf.isCa) return "has a leaf that is a CA";
   if (Buffer.compare(leaf.publicKeyDer, issued.publicKeyDer) !== 0) return "is for another key";
-  if (leaf.notAfterMs <= nowMs || leaf.notBeforeMs > nowMs + SKEW_TOLERANCE_MS) {
+  if (!isValidAt(leaf, nowMs)) {
     const span = `${new Date(leaf.notBeforeMs).toISOString()} to ${new Date(leaf.notAfterMs).toISOString()}`;
     return `is valid from ${span}, but it is ${new Date(nowMs).toISOString()} here: check both clocks`;
   }

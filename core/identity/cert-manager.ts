@@ -10,6 +10,8 @@ import { AmbitError, describeError } from "../runtime/errors.ts";
 import type { Logger } from "../runtime/log.ts";
 import {
   type CertificateIssuer,
+  halfLifeMs,
+  isValidAt,
   type PublicCertificate,
   publicCertificate,
   type WorkloadCertificate,
@@ -18,7 +20,6 @@ import {
 const MAX_IN_FLIGHT = 8;
 /** On the wall clock, since a timer for half a certificate's life would not notice that the clock was set. */
 const TICK_MS = 60_000;
-const SKEW_TOLERANCE_MS = 120_000;
 const RETRY = { firstMs: 1_000, maxMs: 150_000 } as const;
 
 export interface CertificateManagerDeps {
@@ -284,10 +285,6 @@ function retryPriority(entry: Entry): Priority {
   return entry.certificate === undefined ? "warmup" : "renewal";
 }
 
-function halfLifeMs(certificate: WorkloadCertificate): number {
-  return (certificate.notBeforeMs + certificate.notAfterMs) / 2;
-}
-
 function whyUnusable(
   identity: SpiffeId,
   certificate: WorkloadCertificate,
@@ -295,7 +292,7 @@ function whyUnusable(
 ): string | undefined {
   if (certificate.identity !== identity)
     return `the CA answered for ${certificate.identity} instead of ${identity}`;
-  if (certificate.notAfterMs <= nowMs || certificate.notBeforeMs > nowMs + SKEW_TOLERANCE_MS)
+  if (!isValidAt(certificate, nowMs))
     return `the certificate for ${identity} is not valid now: check the clocks of this node and of the CA`;
   return undefined;
 }

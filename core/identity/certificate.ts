@@ -30,3 +30,18 @@ export interface CertificateIssuer {
   /** Rejects with an AmbitError (`retryable` says whether waiting helps) or the signal's reason. */
   issue(identity: SpiffeId, signal: AbortSignal): Promise<WorkloadCertificate>;
 }
+
+/** Clocks of CA and node may differ by this much. */
+const SKEW_TOLERANCE_MS = 120_000;
+
+export function isValidAt(
+  { notBeforeMs, notAfterMs }: Pick<WorkloadCertificate, "notBeforeMs" | "notAfterMs">,
+  nowMs: number,
+): boolean {
+  return nowMs < notAfterMs && notBeforeMs <= nowMs + SKEW_TOLERANCE_MS;
+}
+
+/** When it is to be renewed. */
+export function halfLifeMs(certificate: WorkloadCertificate): number {
+  return (certificate.notBeforeMs + certificate.notAfterMs) / 2;
+}
