@@ -40,7 +40,7 @@ export function haproxyHttpConfig({ listen, upstream, certificate, caPath }: Htt
     `  http-request deny unless { req.hdr(${RULE_FIELD.name}) -m str ${RULE_FIELD.value} }`,
     "  default_backend b",
     "backend b",
-    `  server s ${upstream} ${tls}`,
+    `  server s ${upstream} ${tls} no-ssl-reuse`,
     "",
   ].join("\n");
 }

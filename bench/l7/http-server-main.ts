@@ -3,7 +3,6 @@
  * tunnels on 15008 and speaks HTTP/1.1 on port 8080 of them, HTTP/2 on 8081. Prints a line when it listens.
  */
 import { readFileSync } from "node:fs";
-import { createSecureContext } from "node:tls";
 import { chooseBackend } from "#core/handle/choose-handle.ts";
 import type { Handle } from "#core/handle/handle.ts";
 import { serveHbone } from "#core/hbone/hbone-server.ts";
@@ -17,6 +16,7 @@ import { HTTP2_PORT } from "./bench-mesh.ts";
 import { ANSWER_BODY, ANSWER_FIELDS, answerText } from "./http-text.ts";
 import { MessageCounter } from "./message-counter.ts";
 import { benchIdentity, meshCa, TRUST_DOMAIN } from "./open-transport.ts";
+import { upstreamContext } from "./upstream-context.ts";
 
 const [mode, address = "", ...rest] = process.argv.slice(2);
 const HANDSHAKE_MS = 10_000;
@@ -27,8 +27,7 @@ else await serveTunnels(rest[0] ?? "");
 
 async function serveTls([port, ca, cert, key]: readonly string[]): Promise<void> {
   const read = (path: string | undefined): string => readFileSync(path ?? "", "utf8");
-  const files = { ca: read(ca), cert: read(cert), key: read(key) };
-  const context = createSecureContext({ ...files, minVersion: "TLSv1.3", ecdhCurve: "X25519" });
+  const context = upstreamContext({ ca: read(ca), cert: read(cert), key: read(key) });
   const backend = chooseBackend();
   await backend.listen({ ip: ip(address), port: Number(port) }, 4_096, (tcp) => {
     backend.tlsServer(tcp, { context, handshakeTimeoutMs: HANDSHAKE_MS }).then(serveHttp1, () => undefined);
