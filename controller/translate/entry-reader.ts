@@ -15,7 +15,7 @@ export interface Entry<M> {
   readonly match: M;
   /** Nothing is left to compare. */
   readonly empty: boolean;
-  /** It has a condition on requests that nobody can judge: it counts as met where that denies, as not met where that allows. */
+  /** It has a condition on requests that nobody can judge: it counts as met where that denies or notes, as not met where that allows. */
   readonly blind: boolean;
   /** It has conditions without effect, which ztunnels leave out too. */
   readonly incomplete: boolean;
@@ -54,10 +54,10 @@ export class EntryReader {
     };
   }
 
-  /** Values that concern the request: where a malformed one was to deny, nobody knows what, so all of its list counts as met. */
+  /** Values that concern the request: where a malformed one was to deny or to note, nobody knows what, so all of its list counts as met. */
   request<T>(pair: FieldPair, convert: Convert<T>): MatchList<T> {
     if (this.#context.action === "allow") return this.connection(pair, convert);
-    const any = this.#values(pair.any, convert, "cannot be judged; the rule denies as if it were met");
+    const any = this.#values(pair.any, convert, BLIND_NOTE[this.#context.action]);
     const none = this.#exclusions(pair.none, convert);
     if (any.length === jsonList(this.#fields[pair.any]).length) return { any, none };
     this.#blind = true;
@@ -142,14 +142,17 @@ export class EntryReader {
 const BLIND_NOTE: Readonly<Record<RuleContext["action"], string>> = {
   allow: "cannot be judged; the rule allows nothing",
   deny: "cannot be judged; the rule denies as if it were met",
+  audit: "cannot be judged; the rule notes as if it were met",
 };
 
 const EMPTY_NOTE: Readonly<Record<RuleContext["action"], string>> = {
   allow: "allows nothing",
   deny: "is ignored; the rest of the rule denies",
+  audit: "is ignored; the rest of the rule notes",
 };
 
 const EXCLUSION_NOTE: Readonly<Record<RuleContext["action"], string>> = {
   allow: "would exclude nobody; the rule allows nothing",
   deny: "excludes nobody; the rule denies the more",
+  audit: "excludes nobody; the rule notes the more",
 };

@@ -42,7 +42,7 @@ const L7_OPERATION: ReadonlyMap<string, boolean> = new Map(
 /** In the order of the policy. Empty: ztunnels enforce all of it, or nobody enforces any of it. */
 export function l7Fields(policy: CustomObject): readonly L7Field[] {
   const { action = "ALLOW" } = jsonObject(policy.spec);
-  return action === "ALLOW" || action === "DENY" ? fieldsOfRules(policy) : [];
+  return action === "ALLOW" || action === "DENY" || action === "AUDIT" ? fieldsOfRules(policy) : [];
 }
 
 function fieldsOfRules(policy: CustomObject): readonly L7Field[] {

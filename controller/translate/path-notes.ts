@@ -13,7 +13,7 @@ export interface PolicyNote {
 /** One per list of paths. */
 export function pathNotes(policy: CustomObject, normalization: PathNormalization): readonly PolicyNote[] {
   const spec = jsonObject(policy.spec);
-  const note = spec["action"] === "DENY" ? denyNote : allowNote;
+  const note = spec["action"] === "DENY" || spec["action"] === "AUDIT" ? denyNote : allowNote;
   return jsonList(spec["rules"]).flatMap((rule, i) =>
     jsonList(jsonObject(rule)["to"]).flatMap((entry, j) => {
       const path = `spec.rules[${i}].to[${j}].operation`;
@@ -37,7 +37,7 @@ function noteOn(path: string, message: string | undefined): readonly PolicyNote[
   return message === undefined ? [] : [{ path, message }];
 }
 
-/** Where a path is to keep out: other ways to write it that a server may take for the same. */
+/** Where a path is to keep out, or to be noted: other ways to write it that a server may take for the same. */
 function denyNote(paths: readonly string[], normalization: PathNormalization): string | undefined {
   const plain = paths.filter((text) => /^\/[^{}]+$/.test(text) && neverMatches("paths", text) === undefined);
   const exact = plain.find((text) => !text.endsWith("*"));

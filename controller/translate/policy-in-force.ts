@@ -6,19 +6,25 @@ import type { Report } from "./policy-report.ts";
 
 const DRY_RUN = "istio.io/dry-run";
 
+type Enforcer = "ztunnel" | "a waypoint";
+
+const ACTIONS: Readonly<Record<Enforcer, readonly unknown[]>> = {
+  ztunnel: ["ALLOW", "DENY"],
+  "a waypoint": ["ALLOW", "DENY", "AUDIT"],
+};
+const AUDIT_NOTE = '"AUDIT" is for waypoints: what does not pass one is not noted';
+
 /** Reports why not, and a provider without use. */
 export function policyInForce(
   policy: CustomObject,
   mesh: MeshConfig,
-  { report, enforcer }: { readonly report: Report; readonly enforcer: "ztunnel" | "a waypoint" },
+  { report, enforcer }: { readonly report: Report; readonly enforcer: Enforcer },
 ): boolean {
   const spec = jsonObject(policy.spec);
   const action = spec["action"] ?? "ALLOW";
-  if (action !== "ALLOW" && action !== "DENY") {
-    report.unsupported(
-      "spec.action",
-      `${JSON.stringify(action)} cannot be enforced by ${enforcer}; the policy is not in force`,
-    );
+  if (!ACTIONS[enforcer].includes(action)) {
+    const note = `${JSON.stringify(action)} cannot be enforced by ${enforcer}; the policy is not in force`;
+    report.unsupported("spec.action", action === "AUDIT" ? AUDIT_NOTE : note);
     return false;
   }
   if (spec["provider"] !== undefined)

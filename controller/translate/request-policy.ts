@@ -10,6 +10,11 @@ import { Report } from "./policy-report.ts";
 import type { TranslationProblem } from "./problem.ts";
 import { translateRequestRule } from "./request-rule.ts";
 
+const ACTIONS: ReadonlyMap<unknown, RequestPolicy["action"]> = new Map([
+  ["DENY", "deny"],
+  ["AUDIT", "audit"],
+]);
+
 export interface TranslatedRequestPolicy {
   readonly key: PolicyKey;
   /** Undefined when nothing of it is in force: it must not be bound. */
@@ -27,7 +32,7 @@ export function translateRequestPolicy(policy: CustomObject, mesh: MeshConfig): 
   if (!policyInForce(policy, mesh, { report, enforcer: "a waypoint" }))
     return { key, policy: undefined, problems: report.problems, notes: [] };
   const spec = jsonObject(policy.spec);
-  const action = spec["action"] === "DENY" ? "deny" : "allow";
+  const action = ACTIONS.get(spec["action"]) ?? "allow";
   const context = { action, namespace, report } as const;
   const rules: RequestRule[] = [];
   for (const [index, raw] of jsonList(spec["rules"]).entries()) {

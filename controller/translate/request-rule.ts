@@ -1,6 +1,6 @@
 /**
  * Pure. One rule of an AuthorizationPolicy as a waypoint judges requests by it. What cannot be judged never lets anybody in: an ALLOW rule with it
- * is dropped, a DENY rule denies as if it were met. What ztunnels leave out of rules about connections is left out in the same way, so that a
+ * is dropped, a DENY rule denies as if it were met, and an AUDIT rule notes. What ztunnels leave out of rules about connections is left out in the same way, so that a
  * policy about connections alone means the same at a waypoint.
  */
 import { jsonList, jsonObject } from "#core/k8s/json-read.ts";

@@ -33,7 +33,7 @@ export interface WantedBinding {
   /** The field of the policy that makes a waypoint necessary. */
   readonly field: string;
   readonly scope: BindingScope;
-  /** The policy is a dry run: requests pass the waypoint, which tells what it would do, and nobody is refused for not passing it. */
+  /** The policy decides nothing (a dry run, AUDIT): requests pass the waypoint, which notes them, and nobody is refused for not passing it. */
   readonly observes?: boolean;
 }
 

@@ -16,12 +16,12 @@ const SCOPE: BindingScope = { kind: "workloads", labels: {} };
 const WISH: WantedBinding = { policy: KEY, field: "spec.rules[0].to[0].operation.methods", scope: SCOPE };
 const MESH = { ...testMeshConfig, dryRunPolicies: true };
 
-function policy(annotations = ""): MeshPolicy {
+function policy(annotations = "", action = "ALLOW"): MeshPolicy {
   const sources = new Sources();
   const loaded = loadYaml(
     `{ apiVersion: security.istio.io/v1, kind: AuthorizationPolicy,
       metadata: { name: items, namespace: shop, generation: 2, annotations: { ${annotations} } },
-      spec: { rules: [{ to: [{ operation: { methods: [GET] } }] }] } }`,
+      spec: { action: ${action}, rules: [{ to: [{ operation: { methods: [GET] } }] }] } }`,
     sources,
   );
   const object = sources.authorizationPolicies.get(KEY);
@@ -119,6 +119,15 @@ test("a dry run is never said to be enforced", () => {
   };
   assert.match(said([at("draining")], given), /^False DryRun: .*decides nothing/);
   assert.match(said([at("enforced")], { ...given, view: {} }), /^False DryRun/);
+});
+
+test("AUDIT is in force when every request passes the waypoint, and the message says that it only notes", () => {
+  const given = { policy: policy("", "AUDIT"), wish: { ...WISH, observes: true } };
+  assert.match(said([at("binding")], given), /^False Binding/);
+  const arrived = { ...given, view: { waits: done } };
+  assert.match(said([at("draining")], arrived), /^True Enforced: .*notes in its access log/);
+  const older = { ...given, view: { waits: done, generations: new Map([[KEY, 1]]) } };
+  assert.match(said([at("draining")], older), /^False Updating/);
 });
 
 test("a policy for which the record has no room is not said to be on its way", () => {

@@ -100,8 +100,8 @@ function stageVerdict(name: string, policy: MeshPolicy, { wish, binding, view }:
   if (binding === undefined || view === undefined)
     return no("WaypointStarting", `waypoint ${name} is being made`);
   const wait = view.waits.get(bindingKey(binding));
-  if (wish.observes === true && wait?.reason === "Done") return dryRun(name);
-  if (binding.stage === "enforced") return enforcedBy(name, wish.field, policy, view);
+  const hasArrived = binding.stage === "enforced" || (wish.observes === true && wait?.reason === "Done");
+  if (hasArrived) return enforcedBy(name, wish.field, policy, view);
   return onItsWay(name, binding, wait);
 }
 
@@ -130,7 +130,7 @@ function enforcedBy(
     return no("WaitingForWaypoint", `waypoint ${name} waits for ${listed(view.behind)}`);
   if (view.destinationsBehind.length > 0)
     return no("WaitingForNode", `waypoint ${name} waits for ${listed(view.destinationsBehind)}`);
-  return yes(`waypoint ${name} enforces ${field}`);
+  return yes(request?.action === "audit" ? auditText(name, field) : `waypoint ${name} enforces ${field}`);
 }
 
 function explicit(
@@ -177,6 +177,10 @@ function gaps(found: readonly Gap[]): readonly Verdict[] {
 function listed(names: readonly string[]): string {
   const shown = names.slice(0, 5).join(", ");
   return names.length > 5 ? `${shown} and ${names.length - 5} more` : shown;
+}
+
+function auditText(name: string, field: string): string {
+  return `waypoint ${name} notes in its access log what ${field} matches; what does not pass it is not noted`;
 }
 
 function dryRun(name: string): Verdict {

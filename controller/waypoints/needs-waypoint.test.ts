@@ -180,9 +180,20 @@ const CASES: readonly Case[] = [
     expected: [`shop shop/a workloads : ${METHODS}`, `shop shop/b workloads app=catalog: ${METHODS}`],
   },
   {
-    name: "what is not in force needs nothing: AUDIT, CUSTOM, dry runs that are off, fields that nobody reads",
+    name: "AUDIT by fields of requests is observed; by fields of connections alone it needs nothing",
     objects: [
       policy("a", `action: AUDIT, ${GET}`),
+      policy("b", `action: AUDIT, ${L4}`),
+      policy("c", `action: AUDIT, targetRefs: [{ kind: Service, group: "", name: db }], ${L4}`),
+    ],
+    expected: [
+      `shop shop/a workloads : ${METHODS} (observed)`,
+      "shop shop/c services db: spec.targetRefs[0] (observed)",
+    ],
+  },
+  {
+    name: "what is not in force needs nothing: CUSTOM, dry runs that are off, fields that nobody reads",
+    objects: [
       policy("b", `action: CUSTOM, provider: { name: x }, ${GET}`),
       policy("c", GET).replace("generation: 1", 'generation: 1, annotations: { istio.io/dry-run: "true" }'),
       policy("d", 'rules: [{ from: [{ source: { requestPrincipals: ["*"] } }] }]'),

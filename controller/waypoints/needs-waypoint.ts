@@ -5,6 +5,7 @@
 import type { EnrolmentOptions } from "#core/authz/enrolment.ts";
 import type { NamespaceObject, PodObject, ServiceObject } from "#core/k8s/object-types.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
+import { onlyObserves, type RequestPolicy } from "#core/model/request-policy.ts";
 import { WAYPOINT_CLASS } from "#core/model/waypoint.ts";
 import { LABEL_DATAPLANE_MODE } from "#core/model/well-known.ts";
 import type { PolicyTarget } from "../translate/policy-targets.ts";
@@ -21,8 +22,8 @@ export interface PolicyWish {
   /** Undefined: the whole namespace, or the whole mesh. */
   readonly selector: Readonly<Record<string, string>> | undefined;
   readonly targets: readonly PolicyTarget[];
-  /** What waypoints judge by. A dry run decides nothing. */
-  readonly request: { readonly dryRun: boolean } | undefined;
+  /** What waypoints judge by. */
+  readonly request: Pick<RequestPolicy, "action" | "dryRun"> | undefined;
 }
 
 export interface NeedFacts {
@@ -172,7 +173,7 @@ function byTargets(
 }
 
 function wishOf({ key, l7Fields, request }: PolicyWish, field: string, scope: BindingScope): WantedBinding {
-  const observes = request?.dryRun === true;
+  const observes = request !== undefined && onlyObserves(request);
   return { policy: key, field: l7Fields[0] ?? field, scope, ...(observes && { observes }) };
 }
 

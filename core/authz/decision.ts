@@ -36,7 +36,15 @@ export type Decision =
   | { readonly kind: "deny"; readonly reason: "no-allow-matched"; readonly nearest: NearestMiss | undefined }
   | { readonly kind: "deny"; readonly reason: "policy-missing"; readonly missing: readonly PolicyKey[] };
 
-/** What a dry-run policy would have done. */
+/** A policy about requests that decides nothing and matches: a dry run, or one that audits. */
+export interface NotedMatch {
+  readonly policy: PolicyKey;
+  readonly rule: number;
+  readonly action: "allow" | "deny" | "audit";
+  readonly dryRun: boolean;
+}
+
+/** What a dry-run policy about connections would have done. */
 export interface DryRunMatch {
   readonly policy: PolicyKey;
   readonly rule: number;

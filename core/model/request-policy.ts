@@ -50,8 +50,14 @@ export interface RequestRule {
 
 export interface RequestPolicy {
   readonly key: PolicyKey;
-  readonly action: "allow" | "deny";
+  /** "audit": what matches is noted, and nothing is decided by it. */
+  readonly action: "allow" | "deny" | "audit";
   /** Judged and logged, never decisive. */
   readonly dryRun: boolean;
   readonly rules: readonly RequestRule[];
+}
+
+/** Whether it decides nothing: what it matches is in the access log alone. */
+export function onlyObserves({ action, dryRun }: Pick<RequestPolicy, "action" | "dryRun">): boolean {
+  return dryRun || action === "audit";
 }

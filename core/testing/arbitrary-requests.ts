@@ -94,7 +94,7 @@ function policies(
 ): fc.Arbitrary<RequestPolicy> {
   return record({
     key: fc.constantFrom("a/p1", "a/p2", "b/p1", "istio-system/p3").map((key) => key as PolicyKey),
-    action: fc.constantFrom("allow" as const, "deny" as const),
+    action: fc.constantFrom("allow" as const, "deny" as const, "audit" as const),
     dryRun: fc.oneof({ arbitrary: fc.constant(false), weight: 4 }, fc.constant(true)),
     rules: fc.array(
       record<RequestRule>({

@@ -38,7 +38,7 @@ import { wireEnum } from "./wire-enum.ts";
 
 /** As many as a policy can have at admission, and more. */
 const MAX_RULES = 16_384;
-const ACTION = wireEnum<RequestPolicy["action"]>("action", ["allow", "deny"]);
+const ACTION = wireEnum<RequestPolicy["action"]>("action", ["allow", "deny", "audit"]);
 
 /** Writes the fields of the message, without its tag and length. */
 export function writeRequestPolicy(writer: ProtoWriter, policy: RequestPolicy): void {

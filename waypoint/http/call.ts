@@ -13,7 +13,7 @@ import type { HttpField, Refusal, RequestHead, ResponseHead } from "#core/http/m
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { Workload } from "#core/model/workload.ts";
 import type { Caller } from "../listener/caller.ts";
-import type { Judgement } from "../policy/verdict.ts";
+import { notJudged } from "../policy/verdict.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
@@ -39,7 +39,7 @@ export class Call implements ServerExchangeEvents, AttemptOwner, OpenCall {
   readonly startedMs: number;
   /** Policies that were in force for its connection when the request came. */
   readonly snapshot: WaypointSnapshot | undefined;
-  readonly judgement: Judgement = { decision: undefined, dryRun: undefined };
+  readonly judgement = notJudged();
   /** What goes upstream; made by the steps. */
   head: RequestHead;
   /** What policies see; made by the steps. */

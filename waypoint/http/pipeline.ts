@@ -10,6 +10,7 @@ import { newRequestId } from "../report/request-id.ts";
 import { authorizeDestination, authorizeEndpoint, type Question } from "../policy/authorize.ts";
 import { isBound } from "../listener/caller-connection.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
+import { notJudged } from "../policy/verdict.ts";
 import { searchEndpoint } from "../upstream/search-endpoint.ts";
 import { Call, type CallPlan } from "./call.ts";
 import { chooseProtocol, type HttpProtocol } from "./choose-protocol.ts";
@@ -68,7 +69,7 @@ function judgeAgain(call: Call, snapshot: WaypointSnapshot): Reason | undefined 
     caller: call.caller,
     snapshot,
     http: call.http,
-    judgement: { decision: undefined, dryRun: undefined },
+    judgement: notJudged(),
   };
   const reason =
     authorizeDestination(question) ??

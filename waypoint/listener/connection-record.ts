@@ -1,5 +1,5 @@
 /** Step W6 of a connection that carried no request: what ended it. */
-import type { Judgement } from "../policy/verdict.ts";
+import { type Judgement, notJudged } from "../policy/verdict.ts";
 import type { Reason } from "../http/reasons.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import { newRequestId } from "../report/request-id.ts";
@@ -18,11 +18,9 @@ export interface ConnectionEnd {
   readonly bytesSent?: number;
 }
 
-const NOT_JUDGED: Judgement = { decision: undefined, dryRun: undefined };
-
 export function recordConnection(caller: Caller, end: ConnectionEnd): void {
   const { accessLog, deps } = caller.context;
-  const { endpoint, judgement = NOT_JUDGED, bytesReceived = 0, bytesSent = 0 } = end;
+  const { endpoint, judgement = notJudged(), bytesReceived = 0, bytesSent = 0 } = end;
   accessLog.connection({
     caller: caller.logText,
     endpoint,

@@ -12,7 +12,7 @@ import type { OpenCall } from "../http/open-calls.ts";
 import { type Reason, reasonFacts } from "../http/reasons.ts";
 import { authorizeDestination, authorizeEndpoint, policiesOf, type Question } from "../policy/authorize.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
-import type { Judgement } from "../policy/verdict.ts";
+import { type Judgement, notJudged } from "../policy/verdict.ts";
 import type { RequestSubject } from "../report/request-metrics.ts";
 import { dialReason } from "../upstream/dial-reason.ts";
 import { searchEndpoint } from "../upstream/search-endpoint.ts";
@@ -27,7 +27,7 @@ export class RelayCall implements OpenCall, CallerConnection {
   readonly #caller: Caller;
   readonly #downstream: Handle;
   readonly #startedMs: number;
-  readonly #judgement: Judgement = { decision: undefined, dryRun: undefined };
+  readonly #judgement = notJudged();
   #endpoint: Endpoint | undefined;
   #relay: Relay | undefined;
   #reason: Reason | undefined;
@@ -61,7 +61,7 @@ export class RelayCall implements OpenCall, CallerConnection {
   }
 
   judgeAgain(snapshot: WaypointSnapshot): Reason | undefined {
-    const judgement: Judgement = { decision: undefined, dryRun: undefined };
+    const judgement = notJudged();
     const reason = this.#authorize(this.#question(snapshot, judgement));
     if (reason === undefined || reason === "not-bound") return undefined;
     this.#judgement.decision = judgement.decision;

@@ -2,6 +2,7 @@
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { SocketAddress } from "#core/net/socket-address.ts";
 import { type Reason, reasonFacts } from "../http/reasons.ts";
+import { notJudged } from "../policy/verdict.ts";
 import type { ProxyContext } from "../proxy-context.ts";
 import { callerText } from "../report/party-text.ts";
 import { newRequestId } from "../report/request-id.ts";
@@ -24,7 +25,7 @@ export function recordTunnel(context: ProxyContext, source: SocketAddress, end: 
       service: undefined,
     }),
     endpoint: undefined,
-    judgement: { decision: undefined, dryRun: undefined },
+    judgement: notJudged(),
     reason: end.reason,
     error: end.error,
     status: status === 0 ? undefined : status,

@@ -2,7 +2,7 @@
  * HOT PATH. Step W6. Exactly one line per request, and per connection that carried none, whatever way it ended. Envoy's field names, then ours. Made as
  * text: what a caller's requests have in common is made once. Paths are logged without their query, which may hold secrets.
  */
-import type { Decision, DryRunMatch } from "#core/authz/decision.ts";
+import type { Decision, NotedMatch } from "#core/authz/decision.ts";
 import { explainDecision } from "#core/authz/explain.ts";
 import type { HttpField } from "#core/http/message.ts";
 import type { Logger } from "#core/runtime/log.ts";
@@ -97,10 +97,9 @@ function detailsOf(reason: Reason, decision: Decision | undefined): string {
 }
 
 function verdictText({ judgement, reason }: CallRecord): string {
-  const { decision, dryRun } = judgement;
+  const { decision, noted } = judgement;
   let text = decision === undefined ? "" : decisionText(decision);
-  if (dryRun !== undefined && dryRun.length > 0)
-    text += `,"dry_run":${JSON.stringify(dryRun.map(dryRunText).join(","))}`;
+  if (noted.length > 0) text += notedText(noted);
   if (reason !== undefined) text += `,"reason":"${reason}","stage":"${reasonFacts(reason).stage}"`;
   return text;
 }
@@ -119,8 +118,15 @@ function decisionText(decision: Decision): string {
   }
 }
 
-function dryRunText({ policy, action }: DryRunMatch): string {
-  return `${policy}:${action}`;
+/** Each once: a request that is sent again is judged again. */
+function notedText(noted: readonly NotedMatch[]): string {
+  const dryRuns = noted.filter(({ dryRun }) => dryRun).map(({ policy, action }) => `${policy}:${action}`);
+  const audits = noted.filter(({ dryRun }) => !dryRun).map(({ policy, rule }) => `${policy} rule ${rule}`);
+  return listText("dry_run", dryRuns) + listText("audit", audits);
+}
+
+function listText(key: string, items: readonly string[]): string {
+  return items.length === 0 ? "" : `,"${key}":${JSON.stringify([...new Set(items)].join(","))}`;
 }
 
 /** In one pass. */

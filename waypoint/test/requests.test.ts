@@ -214,6 +214,22 @@ test("a policy in dry run decides nothing and is told", limits, () =>
   ),
 );
 
+test("AUDIT decides nothing and is told, of what is refused too", limits, () =>
+  withCatalog(
+    async ({ waypoint, catalog }) => {
+      const caller = await waypoint.http(FRONTEND, catalog.address);
+      assert.equal((await caller.get("/items")).status, 200);
+      assert.equal((await caller.get("/admin")).status, 403);
+      const [allowed, refused] = waypoint.access();
+      assert.deepEqual([allowed?.["audit"], allowed?.["policy"]], [undefined, "shop/read-items"]);
+      assert.equal(refused?.["audit"], "shop/watch-admin rule 0");
+    },
+    {
+      policies: [READ_ITEMS, policy("watch-admin", { action: "audit", rules: NO_ADMIN.rules })],
+    },
+  ),
+);
+
 test("a service on the same pods is no way around: HTTP wins where one calls the port TCP", limits, () =>
   withCatalog(
     async ({ waypoint, app, pod }) => {

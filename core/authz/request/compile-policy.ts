@@ -76,10 +76,10 @@ function compileRule(
     from.map(compileSource),
     ...when.map((condition) => [compileCondition(condition, sides)]),
   ].filter((group) => group.length > 0);
-  return action === "deny" ? groups : groups.map(withoutEmpty);
+  return action === "allow" ? groups.map(withoutEmpty) : groups;
 }
 
-/** An entry without conditions is never made. Should one come about, it is no reason to allow, and one to deny. */
+/** An entry without conditions is never made. Should one come about, it is no reason to allow, and one to deny or to note. */
 function withoutEmpty(group: CompiledGroup): CompiledGroup {
   return group.filter((entry) => entry.length > 0);
 }

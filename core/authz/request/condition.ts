@@ -1,5 +1,6 @@
 /** Pure. HOT PATH. A field of a policy, compiled: what it is about, and whether a request meets it. */
 import type { MatchList } from "../../model/authorization.ts";
+import type { RequestPolicy } from "../../model/request-policy.ts";
 import type { MatchDimension } from "../decision.ts";
 import type { RequestFacts } from "./request-facts.ts";
 
@@ -21,9 +22,11 @@ export interface Sides {
   readonly none: Side;
 }
 
-export const SIDES: Readonly<Record<"allow" | "deny", Sides>> = {
+export const SIDES: Readonly<Record<RequestPolicy["action"], Sides>> = {
   allow: { any: "permitting", none: "refusing" },
   deny: { any: "refusing", none: "permitting" },
+  // What an application may take for a match is to be noted.
+  audit: { any: "refusing", none: "permitting" },
 };
 
 /**

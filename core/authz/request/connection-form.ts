@@ -1,6 +1,6 @@
 /**
  * Pure. What is left of a policy for a connection that is not HTTP, as ztunnels have it: an ALLOW rule that asks for anything of HTTP allows
- * nothing; a DENY rule keeps the rest of its conditions and so covers more; one of HTTP conditions alone does not apply.
+ * nothing; a DENY rule keeps the rest of its conditions and so covers more; one of HTTP conditions alone does not apply. AUDIT is read as DENY.
  */
 import type { MatchList } from "../../model/authorization.ts";
 import type {

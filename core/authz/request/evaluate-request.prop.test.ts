@@ -10,11 +10,12 @@ import {
   type MatchList,
   type StringMatch,
 } from "../../model/authorization.ts";
-import type {
-  ConditionMatch,
-  OperationMatch,
-  RequestPolicy,
-  RequestRule,
+import {
+  type ConditionMatch,
+  onlyObserves,
+  type OperationMatch,
+  type RequestPolicy,
+  type RequestRule,
 } from "../../model/request-policy.ts";
 import { cidrContains } from "../../net/cidr.ts";
 import {
@@ -25,7 +26,7 @@ import {
 import type { Decision } from "../decision.ts";
 import { evaluate } from "../evaluate.ts";
 import { explainDecision } from "../explain.ts";
-import { evaluateRequest } from "./evaluate-request.ts";
+import { evaluateRequest, observeRequest } from "./evaluate-request.ts";
 import { compileRequestPolicies } from "./policy-sets.ts";
 import type { RequestFacts } from "./request-facts.ts";
 
@@ -155,7 +156,7 @@ function naiveRule({ from, to, when }: RequestRule, request: Facts, deny: boolea
 }
 
 function naiveAllows(policies: readonly RequestPolicy[], request: Facts): boolean {
-  const enforced = distinct(policies).filter((policy) => !policy.dryRun);
+  const enforced = distinct(policies).filter((policy) => !onlyObserves(policy));
   const matching = enforced.filter(({ action, rules }) =>
     rules.some((rule) => naiveRule(rule, request, action === "deny")),
   );
@@ -183,7 +184,8 @@ test("the evaluator agrees with a naive one", () => {
 /** The policy as ztunnels have it; `undefined` for what they do not. */
 function asAuthorization(policy: RequestPolicy, rules: readonly RequestRule[]): Authorization {
   const [namespace = "", name = ""] = policy.key.split("/");
-  const { action, dryRun } = policy;
+  const action = policy.action === "audit" ? "deny" : policy.action;
+  const dryRun = onlyObserves(policy);
   return { name, namespace, scope: "namespace", action, dryRun, rules: rules.map(asRule) };
 }
 
@@ -288,6 +290,24 @@ test("(c) adding a DENY never allows more, for requests and for connections", ()
     { numRuns: 3000 },
   );
   assert.ok(refusedBefore > 500, `${refusedBefore}`);
+});
+
+test("(d) adding what only observes, AUDIT or a dry run, changes no decision, and is noted exactly where it matches", () => {
+  const seen = { noted: 0, not: 0 };
+  fc.assert(
+    fc.property(policySet, arbitraryRequestPolicy, arbitraryRequest, (policies, extra, request) => {
+      const observer: RequestPolicy = { ...extra, key: "z/extra" as RequestPolicy["key"], action: "audit" };
+      const asDeny: RequestPolicy = { ...observer, action: "deny", dryRun: false };
+      for (const facts of [request, { ...request, http: undefined }]) {
+        assert.deepEqual(decide([...policies, observer], facts), decide(policies, facts));
+        const noted = observeRequest(compileRequestPolicies([observer]).setOf([observer.key]), facts);
+        assert.equal(noted.length > 0, decide([asDeny], facts).kind === "deny");
+        seen[noted.length > 0 ? "noted" : "not"]++;
+      }
+    }),
+    { numRuns: 3000 },
+  );
+  assert.ok(seen.noted > 500 && seen.not > 500, JSON.stringify(seen));
 });
 
 test("the order of policies never matters to the verdict", () => {

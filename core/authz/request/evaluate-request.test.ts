@@ -8,7 +8,7 @@ import { spiffeId } from "../../model/spiffe-id.ts";
 import { ip } from "../../net/ip.ts";
 import type { Decision } from "../decision.ts";
 import { decisionFields, explainDecision } from "../explain.ts";
-import { evaluateRequest, evaluateRequestDryRun, evaluateUndeclaredHttp } from "./evaluate-request.ts";
+import { evaluateRequest, evaluateUndeclaredHttp, observeRequest } from "./evaluate-request.ts";
 import { compileRequestPolicies } from "./policy-sets.ts";
 import { type HttpFacts, peerFacts, type RequestFacts } from "./request-facts.ts";
 
@@ -140,7 +140,7 @@ test("a policy that a set names and nobody has refuses everything, and says whic
     assert.match(explainDecision(decision), /until its policies arrive: shop\/gone/);
   }
   assert.equal(evaluateUndeclaredHttp(set)?.kind, "deny");
-  assert.deepEqual(evaluateRequestDryRun(set, request()), []);
+  assert.deepEqual(observeRequest(set, request()), []);
 });
 
 test("no policy allows; an ALLOW without rules allows nobody; a DENY without rules denies nobody", () => {
@@ -178,8 +178,25 @@ test("a dry run decides nothing, and is told", () => {
   const dryAllow = policy("allow", [], { dryRun: true, key: policyKey("shop", "dry-allow") });
   const set = compileRequestPolicies([dry, dryAllow]).setOf([dry.key, dryAllow.key]);
   assert.deepEqual(evaluateRequest(set, request()), { kind: "allow", reason: "no-allow-policies" });
-  assert.deepEqual(evaluateRequestDryRun(set, request()), [{ policy: "shop/dry", rule: 0, action: "deny" }]);
-  assert.deepEqual(evaluateRequestDryRun(set, request({ method: "PUT" })), []);
+  assert.deepEqual(observeRequest(set, request()), [
+    { policy: "shop/dry", rule: 0, action: "deny", dryRun: true },
+  ]);
+  assert.deepEqual(observeRequest(set, request({ method: "PUT" })), []);
+});
+
+test("AUDIT decides nothing, and is told; it compares as what keeps out does", () => {
+  const audit = policy("audit", [to({ methods: any(exact("PUT")) }), to({ hosts: any(exact("admin")) })]);
+  const allow = policy("allow", [to({ methods: any(exact("POST")) })]);
+  const noted = [{ policy: "shop/audit", rule: 1, action: "audit", dryRun: false }];
+  const set = compileRequestPolicies([audit]).setOf([audit.key]);
+  const facts = request({ authority: "ADMIN.:8080" });
+  assert.deepEqual(evaluateRequest(set, facts), { kind: "allow", reason: "no-allow-policies" });
+  assert.deepEqual(observeRequest(set, facts), noted);
+  assert.deepEqual(observeRequest(set, request()), []);
+  const both = compileRequestPolicies([audit, allow]).setOf([audit.key, allow.key]);
+  assert.equal(evaluateRequest(both, facts).reason, "no-allow-matched");
+  assert.deepEqual(observeRequest(both, facts), noted, "of what is refused too");
+  assert.equal(evaluateUndeclaredHttp(set), undefined);
 });
 
 test("a denial names the rule that came closest, and in what it differs", () => {

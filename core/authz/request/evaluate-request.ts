@@ -1,15 +1,15 @@
 /**
  * Pure. HOT PATH. Authorization of one request, or of one connection that is not HTTP: any matching DENY refuses; without ALLOW policies
- * everything else is allowed; with them, one must match. Policies in dry run decide nothing.
+ * everything else is allowed; with them, one must match. Dry runs and AUDIT decide nothing.
  */
-import type { Decision, DryRunMatch } from "../decision.ts";
+import type { Decision, NotedMatch } from "../decision.ts";
 import type { CompiledEntry, CompiledGroup, CompiledPolicy, CompiledRule } from "./compile-policy.ts";
 import { nearestRequestMiss } from "./nearest-miss.ts";
 import type { OrderedPolicies, RequestPolicySet } from "./policy-sets.ts";
 import type { RequestFacts } from "./request-facts.ts";
 
 const NO_ALLOW_POLICIES: Decision = { kind: "allow", reason: "no-allow-policies" };
-const NO_MATCHES: readonly DryRunMatch[] = [];
+const NO_MATCHES: readonly NotedMatch[] = [];
 
 /** By the connection form of the policies if `request.http` is undefined. */
 export function evaluateRequest(set: RequestPolicySet, request: RequestFacts): Decision {
@@ -27,14 +27,15 @@ export function evaluateRequest(set: RequestPolicySet, request: RequestFacts): D
   return { kind: "deny", reason: "no-allow-matched", nearest: nearestRequestMiss(allow, request) };
 }
 
-/** Which dry-run policies match; for logs only. */
-export function evaluateRequestDryRun(set: RequestPolicySet, request: RequestFacts): readonly DryRunMatch[] {
+/** Which of the policies that decide nothing match; for logs only. */
+export function observeRequest(set: RequestPolicySet, request: RequestFacts): readonly NotedMatch[] {
   if (set.kind === "missing") return NO_MATCHES;
-  const { dryRun } = policiesFor(set, request);
-  if (dryRun.length === 0) return NO_MATCHES;
-  return dryRun.flatMap((policy) => {
+  const { observing } = policiesFor(set, request);
+  if (observing.length === 0) return NO_MATCHES;
+  return observing.flatMap((policy) => {
+    const { key, action, dryRun } = policy;
     const rule = matchingRule(policy, request);
-    return rule < 0 ? [] : [{ policy: policy.key, rule, action: policy.action }];
+    return rule < 0 ? [] : [{ policy: key, rule, action, dryRun }];
   });
 }
 

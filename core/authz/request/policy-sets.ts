@@ -1,6 +1,6 @@
 /** Pure. The policies of one snapshot, compiled once, and the sets of them that judge a service or a workload. */
 import type { PolicyKey } from "../../model/ids.ts";
-import type { RequestPolicy } from "../../model/request-policy.ts";
+import { onlyObserves, type RequestPolicy } from "../../model/request-policy.ts";
 import { type CompiledPolicy, compilePolicy } from "./compile-policy.ts";
 import { connectionForm, numbered } from "./connection-form.ts";
 
@@ -20,7 +20,8 @@ export type RequestPolicySet =
 export interface OrderedPolicies {
   readonly deny: readonly CompiledPolicy[];
   readonly allow: readonly CompiledPolicy[];
-  readonly dryRun: readonly CompiledPolicy[];
+  /** Those that decide nothing. */
+  readonly observing: readonly CompiledPolicy[];
 }
 
 export interface RuleName {
@@ -61,7 +62,7 @@ export function compileRequestPolicies(policies: readonly RequestPolicy[]): Comp
 
 function compileForms(policy: RequestPolicy): Forms {
   const { rules, httpOnlyDeny } = connectionForm(policy);
-  const inForce = policy.dryRun ? undefined : httpOnlyDeny;
+  const inForce = onlyObserves(policy) ? undefined : httpOnlyDeny;
   return {
     request: compilePolicy(policy, numbered(policy.rules)),
     connection: compilePolicy(policy, rules),
@@ -73,7 +74,7 @@ function ordered(policies: readonly CompiledPolicy[]): OrderedPolicies {
   return {
     deny: policies.filter((policy) => !policy.dryRun && policy.action === "deny"),
     allow: policies.filter((policy) => !policy.dryRun && policy.action === "allow"),
-    dryRun: policies.filter((policy) => policy.dryRun),
+    observing: policies.filter(onlyObserves),
   };
 }
 
