@@ -24,6 +24,8 @@ export interface ModelOptions {
   readonly drains: boolean;
   /** `Enforced` is said only when everybody has acknowledged. */
   readonly claimsWhenAcknowledged: boolean;
+  /** Callers are held from the beginning. */
+  readonly immediately: boolean;
 }
 
 export const RIGHT: ModelOptions = {
@@ -36,6 +38,7 @@ export const RIGHT: ModelOptions = {
   keepsL4: () => true,
   drains: true,
   claimsWhenAcknowledged: true,
+  immediately: false,
 };
 
 /** One binding as published: `policy` 0 is none, 1 and 2 are two versions that forbid different requests. */
@@ -153,7 +156,8 @@ function policyChanges(state: State, options: ModelOptions): readonly State[] {
     if (left === 0 || part === undefined) return [];
     const others = [0, 1, 2].filter((policy) => policy !== part.policy);
     return others.map((policy) => {
-      const stage = part.stage === "none" && policy > 0 ? "starting" : part.stage;
+      const first = options.immediately ? "denying" : "starting";
+      const stage = part.stage === "none" && policy > 0 ? first : part.stage;
       const changed = publish(state, state.newest.with(i, { stage, policy }), options);
       return { ...changed, changesLeft: state.changesLeft.with(i, left - 1) };
     });
@@ -166,7 +170,8 @@ function machineSteps(state: State, options: ModelOptions): readonly State[] {
     if (part.stage === "none") return [];
     const ready = part.stage !== "draining" || !options.drains || !mayBeOpen(state, i, options);
     const binding: Pick<Binding, "stage" | "sinceMs"> = { stage: part.stage, sinceMs: 0 };
-    const step = stepBinding(binding, part.policy > 0, options.told(part.stage, facts), {
+    const wanted = options.immediately ? "immediately" : "gradually";
+    const step = stepBinding(binding, part.policy > 0 ? wanted : "nothing", options.told(part.stage, facts), {
       nowMs: ready ? LONG_MS : 0,
       times: TIMES,
     });
@@ -256,10 +261,14 @@ function passesDirectly(state: State, destination: 0 | 1, caller: Caller, option
   );
 }
 
+/** Without a configuration it is not there: callers wait, and are refused in the end. */
+function isWaypointThere(state: State): boolean {
+  return versionOf(state, WAYPOINT).some(({ stage }) => stage !== "none");
+}
+
 function passesWaypoint(state: State, destination: 0 | 1, caller: Caller, options: ModelOptions): boolean {
   const config = versionOf(state, WAYPOINT);
-  // Without a configuration it is not there: callers wait, and are refused in the end.
-  if (config.every(({ stage }) => stage === "none")) return false;
+  if (!isWaypointThere(state)) return false;
   if (state.newest.every(({ stage }) => stage === "none")) return false;
   if (caller.kind === "barred" && options.waypointHasAll) return false;
   const forbids = config.some(
@@ -279,7 +288,7 @@ function violationIn(state: State, options: ModelOptions): string | undefined {
         (i & 1) === destination &&
         !passesDirectly(state, destination, { kind: "legitimate" }, options),
     );
-    if (broken) return "an older connection of a legitimate caller was cut";
+    if (broken && !options.immediately) return "an older connection of a legitimate caller was cut";
     for (const caller of CALLERS) {
       const around = passesDirectly(state, destination, caller, options);
       const through = SOURCES.map((source) =>
@@ -292,8 +301,8 @@ function violationIn(state: State, options: ModelOptions): string | undefined {
           ? passesWaypoint(state, destination, caller, options)
           : around,
       );
-      if (caller.kind === "legitimate" && ![...through, ...transit].every(Boolean))
-        return "a legitimate caller was refused";
+      const refused = caller.kind === "legitimate" && ![...through, ...transit].every(Boolean);
+      if (refused && !mayWait(state, destination, options)) return "a legitimate caller was refused";
       const arrives = around || [...through, ...transit].some(Boolean);
       if (arrives && isForbidden(state, destination, caller, options))
         return `a ${caller.kind} request reached the application`;
@@ -302,8 +311,19 @@ function violationIn(state: State, options: ModelOptions): string | undefined {
   return undefined;
 }
 
+/**
+ * Callers that are held from the beginning: while a source or the destination has not been told yet some are refused, and then they wait for
+ * the waypoint. Once it is there nobody is refused.
+ */
+function mayWait(state: State, destination: 0 | 1, options: ModelOptions): boolean {
+  if (!options.immediately) return false;
+  const areTold = [0, 1, 2 + destination].every((proxy) => !isBehind(state, proxy));
+  return !areTold || !isWaypointThere(state);
+}
+
 function isForbidden(state: State, destination: 0 | 1, caller: Caller, options: ModelOptions): boolean {
   if (caller.kind !== "forbidden") return caller.kind === "barred";
+  if (options.immediately && isClosed(state, destination, caller.by, options)) return true;
   const acknowledged = state.queues.every((queue) => queue.length === 1);
   return state.newest.some(
     ({ stage, policy }, i) =>
@@ -311,5 +331,17 @@ function isForbidden(state: State, destination: 0 | 1, caller: Caller, options: 
       policy === caller.by &&
       options.covers[destination].includes(i) &&
       (acknowledged || !options.claimsWhenAcknowledged),
+  );
+}
+
+/** The destination has been told to refuse everybody but the waypoint, which is not there yet or has the policy. */
+function isClosed(state: State, destination: 0 | 1, by: number, options: ModelOptions): boolean {
+  const judges = versionOf(state, WAYPOINT);
+  return versionOf(state, 2 + destination).some(
+    ({ stage, policy }, i) =>
+      (stage === "denying" || stage === "enforced") &&
+      policy === by &&
+      options.covers[destination].includes(i) &&
+      (!isWaypointThere(state) || judges[i]?.policy === by),
   );
 }

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { aWaypointPod } from "../test/waypoint-cluster.ts";
-import type { Stage } from "./binding.ts";
-import { type BindingFacts, type Step, stepBinding } from "./binding-machine.ts";
+import { type Stage, STAGES } from "./binding.ts";
+import { type Asked, type BindingFacts, type Step, stepBinding } from "./binding-machine.ts";
 import { bindingFacts, type ConnectedProxy, type ProgressInput } from "./proxy-progress.ts";
 
 const ALL: BindingFacts = {
@@ -17,9 +17,14 @@ const ALL: BindingFacts = {
 };
 const TIMES = { drainMs: 5_500, missingMs: 10_000, graceMs: 30_000 };
 
-function step(stage: Stage, elapsedMs: number, facts: Partial<BindingFacts> = {}, wanted = true): Step {
+function step(
+  stage: Stage,
+  elapsedMs: number,
+  facts: Partial<BindingFacts> = {},
+  asked: Asked = "gradually",
+): Step {
   const at = { nowMs: 1_000_000 + elapsedMs, times: TIMES };
-  return stepBinding({ stage, sinceMs: 1_000_000 }, wanted, { ...ALL, ...facts }, at);
+  return stepBinding({ stage, sinceMs: 1_000_000 }, asked, { ...ALL, ...facts }, at);
 }
 
 const stays = (one: Step): string =>
@@ -28,8 +33,8 @@ const stays = (one: Step): string =>
 test("nothing moves before what follows from the stage is public, but a policy that is gone turns it round at once", () => {
   for (const stage of ["starting", "exempting", "binding", "draining", "denying"] as const)
     assert.equal(stays(step(stage, 60_000, { published: false })), "Publishing");
-  assert.deepEqual(step("starting", 0, { published: false }, false), { kind: "gone" });
-  assert.deepEqual(step("denying", 0, { published: false }, false), { kind: "go", stage: "releasing" });
+  assert.deepEqual(step("starting", 0, { published: false }, "nothing"), { kind: "gone" });
+  assert.deepEqual(step("denying", 0, { published: false }, "nothing"), { kind: "go", stage: "releasing" });
 });
 
 test("a source that is away is waited for 10 s; one that is connected without end; a destination without end", () => {
@@ -42,11 +47,37 @@ test("a source that is away is waited for 10 s; one that is connected without en
     assert.equal(stays(step(stage, 1e9, { destinationsBehind: ["node n2"] })), "WaitingForNode node n2");
 });
 
+test("immediately: whatever the stage, everything up to the DENY goes out at once, without waiting for anybody", () => {
+  const nobody = {
+    published: false,
+    readyWaypoints: 0,
+    destinationsBehind: ["node n1"],
+    sourcesBehind: ["node n2"],
+  };
+  for (const stage of STAGES.filter((one) => one !== "denying" && one !== "enforced"))
+    assert.deepEqual(step(stage, 0, nobody, "immediately"), { kind: "go", stage: "denying" }, stage);
+  assert.equal(stays(step("denying", 0, nobody, "immediately")), "Publishing");
+});
+
+test("Enforced takes everybody, also where nothing was waited for before: destinations, the waypoint, and sources", () => {
+  const after = (facts: Partial<BindingFacts>): string =>
+    stays(step("denying", 60_000, facts, "immediately"));
+  assert.equal(after({ destinationsBehind: ["node n1"] }), "WaitingForNode node n1");
+  assert.equal(after({ readyWaypoints: 0 }), "WaypointStarting");
+  assert.equal(after({ waypointsBehind: ["pod a/b"] }), "WaitingForWaypoint pod a/b");
+  assert.equal(after({ sourcesBehind: ["node n2"] }), "WaitingForNode node n2");
+  assert.equal(
+    stays(step("denying", 0, { sourcesMissing: ["node n3"] }, "immediately")),
+    "WaitingForNode node n3",
+  );
+  assert.deepEqual(step("denying", 0, {}, "immediately"), { kind: "go", stage: "enforced" });
+});
+
 test("older connections get their time, and an unused waypoint its grace", () => {
   assert.equal(stays(step("draining", 5_499)), "Draining");
   assert.deepEqual(step("draining", 5_500), { kind: "go", stage: "denying" });
-  assert.equal(stays(step("resting", 29_999, {}, false)), "Resting");
-  assert.deepEqual(step("resting", 30_000, {}, false), { kind: "gone" });
+  assert.equal(stays(step("resting", 29_999, {}, "nothing")), "Resting");
+  assert.deepEqual(step("resting", 30_000, {}, "nothing"), { kind: "gone" });
 });
 
 test("a clock that was set back begins the stage's time again instead of holding it", () => {

@@ -54,14 +54,16 @@ export type Step =
   | { readonly kind: "go"; readonly stage: Stage }
   | { readonly kind: "gone" };
 
-/** `wanted`: the policy asks for this binding now. */
+/** What the policy asks of a binding now. `immediately`: callers are held until the waypoint judges them, not let through. */
+export type Asked = "nothing" | "gradually" | "immediately";
+
 export function stepBinding(
   binding: Pick<Binding, "stage" | "sinceMs">,
-  wanted: boolean,
+  asked: Asked,
   facts: BindingFacts,
   at: { readonly nowMs: number; readonly times: BindingTimes },
 ): Step {
-  const turn = wanted ? TURN_BACK_IN[binding.stage] : TURN_OUT[binding.stage];
+  const turn = TURNS[asked][binding.stage];
   if (turn !== undefined) return turn === "gone" ? { kind: "gone" } : { kind: "go", stage: turn };
   if (!facts.published) return wait("Publishing", []);
   // A clock that was set back must not hold a stage for ever: its time begins again.
@@ -87,6 +89,24 @@ const TURN_BACK_IN: Readonly<Partial<Record<Stage, Stage>>> = {
   resting: "exempting",
 };
 
+/** At once: everything up to the DENY is pushed together, whatever is where now. */
+const TURN_CLOSED: Readonly<Partial<Record<Stage, Stage>>> = {
+  starting: "denying",
+  exempting: "denying",
+  binding: "denying",
+  draining: "denying",
+  releasing: "denying",
+  lifting: "denying",
+  unbinding: "denying",
+  resting: "denying",
+};
+
+const TURNS: Readonly<Record<Asked, Readonly<Partial<Record<Stage, Stage | "gone">>>>> = {
+  nothing: TURN_OUT,
+  gradually: TURN_BACK_IN,
+  immediately: TURN_CLOSED,
+};
+
 type Gate = (facts: BindingFacts, elapsedMs: number, times: BindingTimes) => Step;
 
 const STEPS: Readonly<Record<Stage, Gate>> = {
@@ -97,7 +117,11 @@ const STEPS: Readonly<Record<Stage, Gate>> = {
     sourcesHave(facts, elapsedMs, times) ?? { kind: "go", stage: "draining" },
   draining: (_facts, elapsedMs, times) =>
     elapsedMs < times.drainMs ? wait("Draining", []) : { kind: "go", stage: "denying" },
-  denying: (facts) => destinationsHave(facts) ?? waypointHas(facts) ?? { kind: "go", stage: "enforced" },
+  // Sources too: who went here at once has sources that may not know of the waypoint yet, and whose callers are refused until they do.
+  denying: (facts, elapsedMs, times) =>
+    destinationsHave(facts) ??
+    waypointHas(facts) ??
+    sourcesHave(facts, elapsedMs, times) ?? { kind: "go", stage: "enforced" },
   enforced: () => ({ kind: "stay", reason: "Done", waitsFor: [] }),
   releasing: (facts) => {
     if (facts.waypointsBehind.length > 0) return wait("WaitingForWaypoint", facts.waypointsBehind);

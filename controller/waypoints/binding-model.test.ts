@@ -27,6 +27,38 @@ test("a second policy for the same pods, while the first comes and goes", () => 
   assert.equal(explore(both).violation, undefined);
 });
 
+const HELD: ModelOptions = { ...RIGHT, immediately: true };
+
+test("immediately: from the first push that a destination acts by nothing forbidden arrives, and callers of told sources wait instead of failing", () => {
+  const { violation, stages, states } = explore(HELD);
+  assert.equal(violation, undefined);
+  for (const stage of ["denying", "enforced", "releasing", "lifting", "unbinding", "resting"])
+    assert.ok(stages.has(stage), `${stage} was never reached`);
+  for (const stage of ["starting", "exempting", "binding", "draining"])
+    assert.ok(!stages.has(stage), `${stage} lets callers through`);
+  assert.ok(states > 1_000, `only ${states} states`);
+});
+
+test("immediately, beside a policy that is enforced, for other pods and for the same", () => {
+  const grown: ModelOptions = { ...HELD, covers: [[0], [1]], changes: [0, 2], enforced: [0] };
+  assert.equal(explore(grown).violation, undefined);
+  const both: ModelOptions = { ...HELD, covers: [[0, 1], [0]], changes: [1, 1], enforced: [] };
+  assert.equal(explore(both).violation, undefined);
+});
+
+test("wrong: immediately, with the DENY behind the exemptions and the binding", () => {
+  const late: ModelOptions = {
+    ...HELD,
+    pushes: (stage) => (stage === "denying" ? pushesOf("draining") : pushesOf(stage)),
+  };
+  assert.match(explore(late).violation ?? "nothing happened", /forbidden request reached|refused/);
+});
+
+test("wrong: immediately, with the DENY before the exemptions", () => {
+  const bare: ModelOptions = { ...HELD, pushes: (stage) => ({ ...pushesOf(stage), exempts: false }) };
+  assert.match(explore(bare).violation ?? "nothing happened", /legitimate caller was refused/);
+});
+
 /** Pretends that some acknowledgements are there. */
 function pretends(at: Stage, pretended: Partial<BindingFacts>): Partial<ModelOptions> {
   return { told: (stage, facts) => (stage === at ? { ...facts, ...pretended } : facts) };

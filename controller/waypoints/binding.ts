@@ -35,9 +35,11 @@ export interface WantedBinding {
   readonly scope: BindingScope;
   /** The policy decides nothing (a dry run, AUDIT): requests pass the waypoint, which notes them, and nobody is refused for not passing it. */
   readonly observes?: boolean;
+  /** Callers are held until the waypoint judges them, not let through. Never together with `observes`. */
+  readonly immediately?: boolean;
 }
 
-export interface Binding extends Omit<WantedBinding, "observes"> {
+export interface Binding extends Omit<WantedBinding, "observes" | "immediately"> {
   readonly stage: Stage;
   /** When the stage began. */
   readonly sinceMs: number;

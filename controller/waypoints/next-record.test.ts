@@ -8,6 +8,7 @@ import {
   bindingKey,
   pushesOf,
   type Stage,
+  STAGES,
   type WantedBinding,
 } from "./binding.ts";
 import type { BindingFacts } from "./binding-machine.ts";
@@ -173,3 +174,26 @@ test("what becomes a dry run refuses nobody any more, and the other way round", 
     ["enforced"],
   );
 });
+
+test("immediately: pods are closed from the first record on, and stay so until it is enforced", () => {
+  const one = { ...wish("items", NARROW), immediately: true };
+  const records = history([], [one]);
+  assert.ok(records.slice(1).every((bindings) => isHeld(bindings) && isBound(bindings)));
+  assert.deepEqual(
+    [1, 2].map((second) => records[second]?.map(({ stage }) => stage)),
+    [["denying"], ["enforced"]],
+  );
+  assert.ok(!("immediately" in (records.at(-1)?.[0] ?? {})), "the policy says it, not the record");
+});
+
+for (const stage of STAGES.filter((one) => !pushesOf(one).denies || one === "releasing")) {
+  test(`immediately, asked in stage ${stage}: the next record closes the pods, whoever is behind`, () => {
+    const one = wish("items", NARROW);
+    const facts = { ...ALL_THERE, published: false, readyWaypoints: 0, destinationsBehind: ["node n1"] };
+    const [, next] = history([bound(one, stage)], [{ ...one, immediately: true }], facts);
+    assert.deepEqual(
+      next?.map((binding) => binding.stage),
+      ["denying"],
+    );
+  });
+}

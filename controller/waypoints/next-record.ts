@@ -3,7 +3,13 @@
  * destinations stays until what replaces it does: a changed selector must not open the pods that both select.
  */
 import { type Binding, bindingKey, pushesOf, scopeKey, type WantedBinding } from "./binding.ts";
-import { type BindingFacts, type BindingTimes, type Step, stepBinding } from "./binding-machine.ts";
+import {
+  type Asked,
+  type BindingFacts,
+  type BindingTimes,
+  type Step,
+  stepBinding,
+} from "./binding-machine.ts";
 import { recordHasRoom } from "./waypoint-record.ts";
 
 export interface StepResult {
@@ -32,8 +38,11 @@ export function nextBindings({ bindings, wanted, facts, nowMs, times }: StepInpu
   const kept = bindings.flatMap((binding): readonly Binding[] => {
     const key = bindingKey(binding);
     const wish = wishes.get(key);
-    const isWanted = isAskedFor(binding, wish) || isReplaced(binding, unfinished);
-    const step = observing(wish, stepBinding(binding, isWanted, facts, { nowMs, times }));
+    const asked = isReplaced(binding, unfinished) ? "gradually" : "nothing";
+    const step = observing(
+      wish,
+      stepBinding(binding, askedOf(binding, wish) ?? asked, facts, { nowMs, times }),
+    );
     // Another field may be the reason now: the same pods, the same order.
     const field = wish?.field ?? binding.field;
     if (step.kind === "gone") return [];
@@ -44,16 +53,17 @@ export function nextBindings({ bindings, wanted, facts, nowMs, times }: StepInpu
   const next = [...kept];
   for (const wish of wanted) {
     if (stages.has(bindingKey(wish)) || !recordHasRoom(next, wish)) continue;
-    const { policy, field, scope } = wish;
-    next.push({ policy, field, scope, stage: "starting", sinceMs: nowMs });
+    const { policy, field, scope, immediately } = wish;
+    next.push({ policy, field, scope, stage: immediately === true ? "denying" : "starting", sinceMs: nowMs });
   }
   const changed = next.length !== bindings.length || next.some((binding, i) => binding !== bindings[i]);
   return { bindings: next, changed, waits };
 }
 
 /** A dry run refuses nobody: what has become one goes back to where nobody is refused. */
-function isAskedFor({ stage }: Binding, wish: WantedBinding | undefined): boolean {
-  return wish !== undefined && !(wish.observes === true && pushesOf(stage).denies);
+function askedOf({ stage }: Binding, wish: WantedBinding | undefined): Asked | undefined {
+  if (wish === undefined || (wish.observes === true && pushesOf(stage).denies)) return undefined;
+  return wish.immediately === true ? "immediately" : "gradually";
 }
 
 /** It has arrived when requests pass the waypoint. */
