@@ -122,6 +122,7 @@ export class MeshIndex {
             policies: this.policies.selecting(read, place),
             waypoint: place.waypoint,
             onlyThroughWaypoint: place.pushes.denies,
+            excluded: place.excluded,
           }),
         equal: different,
       },

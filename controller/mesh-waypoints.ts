@@ -14,6 +14,7 @@ import { Derived, type ReadContext } from "./collections/derive.ts";
 import type { KeyIndex } from "./collections/key-index.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
 import type { Sources } from "./sources.ts";
+import { excludedPorts, type ExcludedPorts } from "./translate/excluded-ports.ts";
 import type { MeshConfig } from "./translate/mesh-config.ts";
 import { isLivePod } from "./translate/pod.ts";
 import { serviceSelects } from "./translate/selectors.ts";
@@ -35,6 +36,8 @@ export interface PodWaypoint {
   /** Named on the workload. */
   readonly waypoint: GatewayAddress | undefined;
   readonly pushes: PodPushes;
+  /** Ports that are kept from an automatic waypoint. */
+  readonly excluded: ExcludedPorts;
 }
 
 /** Where a service stands among waypoints. */
@@ -167,7 +170,8 @@ export class MeshWaypoints {
         ? this.#bindings(read, name).filter(({ scope }) => inScope(scope, pod, services))
         : [];
     const pushes = podPushes(covering);
-    const own = { pod, services, standing, pushes };
+    const excluded = excludedPorts(pod, namespace, { isAutomatic: standing === "automatic" });
+    const own = { pod, services, standing, pushes, excluded };
     if (covering.length > 0) {
       const waypoint = pushes.binds ? waypointAddress(name, AUTOMATIC_WAYPOINT, mesh.dnsDomain) : undefined;
       return { ...own, judge: `${name}/${AUTOMATIC_WAYPOINT}`, waypoint };

@@ -96,6 +96,7 @@ function workload(
     applicationTunnel: undefined,
     locality: endpoint.zone === "" ? NO_LOCALITY : { ...NO_LOCALITY, zone: endpoint.zone },
     networkMode: "host-network",
+    excludedPorts: [],
     capacity: 1,
   };
 }

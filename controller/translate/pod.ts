@@ -10,6 +10,7 @@ import type { MeshConfig } from "./mesh-config.ts";
 import { type AddressFacts, podAddresses } from "./pod-addresses.ts";
 import { canonicalName, canonicalRevision, podOwner } from "./pod-owner.ts";
 import type { Translated, TranslationProblem } from "./problem.ts";
+import type { ExcludedPorts } from "./excluded-ports.ts";
 import { directPorts, podServices } from "./service-endpoints.ts";
 
 export interface PodFacts {
@@ -20,8 +21,10 @@ export interface PodFacts {
   /** Selector-scoped policies in force for the pod; each exists in the same state. */
   readonly policies: readonly PolicyKey[];
   readonly waypoint: GatewayAddress | undefined;
-  /** Nobody but the automatic waypoint may come, but to ports that are declared TCP. */
+  /** Nobody but the automatic waypoint may come, but to ports that count as TCP. */
   readonly onlyThroughWaypoint: boolean;
+  /** Ports that are kept from it. */
+  readonly excluded: ExcludedPorts;
 }
 
 const LABEL_TUNNEL = "networking.istio.io/tunnel";
@@ -49,6 +52,7 @@ export function translatePod(pod: PodObject, facts: PodFacts): Translated<Worklo
       ),
     );
   }
+  problems.push(...exclusionProblems(pod, facts));
   return { output: accepted.length === 0 ? undefined : workload(pod, facts, accepted), problems };
 }
 
@@ -81,14 +85,35 @@ function workload(pod: PodObject, facts: PodFacts, addresses: Workload["addresse
     applicationTunnel: undefined,
     locality: nodeLocality(facts.addresses.node),
     networkMode: pod.hostNetwork ? "host-network" : "standard",
+    excludedPorts: facts.excluded.ports,
     capacity: 1,
   };
 }
 
-function onlyThrough(pod: PodObject, { onlyThroughWaypoint, services }: PodFacts): readonly PolicyKey[] {
+function onlyThrough(
+  pod: PodObject,
+  { onlyThroughWaypoint, services, excluded }: PodFacts,
+): readonly PolicyKey[] {
   return onlyThroughWaypoint
-    ? [policyKey(pod.metadata.namespace, onlyThroughName(directPorts(pod, services)))]
+    ? [policyKey(pod.metadata.namespace, onlyThroughName(directPorts(pod, services, excluded.ports)))]
     : [];
+}
+
+/** A value that cannot be read, and ports whose services say HTTP, which wins. */
+function exclusionProblems(pod: PodObject, { excluded, services }: PodFacts): readonly TranslationProblem[] {
+  if (excluded.problem !== undefined)
+    return [problemOf(pod, excluded.path, "Invalid", `${excluded.problem}; nothing is excluded`)];
+  const direct = directPorts(pod, services, excluded.ports);
+  return excluded.ports
+    .filter((port) => !direct.includes(port))
+    .map((port) =>
+      problemOf(
+        pod,
+        excluded.path,
+        "UnsupportedValue",
+        `port ${port} goes through the waypoint all the same: a service declares HTTP there`,
+      ),
+    );
 }
 
 /** Without an account there is no identity, and so no tunnel: readers of the wire take "" for `default`. */

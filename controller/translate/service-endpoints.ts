@@ -1,6 +1,7 @@
 /** Pure. Which ports of which services a workload serves. */
 import type { NamedPort, PodObject, ServiceObject, ServicePortSpec } from "#core/k8s/object-types.ts";
 import { type ServiceKey, serviceKey } from "#core/model/ids.ts";
+import type { AppProtocol } from "#core/model/service.ts";
 import type { ServicePorts } from "#core/model/workload.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { appProtocolOf } from "./port-protocol.ts";
@@ -41,17 +42,52 @@ export function targetPortOf(
   return target !== undefined && target > 0 ? target : undefined;
 }
 
-/** Ports of the pod that bypass the waypoint: every service that leads to them says TCP or TLS. */
-export function directPorts(pod: PodObject, services: readonly ServiceObject[]): readonly number[] {
-  const direct = new Map<number, boolean>();
-  for (const service of services) {
-    for (const port of meshPorts(service)) {
-      const target = targetPortOf(port, pod.ports);
-      if (target === undefined) continue;
-      const protocol = appProtocolOf(port);
-      const isDirect = protocol === "tcp" || protocol === "tls";
-      direct.set(target, isDirect && (direct.get(target) ?? true));
-    }
-  }
-  return [...direct].flatMap(([port, isDirect]) => (isDirect ? [port] : [])).toSorted((a, b) => a - b);
+/** What the services that lead to a port of the pod say is spoken there. */
+export interface PortDeclaration {
+  /** `namespace/name`. */
+  readonly service: string;
+  readonly protocol: AppProtocol;
+}
+
+/** By the pod's own port. */
+export function declarationsOf(
+  pod: PodObject,
+  services: readonly ServiceObject[],
+): ReadonlyMap<number, readonly PortDeclaration[]> {
+  const found = services.flatMap((service) =>
+    meshPorts(service).map((port) => ({
+      target: targetPortOf(port, pod.ports),
+      service: `${service.metadata.namespace}/${service.metadata.name}`,
+      protocol: appProtocolOf(port),
+    })),
+  );
+  return Map.groupBy(
+    found.filter((one) => one.target !== undefined),
+    ({ target }) => target ?? 0,
+  );
+}
+
+export function isTcpDeclared({ protocol }: PortDeclaration): boolean {
+  return protocol === "tcp" || protocol === "tls";
+}
+
+/**
+ * Ports of the pod that bypass the waypoint: every service that leads to them says TCP or TLS, or their owner keeps them from it and no service
+ * says HTTP. Ascending. As `isDeclaredTcp` of core/state has it.
+ */
+export function directPorts(
+  pod: PodObject,
+  services: readonly ServiceObject[],
+  excluded: readonly number[],
+): readonly number[] {
+  const declarations = declarationsOf(pod, services);
+  const candidates = new Set([...declarations.keys(), ...excluded]);
+  return [...candidates]
+    .filter((port) => isDirect(port, declarations.get(port) ?? [], excluded))
+    .toSorted((a, b) => a - b);
+}
+
+function isDirect(port: number, declared: readonly PortDeclaration[], excluded: readonly number[]): boolean {
+  const isExcluded = excluded.includes(port);
+  return declared.every((one) => isTcpDeclared(one) || (isExcluded && one.protocol === "unknown"));
 }

@@ -2,6 +2,7 @@
 import type { NamespaceObject, ServiceObject } from "#core/k8s/object-types.ts";
 import type { GatewayAddress } from "#core/model/address.ts";
 import type { IpFamilies, LoadBalancing, RoutingScope, Service } from "#core/model/service.ts";
+import { ANNOTATION_EXCLUDE_PORTS } from "#core/model/waypoint.ts";
 import { LABEL_USE_WAYPOINT } from "#core/model/well-known.ts";
 import { parseIp } from "#core/net/ip.ts";
 import type { MeshConfig } from "./mesh-config.ts";
@@ -56,6 +57,12 @@ export function translateService(
     return address.ok ? [{ network: facts.mesh.network, ip: address.value }] : [];
   });
   reportWaypoint(service, facts, report);
+  if (service.metadata.annotations[ANNOTATION_EXCLUDE_PORTS] !== undefined)
+    report(
+      `metadata.annotations ${ANNOTATION_EXCLUDE_PORTS}`,
+      "UnsupportedValue",
+      "has no effect on a Service: call the port tcp or tcp-<name>, or set its appProtocol to tcp",
+    );
   const output: Service = {
     name,
     namespace,

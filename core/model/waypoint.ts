@@ -8,6 +8,8 @@ export const AUTOMATIC_WAYPOINT = "ambit-waypoint";
 export const WAYPOINT_CLASS = "istio-waypoint";
 /** On Gateways, by the controller alone: what it has made for them, and how far each binding has got. */
 export const ANNOTATION_BINDING = "ambit.io/binding";
+/** On Pods, and on Namespaces as their default: ports of the pods that are kept from the automatic waypoint. */
+export const ANNOTATION_EXCLUDE_PORTS = "ambit.io/waypoint-exclude-ports";
 export const TYPE_URL_WAYPOINT = "type.googleapis.com/ambit.waypoint.v1.WaypointConfig";
 
 /** How services and workloads refer to the waypoint `gateway` of a namespace. */

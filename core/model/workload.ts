@@ -48,6 +48,10 @@ export interface Workload {
   readonly applicationTunnel: ApplicationTunnel | undefined;
   readonly locality: Locality;
   readonly networkMode: NetworkMode;
+  /**
+   * Own ports that their owner keeps from automatic waypoints: they count as declared TCP where no service declares HTTP. Ascending.
+   */
+  readonly excludedPorts: readonly number[];
   /** Load-balancing weight. */
   readonly capacity: number;
 }

@@ -63,6 +63,7 @@ function dumpWorkload(workload: Workload): JsonObject {
       authorizationPolicies: workload.authorizationPolicies,
       locality: region + zone + subzone === "" ? null : withoutDefaults({ region, zone, subzone }),
       services: [...workload.services.keys()].toSorted(),
+      excludedPorts: workload.excludedPorts,
     }),
   };
 }

@@ -101,6 +101,9 @@ export const arbitraryWorkload: fc.Arbitrary<Workload> = record({
   applicationTunnel: maybe(applicationTunnel),
   locality: record({ region: text, zone: text, subzone: text }),
   networkMode: fc.constantFrom("standard", "host-network"),
+  excludedPorts: fc
+    .uniqueArray(fc.constantFrom(1, 80, 5_432, 65_535))
+    .map((ports) => ports.toSorted((a, b) => a - b)),
   capacity: fc.constantFrom(0, 1, 2, 4_294_967_295),
 });
 

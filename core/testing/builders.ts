@@ -35,6 +35,7 @@ export function aWorkload(given: Partial<Workload> = {}): Workload {
     applicationTunnel: undefined,
     locality: NO_LOCALITY,
     networkMode: "standard",
+    excludedPorts: [],
     capacity: 1,
     ...given,
   };

@@ -191,6 +191,41 @@ test("unusable addresses are refused with the field's name", () => {
   for (const [name, bytes, expected] of cases) assert.match(problemOf(decodeAddress(bytes)), expected, name);
 });
 
+/** A workload with one extension; fields of its Any and of what is in that. */
+function workloadExtendedBy(name: string, typeUrl: string, fields: string): Uint8Array {
+  const writer = new ProtoWriter();
+  const workload = writer.mark();
+  const extension = writer.mark();
+  const any = writer.mark();
+  writer.bytes(2, unhex(fields));
+  writer.string(1, typeUrl);
+  writer.message(2, any);
+  writer.string(1, name);
+  writer.message(26, extension);
+  writer.string(20, "u");
+  writer.message(1, workload);
+  return writer.finish();
+}
+
+const EXCLUDED = "ambit.io/waypoint-exclude-ports";
+const EXCLUDED_TYPE = "type.googleapis.com/ambit.waypoint.v1.ExcludedPorts";
+
+test("ports that are kept from waypoints are read in one order; a damaged list is refused, never taken for none or another", () => {
+  const read = (fields: string): readonly number[] => {
+    const { workload } = valueOf(decodeAddress(workloadExtendedBy(EXCLUDED, EXCLUDED_TYPE, fields))) as {
+      readonly workload: { readonly excludedPorts: readonly number[] };
+    };
+    return workload.excludedPorts;
+  };
+  assert.deepEqual(read("0a04 b82a 50 50"), [80, 5_432]);
+  assert.deepEqual(read("08b82a 0850"), [80, 5_432]);
+  assert.deepEqual(read(""), []);
+  for (const fields of ["0a0100", "0a03808004", "0a02b8", "0d00000000"])
+    assert.match(problemOf(decodeAddress(workloadExtendedBy(EXCLUDED, EXCLUDED_TYPE, fields))), /./, fields);
+  assert.match(problemOf(decodeAddress(workloadExtendedBy(EXCLUDED, "other", "0850"))), /^extensions\|/);
+  valueOf(decodeAddress(workloadExtendedBy("somebody/else", "other", "ff")));
+});
+
 test("harmless unknown values are accepted", () => {
   const cases = [
     workloadWith("6009"), // workload_type

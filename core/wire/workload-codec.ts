@@ -3,6 +3,7 @@
  * value alone. An empty trust domain or cluster on the wire means the default; an empty account stays empty.
  */
 import { byteOrder } from "./byte-order.ts";
+import { readExcludedPorts, writeExcludedPorts } from "./excluded-ports-codec.ts";
 import type { PolicyKey, ServiceKey, WorkloadUid } from "../model/ids.ts";
 import { type Locality, NO_LOCALITY } from "../model/locality.ts";
 import { DEFAULT_CLUSTER_ID, DEFAULT_TRUST_DOMAIN } from "../model/well-known.ts";
@@ -49,6 +50,7 @@ export function writeWorkload(writer: ProtoWriter, workload: Workload): void {
 /** Fields 17 to 27. */
 function writeLateFields(writer: ProtoWriter, workload: Workload): void {
   writeCapacity(writer, workload.capacity);
+  writeExcludedPorts(writer, workload.excludedPorts);
   writer.uint(25, NETWORK_MODE.encode(workload.networkMode));
   writeLocality(writer, workload.locality);
   if (workload.applicationTunnel !== undefined) writeApplicationTunnel(writer, workload.applicationTunnel);
@@ -134,6 +136,7 @@ function emptyDraft(): Draft {
     applicationTunnel: undefined,
     locality: NO_LOCALITY,
     networkMode: "standard",
+    excludedPorts: [],
     capacity: 1,
   };
 }
@@ -163,6 +166,7 @@ const FIELDS: FieldReaders<Draft> = {
   23: (d, r) => (d.applicationTunnel = readApplicationTunnel(r.message())),
   24: (d, r) => (d.locality = readLocality(r.message())),
   25: (d, r) => (d.networkMode = NETWORK_MODE.decode(r.uint32())),
+  26: (d, r) => (d.excludedPorts = readExcludedPorts(r.message()) ?? d.excludedPorts),
   27: (d, r) => (d.capacity = readCapacity(r.message())),
 };
 

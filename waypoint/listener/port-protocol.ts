@@ -46,24 +46,26 @@ export function servicesOnPort(view: MeshView, workload: Workload, port: number)
   return found;
 }
 
-/** Of a workload's port: undeclared when no service leads to it. */
-export function workloadPortProtocol(services: readonly PortOfService[]): PortProtocol {
+/** Of a workload's port: undeclared when no service leads to it. Its owner's word counts where services say nothing. */
+export function workloadPortProtocol(view: MeshView, workload: Workload, port: number): PortProtocol {
   let best: PortProtocol | undefined;
-  for (const { port } of services) best = higher(best, portProtocol(port.appProtocol));
-  return best ?? "detect";
+  for (const { port: declared } of servicesOnPort(view, workload, port))
+    best = higher(best, portProtocol(declared.appProtocol));
+  const isSilent = best === undefined || best === "detect";
+  return isSilent && workload.excludedPorts.includes(port) ? "tcp" : (best ?? "detect");
 }
 
-/** Of a service's port: what it declares, unless another service says more of that port of one of its endpoints. */
+/** Of a service's port: what it declares, unless more, or its owner's word where it says nothing, is to be heard of it at its endpoints. */
 export function servicePortProtocol(view: MeshView, service: Service, port: ServicePort): PortProtocol {
-  let protocol = portProtocol(port.appProtocol);
-  if (protocol === "http") return protocol;
+  const declared = portProtocol(port.appProtocol);
+  if (declared === "http") return declared;
+  let best: PortProtocol | undefined;
   for (const endpoint of view.services.endpoints(serviceKey(service.namespace, service.hostname)).values()) {
     const workload = view.workloads.get(endpoint.workloadUid);
-    if (workload === undefined) continue;
-    const all = servicesOnPort(view, workload, targetPort(port, endpoint.ports));
-    protocol = higher(protocol, workloadPortProtocol(all));
+    const own = workload && workloadPortProtocol(view, workload, targetPort(port, endpoint.ports));
+    best = higher(best, own ?? declared);
   }
-  return protocol;
+  return best ?? declared;
 }
 
 function targetPort(declared: ServicePort, own: ReadonlyMap<number, number>): number {

@@ -12,12 +12,7 @@ import type { SocketAddress } from "#core/net/socket-address.ts";
 import type { MeshView } from "#core/state/mesh-state.ts";
 import type { Reason } from "../http/reasons.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
-import {
-  type PortProtocol,
-  servicePortProtocol,
-  servicesOnPort,
-  workloadPortProtocol,
-} from "./port-protocol.ts";
+import { type PortProtocol, servicePortProtocol, workloadPortProtocol } from "./port-protocol.ts";
 
 export interface TargetQuery {
   readonly target: ConnectTarget;
@@ -95,7 +90,7 @@ function workloadRoute(
   // Also another waypoint pod of our own: it would send us round in circles.
   if (workloadIdentity(workload) === ownIdentity) return ITSELF;
   if (!snapshot.workloads.has(workload.uid)) return NOT_BOUND;
-  const protocol = workloadPortProtocol(servicesOnPort(view, workload, dialled.port));
+  const protocol = workloadPortProtocol(view, workload, dialled.port);
   return { kind: "workload", workload, dialled, protocol };
 }
 

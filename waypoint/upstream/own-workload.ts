@@ -44,6 +44,7 @@ function describe({ options }: WaypointDeps): Workload {
     applicationTunnel: undefined,
     locality: NO_LOCALITY,
     networkMode: "standard",
+    excludedPorts: [],
     capacity: 1,
   };
 }

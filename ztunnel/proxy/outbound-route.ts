@@ -101,7 +101,7 @@ export function chooseOutboundRoute(view: MeshView, request: OutboundRequest): O
 function serviceRoute(view: MeshView, request: OutboundRequest, service: Service): OutboundRoute {
   const { source, destination, random } = request;
   const unknown = { service, workload: undefined };
-  const waypoint = waypointOfService(service, destination.port, random);
+  const waypoint = waypointOfService(view, request, service);
   if (waypoint !== undefined) {
     return waypointRoute(view, request, waypoint, { ...unknown, authority: destination });
   }

@@ -1,5 +1,5 @@
 /**
- * Pure. Part of O6: what a bound waypoint changes. Under an automatic waypoint, ports that services declare TCP or TLS go past it,
+ * Pure. Part of O6: what a bound waypoint changes. Under an automatic waypoint, ports that count as TCP (declared so, or kept from it) go past it,
  * since the destination judges them by its L4 policies; everything else goes through the waypoint or nowhere.
  */
 import type { GatewayAddress } from "#core/model/address.ts";
@@ -8,25 +8,20 @@ import { type SpiffeId, spiffeId } from "#core/model/spiffe-id.ts";
 import { AUTOMATIC_WAYPOINT, isAutomaticWaypoint } from "#core/model/waypoint.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
 import { type SocketAddress, socketAddress } from "#core/net/socket-address.ts";
-import { declaredProtocol, isDeclaredTcp, isTcpProtocol } from "#core/state/declared-ports.ts";
+import { isDeclaredTcp, isServicePortTcp } from "#core/state/declared-ports.ts";
 import type { MeshView } from "#core/state/mesh-state.ts";
 import { resolveGateway } from "#core/state/resolve-gateway.ts";
 import type { OutboundRequest, OutboundRoute, RouteTarget } from "./outbound-route.ts";
 
 /** The waypoint of a service's port; undefined: none, or the port goes past it as far as the service is concerned. */
 export function waypointOfService(
+  view: MeshView,
+  request: OutboundRequest,
   service: Service,
-  port: number,
-  random: () => number,
 ): GatewayAddress | undefined {
-  const waypoint = sampleWaypoint(service, random);
-  const protocol = declaredProtocol(service, port);
-  const isPast =
-    waypoint !== undefined &&
-    isAutomaticWaypoint(waypoint) &&
-    protocol !== undefined &&
-    isTcpProtocol(protocol);
-  return isPast ? undefined : waypoint;
+  const waypoint = sampleWaypoint(service, request.random);
+  if (waypoint === undefined || !isAutomaticWaypoint(waypoint)) return waypoint;
+  return isServicePortTcp(view, service, request.destination.port) ? undefined : waypoint;
 }
 
 export interface BoundTo {

@@ -94,6 +94,10 @@ function readWorkload(reader: DocumentReader, endpointPorts: EndpointPorts): Wor
     networkMode: reader
       .field("networkMode")
       .choice({ Standard: "standard", HostNetwork: "host-network" }, "standard"),
+    excludedPorts: reader
+      .field("excludedPorts")
+      .items()
+      .map((item) => item.number(65_535)),
     capacity: reader.field("capacity").number(0xffff_ffff, 1),
   };
 }
