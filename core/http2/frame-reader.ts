@@ -57,12 +57,19 @@ export class FrameReader {
   #blockStream = 0;
   #blockEndsStream = false;
   #block: Uint8Array[] = [];
+  #blocksBegun = 0;
+  #blocksEnded = 0;
 
   constructor(options: FrameReaderOptions) {
     this.#sink = options.sink;
     this.#guard = options.guard;
     this.#maxFrameSize = options.maxFrameSize;
     this.#prefaceAt = options.expectPreface ? 0 : PREFACE.length;
+  }
+
+  /** Number of the header block that has begun and is not complete; 0 for none. */
+  get openBlock(): number {
+    return this.#dead || this.#blocksBegun === this.#blocksEnded ? 0 : this.#blocksBegun;
   }
 
   /** Nothing is reported any more. */
@@ -145,6 +152,7 @@ export class FrameReader {
     const { type, length } = this.#header;
     const isBlock = type === FrameType.HEADERS || type === FrameType.CONTINUATION;
     if (!isBlock) return true;
+    if (type === FrameType.HEADERS) this.#blocksBegun++;
     const isWithin =
       type === FrameType.HEADERS ? this.#guard.onHeaders(length) : this.#guard.onContinuation(length);
     if (!isWithin) this.#fail(ErrorCode.ENHANCE_YOUR_CALM, "header block too long");
@@ -225,6 +233,7 @@ export class FrameReader {
     const streamId = this.#blockStream;
     this.#block = [];
     this.#blockStream = 0;
+    this.#blocksEnded++;
     this.#sink.onHeaderBlock(streamId, block, this.#blockEndsStream);
   }
 

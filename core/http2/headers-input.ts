@@ -50,7 +50,7 @@ export class HeadersInput {
       return;
     }
     if (fields === undefined) {
-      this.#refuse(streamId, ErrorCode.ENHANCE_YOUR_CALM);
+      this.#onTooLarge(streamId, endStream);
       return;
     }
     const head = readRequestHead(fields);
@@ -64,6 +64,21 @@ export class HeadersInput {
     stream.remoteEnding = endStream;
     core.events.onRequest?.(stream, head, fields);
     if (endStream) core.onRemoteEnd(stream);
+  }
+
+  /** Counts as a reset, answered or not: decoding it has cost more than its octets. */
+  #onTooLarge(streamId: number, endStream: boolean): void {
+    const { events } = this.#core;
+    if (events.onTooLarge === undefined) {
+      this.#refuse(streamId, ErrorCode.ENHANCE_YOUR_CALM);
+      return;
+    }
+    if (!this.#countReset()) return;
+    const stream = this.#core.newStream(streamId);
+    stream.headReceived = true;
+    stream.remoteEnding = endStream;
+    events.onTooLarge(stream);
+    if (endStream) this.#core.onRemoteEnd(stream);
   }
 
   #onKnown(stream: Http2Stream, fields: readonly HeaderField[] | undefined, endStream: boolean): void {

@@ -14,7 +14,7 @@ import { AmbitError } from "../runtime/errors.ts";
 import { errorCodeName } from "./error-codes.ts";
 import type { ReceiveBudget } from "./flow-control.ts";
 import type { HeaderField } from "./hpack/header-field.ts";
-import { HTTP2_PEER_BROKE_RULES, sessionClosed } from "./http2-errors.ts";
+import { HEAD_TIMEOUT, HTTP2_HEAD_TIMEOUT, HTTP2_PEER_BROKE_RULES, sessionClosed } from "./http2-errors.ts";
 import type { Http2Stream, Http2StreamEvents } from "./http2-stream.ts";
 import { rawRequest } from "./message-fields.ts";
 import { answerRefusal } from "./refusal-answer.ts";
@@ -71,6 +71,7 @@ export class Http2ServerConnection implements ServerConnection, ExchangeHost {
       ...(budget === undefined ? {} : { budget }),
       events: {
         onRequest: (stream, head, fields) => this.#onHead(stream, head, fields),
+        onTooLarge: (stream) => this.#refuse(stream, TOO_LARGE),
         onBreach: (code, reason) => this.onRefused(refusal(400, reason ?? errorCodeName(code))),
         onCapacity: () => {
           this.#busyMs = clock.monotonicMs();
@@ -140,17 +141,26 @@ export class Http2ServerConnection implements ServerConnection, ExchangeHost {
   #onClose(error: Error | undefined): void {
     this.#cancelIdle();
     this.#cancelCheck();
-    // The message has numbers of the peer's in it.
-    if (error instanceof AmbitError && error.code === HTTP2_PEER_BROKE_RULES)
-      this.onRefused(refusal(400, errorCodeName(Number(error.fields["http2Code"]))));
+    const broken = error instanceof AmbitError ? breachOf(error) : undefined;
+    if (broken !== undefined) this.onRefused(broken);
     this.#events.onClose(error);
   }
+}
+
+function breachOf({ code, fields }: AmbitError): Refusal | undefined {
+  if (code === HTTP2_HEAD_TIMEOUT) return TOO_SLOW;
+  // The message has numbers of the peer's in it.
+  return code === HTTP2_PEER_BROKE_RULES
+    ? refusal(400, errorCodeName(Number(fields["http2Code"])))
+    : undefined;
 }
 
 const NO_NAMES: ReadonlySet<string> = new Set();
 const readsNothing = (): ReadonlySet<string> => NO_NAMES;
 const NO_CONNECT = refusal(405, "CONNECT is not served here");
 const TOO_MANY_FIELDS = refusal(431, "too many fields");
+const TOO_LARGE = refusal(431, "head too large");
+const TOO_SLOW = refusal(408, HEAD_TIMEOUT);
 /** What comes on a stream that was refused. */
 const IGNORED: Http2StreamEvents = {
   onHeaders: () => undefined,

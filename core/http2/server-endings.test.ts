@@ -109,9 +109,8 @@ describe("the end of a connection", () => {
   it("by silence in the middle of a header block", async () => {
     const server = requestServer();
     server.send(headers(1, GET, 1));
-    await server.clock.advance(60_000);
-    assert.deepEqual(await server.answer(), ["GOAWAY 0"]);
-    await server.clock.advance(1_000);
+    await server.clock.advance(10_000);
+    assert.deepEqual(await server.answer(), ["GOAWAY 11"]);
     assert.deepEqual([server.handle.isShutdown, server.seen.length], [true, 0]);
   });
 

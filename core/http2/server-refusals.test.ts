@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { data, frame, headers, literal, PREFACE, rst, settings, windowUpdate } from "../testing/frames.ts";
+import {
+  data,
+  frame,
+  headers,
+  indexedEntry,
+  literal,
+  PREFACE,
+  rst,
+  settings,
+  windowUpdate,
+} from "../testing/frames.ts";
 import { settle } from "../testing/manual-clock.ts";
 import {
   answerOk,
@@ -96,6 +106,67 @@ describe("refusals", () => {
     });
   }
 
+  it("a head above 64 KiB: 431; its table entries count, so that the next request may name them", async () => {
+    const server = requestServer();
+    const large = Buffer.concat([GET, indexedEntry("x-large", "a".repeat(3_900))]);
+    const named = Buffer.from([0xbe]);
+    server.send(headers(1, Buffer.concat([large, ...Array.from({ length: 20 }, () => named)])));
+    const frames = await server.frames();
+    assert.deepEqual(server.refused, ["431 head too large"]);
+    assert.match(headerLists(frames).join(), /^:status=431 content-type=text\/plain content-length=14$/);
+    server.send(data(1, "of a body that nobody wants", 1), headers(3, Buffer.concat([GET, named]), END));
+    const fields = firstSeen(server).exchange.head.fields.map(({ name, value }) => [name, value.length]);
+    assert.deepEqual([server.seen.length, fields], [1, [["x-large", 3_900]]]);
+  });
+
+  it("trailers above 64 KiB: reset, and the request is aborted", async () => {
+    const server = requestServer();
+    const large = Buffer.concat([
+      indexedEntry("x-large", "a".repeat(3_900)),
+      ...Array.from({ length: 20 }, () => Buffer.from([0xbe])),
+    ]);
+    server.send(headers(1, POST), data(1, "a"), headers(1, large, END));
+    assert.equal(firstSeen(server).end, "aborted");
+    assert.deepEqual(await server.answer(), ["RST 1 11"]);
+  });
+
+  for (const [what, begin, end] of [
+    ["HEADERS without its end", headers(1, GET, 1), frame(9, 4, 1)],
+    ["half a HEADERS frame", headers(1, GET, END).subarray(0, 20), headers(1, GET, END).subarray(20)],
+    [
+      "trailers without their end",
+      Buffer.concat([headers(1, POST), headers(1, literal("a", "b"), 1)]),
+      frame(9, 4, 1),
+    ],
+  ] as const) {
+    it(`${what}: 10 s, then 408 and GOAWAY; complete in that time it counts`, async () => {
+      const server = requestServer();
+      server.send(begin);
+      await server.clock.advance(9_999);
+      server.send(end);
+      await server.clock.advance(20_000);
+      assert.deepEqual([await server.answer(), firstSeen(server).end], [[], "complete"]);
+      const slow = requestServer();
+      slow.send(begin);
+      await slow.clock.advance(10_000);
+      assert.deepEqual(await slow.answer(), ["GOAWAY 11"]);
+      slow.handle.drop();
+      await settle();
+      assert.deepEqual(slow.refused, ["408 head not complete in time"]);
+    });
+  }
+
+  it("a block that is complete ends its time, another one has its own", async () => {
+    const server = requestServer();
+    server.send(headers(1, GET, 1));
+    await server.clock.advance(6_000);
+    server.send(frame(9, 4, 1), headers(3, GET, 1));
+    await server.clock.advance(9_999);
+    assert.deepEqual([server.seen.length, await server.answer()], [1, []]);
+    await server.clock.advance(1);
+    assert.deepEqual(await server.answer(), ["GOAWAY 11"]);
+  });
+
   it("of a request with a body drop the body", async () => {
     const server = requestServer();
     server.send(headers(1, requestBlock("TRACE")), data(1, "GET / HTTP/1.1\r\n\r\n", 1));
@@ -139,6 +210,15 @@ describe("refusals", () => {
 describe("floods", () => {
   const cases: readonly (readonly [string, (i: number) => Buffer])[] = [
     ["requests that are reset at once", (i) => Buffer.concat([headers(2 * i + 1, GET, END), rst(2 * i + 1)])],
+    [
+      "requests with heads that are too large",
+      (i) =>
+        headers(
+          2 * i + 1,
+          Buffer.concat([GET, indexedEntry("x", "a".repeat(3_900)), Buffer.alloc(20, 0xbe)]),
+          END,
+        ),
+    ],
     ["requests that are malformed", (i) => headers(2 * i + 1, requestBlock("", []), END)],
     [
       "bodies that contradict their length",

@@ -7,6 +7,7 @@ import {
   frame,
   goaway,
   headers,
+  indexedEntry,
   literal,
   parseFrames,
   ping,
@@ -279,6 +280,23 @@ describe("what must not harm", () => {
     assert.deepEqual(deaf.answer(), ["GOAWAY 4"]);
   });
 
+  it("a header block that does not end: GOAWAY at 10 s; not while we ourselves do not read", async () => {
+    const peer = fed(frame(4, 1, 0), OPEN, headers(3, connectBlock(), 0));
+    await peer.clock.advance(9_999);
+    assert.deepEqual(peer.answer(), []);
+    await peer.clock.advance(1);
+    assert.deepEqual(peer.answer(), ["GOAWAY 11"]);
+    assert.equal(peer.streams.get(1)?.end?.kind, "session-lost");
+    const stalled = fed(frame(4, 1, 0));
+    stalled.handle.take();
+    stalled.handle.stalled = true;
+    const pings = Array.from({ length: 5_000 }, () => ping());
+    stalled.handle.feed(Buffer.concat([...pings, headers(1, connectBlock(), 0)]));
+    assert.equal(stalled.handle.isPaused, true);
+    await stalled.clock.advance(19_999);
+    assert.equal(stalled.handle.closed, false);
+  });
+
   it("a flood of PING that is not read: bounded output, no more reading, reset at 20 s", async () => {
     const peer = fed(frame(4, 1, 0));
     peer.handle.take();
@@ -392,8 +410,5 @@ describe("abuse of a client", () => {
 
 /** One large entry, indexed once and then named many times: small on the wire, large when decoded. */
 function bomb(): Buffer {
-  const value = Buffer.alloc(3_900, 0x61);
-  const rest = value.length - 127;
-  const entry = Buffer.concat([Buffer.from([0x40, 1, 0x62, 0x7f, (rest & 127) | 128, rest >> 7]), value]);
-  return Buffer.concat([connectBlock(), entry, Buffer.alloc(100, 0xbe)]);
+  return Buffer.concat([connectBlock(), indexedEntry("b", "a".repeat(3_900)), Buffer.alloc(100, 0xbe)]);
 }

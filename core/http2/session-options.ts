@@ -16,6 +16,8 @@ export interface SessionEvents {
    * which comes at once for a request that ends with its head (`stream.remoteEnding` tells).
    */
   onRequest?(stream: Http2Stream, head: Request, fields: readonly HeaderField[]): void;
+  /** Server: a request whose header list is above the bound. To be answered; without this it is reset. */
+  onTooLarge?(stream: Http2Stream): void;
   /** The peer broke a rule on one stream, which was reset with `code`; the connection lives on. `reason`: if its head did. */
   onBreach?(code: number, reason?: string): void;
   /** The peer wants no new streams. */
@@ -49,6 +51,8 @@ export interface SessionLimits {
   readonly maxHeaderListBytes: number;
   /** From the start to the peer's SETTINGS. */
   readonly settingsTimeoutMs: number;
+  /** From the first octet of a header block to its last. */
+  readonly headTimeoutMs: number;
   /** For the acknowledgement of ours, and for a peer that does not read our answers. */
   readonly stallTimeoutMs: number;
   readonly pingAfterMs: number;
@@ -62,6 +66,7 @@ const COMMON = {
   maxStreams: 1_000,
   maxFrameSize: 1_048_576,
   settingsTimeoutMs: 10_000,
+  headTimeoutMs: 10_000,
   stallTimeoutMs: 20_000,
   pingAfterMs: 10_000,
   pongTimeoutMs: 20_000,

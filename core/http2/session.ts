@@ -13,7 +13,7 @@ import { ReceiveBudget } from "./flow-control.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { FrameType } from "./frame-types.ts";
 import type { FieldToSend } from "./hpack/header-field.ts";
-import { brokeRules, connectionLost, HTTP2_CLOSED, peerSilent, sessionClosed } from "./http2-errors.ts";
+import { brokeRules, connectionLost, HTTP2_CLOSED, peerSilent } from "./http2-errors.ts";
 import type { Http2Stream, Http2StreamEvents } from "./http2-stream.ts";
 import { Keepalive } from "./keepalive.ts";
 import { SessionCore } from "./session-core.ts";
@@ -24,8 +24,6 @@ import { CLIENT_LIMITS, SERVER_LIMITS, type SessionOptions } from "./session-opt
 
 /** A read shorter than this ended a burst: what was gathered goes to the application at once. */
 const SHORT_READ = 16_000;
-/** How long a peer may take to read our GOAWAY and close. */
-const LINGER_MS = 1_000;
 const DEFAULT_BUDGET = new ReceiveBudget();
 
 type Phase = "open" | "draining" | "closing" | "closed";
@@ -80,13 +78,7 @@ export class Http2Session implements HandleEvents, SessionControl {
       ping: (payload) => core.writer.control(FrameType.PING, 0, 0, payload),
       onSilent: () => this.destroy(peerSilent("no answer to PING: the peer or the way to it is gone")),
     });
-    this.#timers = new SessionTimers(clock);
-    this.#timers.start("settings", limits.settingsTimeoutMs, () =>
-      this.destroy(peerSilent("no SETTINGS from the peer")),
-    );
-    this.#timers.start("acknowledgement", limits.stallTimeoutMs, () =>
-      this.fail(ErrorCode.SETTINGS_TIMEOUT, "our SETTINGS were not acknowledged"),
-    );
+    this.#timers = new SessionTimers(clock, limits, this);
     this.#goodbye = new Goodbye(core, clock, () => this.#endNotice());
     writeFirstFrames(core);
     handle.start(this, this.#ring);
@@ -156,10 +148,10 @@ export class Http2Session implements HandleEvents, SessionControl {
   }
 
   /** The peer broke a rule: GOAWAY, then close. */
-  fail(code: ErrorCode, reason: string): void {
+  fail(code: ErrorCode, reason: string, error: Error = brokeRules(code, reason)): void {
     if (this.#phase === "closing" || this.#phase === "closed") return;
     this.#goodbye.say(code, reason);
-    this.#end(brokeRules(code, reason));
+    this.#end(error);
     this.#linger();
   }
 
@@ -171,6 +163,7 @@ export class Http2Session implements HandleEvents, SessionControl {
     else this.#delivery.flushSoon();
     this.#ring.isDelivered = this.#delivery.isEmpty;
     writer.release();
+    this.#timers.watchBlock(this.#reader.openBlock);
     if (writer.pendingControlBytes > this.#core.limits.controlOutputBytes) this.#stopReading();
   }
 
@@ -260,7 +253,7 @@ export class Http2Session implements HandleEvents, SessionControl {
     if (this.#lingering) return;
     this.#lingering = true;
     this.#core.writer.finish(() => this.#handle.shutdown());
-    this.#timers.start("linger", LINGER_MS, () => this.#handle.reset());
+    this.#timers.linger(() => this.#handle.reset());
   }
 
   /** Streams end, timers stop, input is ignored. The handle remains to be ended by the caller. */
@@ -282,6 +275,7 @@ export class Http2Session implements HandleEvents, SessionControl {
     if (this.#readingStopped && this.#core.writer.pendingControlBytes === 0) {
       this.#readingStopped = false;
       this.#timers.stop("stall");
+      this.#timers.watchBlock(this.#reader.openBlock);
       this.#handle.resume();
     }
     this.#core.queue.onWritten();
@@ -292,9 +286,6 @@ export class Http2Session implements HandleEvents, SessionControl {
     if (this.#readingStopped || this.#phase === "closed") return;
     this.#readingStopped = true;
     this.#handle.pause();
-    const { stallTimeoutMs } = this.#core.limits;
-    this.#timers.start("stall", stallTimeoutMs, () =>
-      this.destroy(sessionClosed("the peer does not read our answers")),
-    );
+    this.#timers.awaitReader();
   }
 }

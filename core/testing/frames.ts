@@ -50,6 +50,15 @@ export const settings = (...pairs: readonly (readonly [number, number])[]): Buff
 
 /** A literal field without indexing, neither Huffman-coded nor from a table. */
 export function literal(name: string, value: string): Buffer {
+  return field(0, name, value);
+}
+
+/** The same, and it becomes the first entry of the dynamic table: 0xbe names it from then on. */
+export function indexedEntry(name: string, value: string): Buffer {
+  return field(0x40, name, value);
+}
+
+function field(form: number, name: string, value: string): Buffer {
   const text = (s: string): Buffer => {
     const bytes = Buffer.from(s, "latin1");
     const length =
@@ -58,7 +67,7 @@ export function literal(name: string, value: string): Buffer {
         : [127, ((bytes.length - 127) & 127) | 128, (bytes.length - 127) >> 7];
     return Buffer.concat([Buffer.from(length), bytes]);
   };
-  return Buffer.concat([Buffer.from([0]), text(name), text(value)]);
+  return Buffer.concat([Buffer.from([form]), text(name), text(value)]);
 }
 
 export const connectBlock = (authority = "10.0.0.1:80"): Buffer =>

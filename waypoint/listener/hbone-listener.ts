@@ -4,10 +4,9 @@ import type { Listener } from "#core/handle/socket-factory.ts";
 import type { HboneRequest } from "#core/hbone/hbone-request.ts";
 import { type HboneServerConnection, type PeerVerdict, serveHbone } from "#core/hbone/hbone-server.ts";
 import { HandshakeLimiter } from "#core/hbone/handshake-limiter.ts";
-import { HTTP2_PEER_BROKE_RULES } from "#core/http2/http2-errors.ts";
+import { isBreach } from "#core/http2/http2-errors.ts";
 import { peerChain, serverContext, verifyClientPeer } from "#core/identity/tls-options.ts";
 import { ip } from "#core/net/ip.ts";
-import { AmbitError } from "#core/runtime/errors.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import type { ProxyContext } from "../proxy-context.ts";
 import { serveConnect } from "./serve-connect.ts";
@@ -105,7 +104,7 @@ export class HboneListener {
       metrics.tunnelsRefused++;
       const why = refusal ?? error?.message ?? "no TLS handshake";
       recordTunnel(this.#context, source, { reason: "peer-refused", error: why });
-    } else if (error instanceof AmbitError && error.code === HTTP2_PEER_BROKE_RULES) {
+    } else if (isBreach(error)) {
       metrics.tunnelViolations++;
       deps.log.warn(
         { peer: tunnel.peerIdentity, source: source.ip, error: error.message },

@@ -11,13 +11,12 @@ import {
   type PeerVerdict,
   serveHbone,
 } from "#core/hbone/hbone-server.ts";
-import { HTTP2_PEER_BROKE_RULES } from "#core/http2/http2-errors.ts";
+import { isBreach } from "#core/http2/http2-errors.ts";
 import { relay } from "#core/hbone/relay.ts";
 import type { WorkloadCertificate } from "#core/identity/certificate.ts";
 import { serverContext } from "#core/identity/tls-options.ts";
 import type { ConnectionFacts } from "#core/model/connection.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
-import { AmbitError } from "#core/runtime/errors.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { ActiveConnection } from "./active-connection.ts";
 import { workloadBaggage } from "./baggage-fields.ts";
@@ -105,7 +104,7 @@ export class InboundProxy {
     const error = await connection.done;
     signal.removeEventListener("abort", close);
     this.#connections.delete(connection);
-    if (isViolation(error)) this.#reportViolation(handle, connection, error);
+    if (isBreach(error)) this.#reportViolation(handle, connection, error);
     // A tunnel that never came up carried no connection: this is its only trace.
     if (connection.peerIdentity === undefined) {
       deps.metrics.tunnelRefused();
@@ -226,10 +225,6 @@ async function connectSteps(
   const stream = request.accept([["baggage", workloadBaggage(workload)]]); // I8
   active.relay(relay(upstream, stream), "server"); // I9
   return undefined;
-}
-
-function isViolation(error: Error | undefined): error is AmbitError {
-  return error instanceof AmbitError && error.code === HTTP2_PEER_BROKE_RULES;
 }
 
 function refuse(active: ActiveConnection, reason: Reason, error?: string): Reason {
