@@ -129,6 +129,31 @@ test("a broken watch resumes from its version without a list", async () => {
   assert.equal(lists(), 1);
 });
 
+test("told to read anew it lists, in whatever state it is, and says when that has been applied", async () => {
+  put(1);
+  put(2);
+  const { informer } = start();
+  await eventually("watching", () => informer.hasSynced() && api.watchCount === 1);
+  assert.ok(informer.isCurrent());
+  api.removeSilently(PODS, "ns/p1");
+  informer.reread();
+  assert.equal(informer.isCurrent(), false, "not before the list");
+  await eventually("listed", () => informer.isCurrent());
+  assert.equal(informer.get("ns/p1"), undefined, "what the watch had missed");
+  await eventually("watching again, once", () => api.watchCount === 1);
+  put(3);
+  await eventually("watch goes on", () => informer.get("ns/p3") !== undefined);
+  api.intercept = () => ({ status: 503, body: {} });
+  api.breakWatches();
+  informer.reread();
+  await pause(20);
+  assert.equal(informer.isCurrent(), false, "the API is away");
+  api.removeSilently(PODS, "ns/p2");
+  api.intercept = () => undefined;
+  await eventually("listed when it is back", () => informer.isCurrent());
+  assert.equal(informer.get("ns/p2"), undefined);
+});
+
 test("a line that is no JSON breaks the watch, and nothing is missed", async () => {
   put(1);
   const { informer } = start();

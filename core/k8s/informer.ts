@@ -55,7 +55,12 @@ export class Informer<T extends KubeObject> {
   readonly #objects = new Map<string, T>();
   readonly #pending = new Map<string, T | undefined>();
   readonly #stopped = new AbortController();
+  readonly #watch: KubeWatch;
   readonly #listWatch: ListWatch<KubernetesObject>;
+  /** When the list began that was applied last, and since when one is wanted. */
+  #listedFromMs = 0;
+  #currentFromMs = 0;
+  #wantedFromMs = 0;
   #flushScheduled = false;
   #listed = false;
   #synced = false;
@@ -65,7 +70,7 @@ export class Informer<T extends KubeObject> {
   constructor(options: InformerOptions<T>) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    const watch = new KubeWatch({
+    this.#watch = new KubeWatch({
       client: options.client,
       project: options.project,
       signal: this.#stopped.signal,
@@ -74,7 +79,7 @@ export class Informer<T extends KubeObject> {
     });
     this.#listWatch = new ListWatch<KubernetesObject>(
       kindPath(options.kind, { namespace: options.namespace }),
-      watch,
+      this.#watch,
       () => this.#list() as unknown as Promise<KubernetesListObject<KubernetesObject>>,
       false,
       options.labelSelector,
@@ -100,6 +105,17 @@ export class Informer<T extends KubeObject> {
   /** True once a complete list has been applied; stays true. */
   hasSynced(): boolean {
     return this.#synced;
+  }
+
+  /** Lists anew, whatever the watch says: it may have been cut off without knowing. */
+  reread(): void {
+    this.#wantedFromMs = this.#clock.monotonicMs();
+    this.#watch.expire();
+  }
+
+  /** Whether a list that began after the last `reread` has been applied. */
+  isCurrent(): boolean {
+    return this.#synced && this.#currentFromMs >= this.#wantedFromMs;
   }
 
   get(key: string): T | undefined {
@@ -142,6 +158,8 @@ export class Informer<T extends KubeObject> {
 
   async #list(): Promise<unknown> {
     const items: T[] = [];
+    const startMs = this.#clock.monotonicMs();
+    this.#watch.renew();
     let version = "";
     let next: string | undefined;
     do {
@@ -154,6 +172,7 @@ export class Informer<T extends KubeObject> {
     this.#refuseOlder(version);
     this.#contact();
     this.#listed = true;
+    this.#listedFromMs = startMs;
     this.#scheduleFlush();
     return { items, metadata: { resourceVersion: version } };
   }
@@ -207,6 +226,7 @@ export class Informer<T extends KubeObject> {
     this.#pending.clear();
     const first = this.#listed && !this.#synced;
     this.#synced = this.#listed;
+    this.#currentFromMs = this.#listedFromMs;
     if ((first || changes.length > 0) && !this.#stopped.signal.aborted) this.#options.onBatch?.(changes);
   }
 }

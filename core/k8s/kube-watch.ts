@@ -25,13 +25,28 @@ type DoneCallback = (error: unknown) => void;
 type WatchQuery = Readonly<Record<string, string | number | boolean | undefined>>;
 
 const SILENCE_MS = 300_000;
+/** In the form in which `ListWatch` understands it. */
+const EXPIRED = Object.assign(new Error("expired"), { statusCode: 410 });
 
 export class KubeWatch extends Watch {
   readonly #options: KubeWatchOptions;
+  #expired = false;
+  #end: (error: unknown) => void = () => undefined;
 
   constructor(options: KubeWatchOptions) {
     super(new KubeConfig());
     this.#options = options;
+  }
+
+  /** Makes `ListWatch` list anew, now or as soon as it wants to watch again. */
+  expire(): void {
+    this.#expired = true;
+    this.#end(EXPIRED);
+  }
+
+  /** A list begins. */
+  renew(): void {
+    this.#expired = false;
   }
 
   override watch(
@@ -48,6 +63,11 @@ export class KubeWatch extends Watch {
       ended = true;
       done(error);
     };
+    this.#end = end;
+    if (this.#expired) {
+      setImmediate(() => end(EXPIRED));
+      return Promise.resolve(controller);
+    }
     this.#run(path, queryParams, callback, signal).then(
       () => end(null),
       (error: unknown) => end(signal.aborted ? null : forListWatch(error)),
@@ -135,7 +155,7 @@ function statusOrBookmark(raw: unknown): object {
 
 /** ListWatch relists on `statusCode` 410, resumes on a TimeoutError, and reports everything else. */
 function forListWatch(error: unknown): unknown {
-  return kubeStatus(error) === 410 ? Object.assign(new Error("expired"), { statusCode: 410 }) : error;
+  return kubeStatus(error) === 410 ? EXPIRED : error;
 }
 
 function silence(): DOMException {
