@@ -1,9 +1,13 @@
 /** What waypoints make of policies, as the leader saw it last. */
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import type { MeshIndex } from "../mesh-index.ts";
+import type { PodWaypoint } from "../mesh-waypoints.ts";
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
+import { isLivePod } from "../translate/pod.ts";
 import { pushesOf } from "../waypoints/binding.ts";
 import { enforcedCondition } from "../waypoints/enforcement.ts";
+import { inScope } from "../waypoints/pod-binding.ts";
+import { portReport } from "../waypoints/port-report.ts";
 import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
 import type { WaypointView } from "../waypoints/waypoint-view.ts";
 import type { Enforcement } from "./status-writer.ts";
@@ -34,6 +38,21 @@ export class EnforcementStatus {
     return true;
   }
 
+  /** Pods that automatic waypoints judge by the policy. */
+  #covered({ key }: MeshPolicy, { needs }: WaypointView): readonly PodWaypoint[] {
+    const { podsByNamespace } = this.#index.waypoints;
+    return [...needs.namespaces].flatMap(([namespace, wanted]) => {
+      const wish = wanted.find(({ policy }) => policy === key);
+      if (wish === undefined) return [];
+      return podsByNamespace
+        .get(namespace)
+        .filter(
+          ({ pod, services, standing }) =>
+            standing === "automatic" && isLivePod(pod) && inScope(wish.scope, pod, services),
+        );
+    });
+  }
+
   of(policy: MeshPolicy): Enforcement | undefined {
     const isPlain = policy.l7Fields.length + policy.targets.length === 0;
     if (isPlain) return { condition: undefined, targetGap: undefined, judges: [], enforced: false };
@@ -41,7 +60,8 @@ export class EnforcementStatus {
     const gaps = this.#view.needs.gaps.get(policy.key) ?? [];
     const bad = gaps.find(({ reason }) => reason === "TargetNotFound" || reason === "UnsupportedTarget");
     const { gateways } = this.#index.waypoints;
-    const condition = enforcedCondition(policy, this.#view, (key) => gateways.get(key));
+    const ports = portReport(policy, this.#covered(policy, this.#view));
+    const condition = enforcedCondition(policy, this.#view, (key) => gateways.get(key), ports);
     const judges = [...this.#view.needs.namespaces].flatMap(([namespace, wanted]) =>
       wanted.some((wish) => wish.policy === policy.key) ? [`${namespace}/${AUTOMATIC_WAYPOINT}`] : [],
     );

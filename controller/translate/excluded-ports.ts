@@ -9,15 +9,15 @@ import { ANNOTATION_EXCLUDE_PORTS } from "#core/model/waypoint.ts";
 export interface ExcludedPorts {
   /** The pods' own, ascending. */
   readonly ports: readonly number[];
-  /** Whose annotation says so, for people. */
-  readonly by: string;
+  /** Whose annotation says so. */
+  readonly by: "pod" | "namespace";
   /** Of the annotation, as seen from the pod. */
   readonly path: string;
   /** Why nothing is excluded though something was written; a sentence without a full stop. */
   readonly problem: string | undefined;
 }
 
-const NONE_EXCLUDED: ExcludedPorts = { ports: [], by: "", path: "", problem: undefined };
+const NONE_EXCLUDED: ExcludedPorts = { ports: [], by: "pod", path: "", problem: undefined };
 
 const MAX_PORTS = 64;
 const PORT = /^[1-9][0-9]{0,4}$/;
@@ -28,7 +28,7 @@ export function excludedPorts(
   namespace: NamespaceObject | undefined,
   { isAutomatic }: { readonly isAutomatic: boolean },
 ): ExcludedPorts {
-  const { namespace: own, name, annotations } = pod.metadata;
+  const { annotations } = pod.metadata;
   const path = `metadata.annotations ${ANNOTATION_EXCLUDE_PORTS}`;
   const onPod = annotations[ANNOTATION_EXCLUDE_PORTS];
   const onNamespace = namespace?.metadata.annotations[ANNOTATION_EXCLUDE_PORTS];
@@ -36,8 +36,8 @@ export function excludedPorts(
   if (text === undefined || (!isAutomatic && onPod === undefined)) return NONE_EXCLUDED;
   const place =
     onPod === undefined
-      ? { by: `namespace ${own}`, path: `its namespace's ${path}` }
-      : { by: `pod ${own}/${name}`, path };
+      ? { by: "namespace" as const, path: `its namespace's ${path}` }
+      : { by: "pod" as const, path };
   const ports = isAutomatic ? parseExcludedPorts(text) : problem("", "no automatic waypoint is meant for it");
   return ports.ok
     ? { ...place, ports: ports.value, problem: undefined }

@@ -1,12 +1,16 @@
 /** Pure. An AuthorizationPolicy in both of its forms: for ztunnels, and for waypoints. */
 import type { CustomObject } from "#core/k8s/object-types.ts";
 import type { RequestPolicy } from "#core/model/request-policy.ts";
+import { enforceTiming } from "../waypoints/enforce-timing.ts";
+import { type Guard, guardOf } from "../waypoints/guarded.ts";
 import { translateAuthorizationPolicy, type TranslatedPolicy } from "./authorization-policy.ts";
 import { l7Fields } from "./l7-fields.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import type { PolicyNote } from "./path-notes.ts";
 import { type PolicyTarget, policyTargets } from "./policy-targets.ts";
 import type { TranslationProblem } from "./problem.ts";
+import { type RequestOnlyRule, requestOnlyRules } from "./request-only-rules.ts";
+import { Report } from "./policy-report.ts";
 import { translateRequestPolicy } from "./request-policy.ts";
 
 export interface MeshPolicy extends TranslatedPolicy {
@@ -18,6 +22,12 @@ export interface MeshPolicy extends TranslatedPolicy {
   /** Paths of what a waypoint enforces and ztunnels cannot; empty for an L4 policy. */
   readonly l7Fields: readonly string[];
   readonly targets: readonly PolicyTarget[];
+  /** Rules that do not concern connections that are not HTTP. */
+  readonly requestOnlyRules: readonly RequestOnlyRule[];
+  /** Callers are held while a waypoint is on its way. */
+  readonly immediately: boolean;
+  /** Where its status says that pods refuse callers because of it. */
+  readonly guard: Guard;
 }
 
 export function translateMeshPolicy(policy: CustomObject, mesh: MeshConfig): MeshPolicy {
@@ -31,5 +41,20 @@ export function translateMeshPolicy(policy: CustomObject, mesh: MeshConfig): Mes
     l4.authorization !== undefined && needs.length > 0
       ? { ...l4.authorization, scope: "workload-selector" as const }
       : l4.authorization;
-  return { ...l4, authorization, request, requestProblems: problems, notes, l7Fields: needs, targets };
+  const { immediately, problem } = enforceTiming(policy.metadata.annotations);
+  const report = new Report("AuthorizationPolicy", policy);
+  if (problem !== undefined) report.unsupported(problem.path, problem.message);
+  return {
+    ...l4,
+    problems: [...l4.problems, ...report.problems],
+    authorization,
+    request,
+    requestProblems: [...problems, ...report.problems],
+    notes,
+    l7Fields: needs,
+    targets,
+    requestOnlyRules: requestOnlyRules(policy, request),
+    immediately,
+    guard: guardOf(policy),
+  };
 }

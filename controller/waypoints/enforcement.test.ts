@@ -8,6 +8,7 @@ import { testMeshConfig } from "../test/builders.ts";
 import { type MeshPolicy, translateMeshPolicy } from "../translate/mesh-policy.ts";
 import { type Binding, bindingKey, type BindingScope, type Stage, type WantedBinding } from "./binding.ts";
 import { enforcedCondition } from "./enforcement.ts";
+import type { PortReport } from "./port-report.ts";
 import { readWaypointGateway, type WaypointGateway } from "./waypoint-gateway.ts";
 import type { GatewayView, WaypointView } from "./waypoint-view.ts";
 
@@ -58,6 +59,7 @@ interface Given {
   readonly wish?: WantedBinding;
   readonly policy?: MeshPolicy;
   readonly waysAround?: readonly string[];
+  readonly ports?: PortReport;
 }
 
 function said(bindings: readonly Binding[], given: Given = {}): string {
@@ -71,7 +73,8 @@ function said(bindings: readonly Binding[], given: Given = {}): string {
     gateways: new Map([["shop/ambit-waypoint", { ...SETTLED, ...given.view }]]),
   };
   const gateway = gatewayWith(bindings);
-  const condition = enforcedCondition(given.policy ?? policy(), view, () => gateway);
+  const ports = given.ports ?? { notes: [], judgesNothing: false };
+  const condition = enforcedCondition(given.policy ?? policy(), view, () => gateway, ports);
   return `${condition?.status} ${condition?.reason}: ${condition?.message} (${condition?.observedGeneration})`;
 }
 
@@ -143,4 +146,13 @@ test("a service that leads past the targets of a policy is named, though the pol
     said([at("enforced")], { waysAround: ["shop/catalog-admin"] }),
     /^True Enforced: .*who calls shop\/catalog-admin reaches the same pods and is not judged by it/,
   );
+});
+
+test("what ports have to do with it is said beside the verdict, and where nothing is judged it is not said to be enforced", () => {
+  const notes = ["spec.rules[0] cannot deny anybody on TCP ports 5432"];
+  assert.match(
+    said([at("enforced")], { ports: { notes, judgesNothing: false } }),
+    /^True Enforced: .*; spec\.rules\[0\] cannot deny anybody on TCP ports 5432 \(2\)$/,
+  );
+  assert.match(said([at("enforced")], { ports: { notes, judgesNothing: true } }), /^False OnlyTcpPorts: /);
 });

@@ -1,9 +1,11 @@
 /** Pure. What the status of an HTTP policy says: whether waypoints enforce it everywhere, and what is missing. */
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
 import type { Condition } from "../status/conditions.ts";
+import { listed } from "../status/listed.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import { type Binding, bindingKey, type WantedBinding } from "./binding.ts";
 import type { Gap } from "./needs-waypoint.ts";
+import type { PortReport } from "./port-report.ts";
 import type { WaypointGateway } from "./waypoint-gateway.ts";
 import { recordHasRoom } from "./waypoint-record.ts";
 import type { GatewayView, WaypointView } from "./waypoint-view.ts";
@@ -17,17 +19,20 @@ export function enforcedCondition(
   policy: MeshPolicy,
   view: WaypointView,
   gateway: (key: string) => WaypointGateway | undefined,
+  ports: PortReport,
 ): Condition | undefined {
   if (policy.request === undefined || policy.l7Fields.length + policy.targets.length === 0) return undefined;
   const verdicts = [
     ...automatic(policy, view, gateway),
     ...explicit(policy, view, gateway),
     ...gaps(view.needs.gaps.get(policy.key) ?? []),
+    ...(ports.judgesNothing ? [ONLY_TCP] : []),
   ];
   const notes = [
     ...policy.requestProblems.map((p) => `${p.path} ${p.message}`),
     ...policy.notes.map(noteText),
     ...waysAround(view.needs.waysAround.get(policy.key) ?? []),
+    ...ports.notes,
   ];
   const failed = verdicts.filter(({ status }) => status === "False");
   const [first] = failed.length > 0 ? failed : verdicts;
@@ -44,6 +49,12 @@ const NOTHING: Verdict = {
   status: "False",
   reason: "NotEnrolled",
   message: "no enrolled pod or service is selected",
+};
+
+const ONLY_TCP: Verdict = {
+  status: "False",
+  reason: "OnlyTcpPorts",
+  message: "every port of its services counts as TCP, so nothing that it says is judged",
 };
 
 function noteText({ path, message }: { readonly path: string; readonly message: string }): string {
@@ -171,12 +182,6 @@ function gaps(found: readonly Gap[]): readonly Verdict[] {
   return [...Map.groupBy(found, ({ reason }) => reason)].map(([reason, list]) =>
     no(reason, `${listed(list.map(({ what }) => what))} ${GAP_TEXT[reason]}`),
   );
-}
-
-/** A few names and a count: a message is read by people. */
-function listed(names: readonly string[]): string {
-  const shown = names.slice(0, 5).join(", ");
-  return names.length > 5 ? `${shown} and ${names.length - 5} more` : shown;
 }
 
 function auditText(name: string, field: string): string {
