@@ -57,10 +57,9 @@ export async function startWaypoint(
   const { log, controller, readiness, registry } = parts;
   const stops = new StopStack(log);
   const { promise: finished, resolve: quit } = Promise.withResolvers<void>();
-  const gates = {
-    certificate: readiness.gate("certificate"),
-    configuration: readiness.gate("configuration"),
-  };
+  // One that has expired is as good as none, however it came to that: nobody would believe us.
+  readiness.condition("certificate", () => parts.certificates.current(parts.identity) !== undefined);
+  const setConfigured = readiness.gate("configuration");
   const dump = (): object => dumpAll(parts);
   const ports = settings;
   const endpoints = await listenAll({
@@ -75,7 +74,7 @@ export async function startWaypoint(
   for (const endpoint of endpoints) stops.push("endpoint", () => endpoint.close());
   stops.push("control plane", () => controller.abort());
   parts.certificates.start(controller.signal);
-  const certificate = followOwnCertificate(parts, gates.certificate);
+  const certificate = followOwnCertificate(parts);
   const server = await serve({
     options: optionsOf(settings, parts.identity),
     mesh: parts.state.mesh,
@@ -88,7 +87,7 @@ export async function startWaypoint(
     random: Math.random,
   });
   stops.push("proxy", () => server.close("the waypoint ends"));
-  spawn(log, "configuration", () => receiveState(parts, gates.configuration));
+  spawn(log, "configuration", () => receiveState(parts, setConfigured));
   const [admin = 0, metrics = 0, ready = 0] = endpoints.map((endpoint) => endpoint.port);
   log.info(
     {

@@ -51,6 +51,7 @@ export async function startZtunnel(config: ZtunnelConfig, control: LogControl): 
   const stops = new StopStack(log);
   const readiness = createReadiness();
   const setStateReady = readiness.gate("state manager");
+  readiness.condition("certificates", () => !parts.certificates.hasLapsed);
   const pods = makePodManager(parts, readiness.gate("workload proxy manager"));
   const { promise: finished, resolve: quit } = Promise.withResolvers<void>();
   const metricsRegistry = makeMetricsRegistry(parts, pods);

@@ -117,8 +117,6 @@ test("at most eight requests are out; connections come before prefetches", async
 test("a certificate is renewed at half its life, on the wall clock, and the old one serves until then", async () => {
   const { asks, clock, manager } = setUp();
   const end = new AbortController();
-  const renewed: string[] = [];
-  manager.subscribe((certificate) => renewed.push(certificate.serial));
   manager.start(end.signal);
   void manager.fetch(WEB, "connection", never);
   await asks[0]?.answer();
@@ -129,12 +127,28 @@ test("a certificate is renewed at half its life, on the wall clock, and the old 
   assert.equal(manager.current(WEB)?.serial, "1");
   await asks[1]?.answer();
   assert.equal(manager.current(WEB)?.serial, "2");
-  assert.deepEqual(renewed, ["1", "2"]);
   clock.jumpWall(13 * HOUR_MS);
   await clock.advance(60_000);
   assert.equal(asks.length, 3, "a clock that was set forward is noticed at the next tick");
   end.abort();
   assert.equal(clock.pending, 0);
+});
+
+test("certificates have lapsed when all that were there have expired, and not before there were any", async () => {
+  const { asks, clock, manager } = setUp();
+  void manager.fetch(WEB, "connection", never);
+  assert.equal(manager.hasLapsed, false);
+  await asks[0]?.answer();
+  void manager.fetch(identity("late"), "connection", never);
+  await asks[1]?.answer({ notAfterMs: clock.nowMs() + 30 * HOUR_MS });
+  void manager.fetch(identity("never"), "connection", never);
+  clock.jumpWall(25 * HOUR_MS);
+  assert.equal(manager.hasLapsed, false, "one is valid");
+  clock.jumpWall(6 * HOUR_MS);
+  assert.equal(manager.hasLapsed, true);
+  manager.forget(WEB);
+  manager.forget(identity("late"));
+  assert.equal(manager.hasLapsed, false);
 });
 
 test("while the CA is away the certificate stays in force, then connections are refused with the reason", async () => {

@@ -63,7 +63,6 @@ interface Entry {
 export class CertificateManager {
   readonly #deps: CertificateManagerDeps;
   readonly #entries = new Map<SpiffeId, Entry>();
-  readonly #listeners = new Set<(certificate: WorkloadCertificate) => void>();
   #inFlight = 0;
 
   constructor(deps: CertificateManagerDeps) {
@@ -76,6 +75,12 @@ export class CertificateManager {
     return certificate !== undefined && this.#deps.clock.nowMs() < certificate.notAfterMs
       ? certificate
       : undefined;
+  }
+
+  /** There were certificates, and none is valid any more: of all that this process speaks for nobody is believed. */
+  get hasLapsed(): boolean {
+    const had = [...this.#entries.values()].filter(({ certificate }) => certificate !== undefined);
+    return had.length > 0 && had.every(({ identity }) => this.current(identity) === undefined);
   }
 
   /**
@@ -111,12 +116,6 @@ export class CertificateManager {
     return [...this.#entries.values()]
       .map((entry) => ({ identity: entry.identity, state: this.#stateOf(entry) }))
       .toSorted((a, b) => (a.identity < b.identity ? -1 : 1));
-  }
-
-  /** Called with each certificate that comes into force. Returns the function that ends it. */
-  subscribe(listener: (certificate: WorkloadCertificate) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 
   /** Renewal ticks each 60 s on the wall clock, until the signal fires; then everything ends. */
@@ -197,7 +196,6 @@ export class CertificateManager {
     const notAfter = new Date(notAfterMs).toISOString();
     this.#deps.log.info({ identity, serial, not_after: notAfter }, "certificate in force");
     for (const waiter of entry.waiters) waiter.resolve(certificate);
-    for (const listener of this.#listeners) listener(certificate);
   }
 
   #fail(entry: Entry, error: unknown): void {

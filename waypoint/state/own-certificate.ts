@@ -1,4 +1,4 @@
-/** The one identity of this process: asked for at the start, again and again until it is there; readiness follows it. */
+/** The one identity of this process: asked for at the start, again and again until it is there. */
 import type { CertificateManager } from "#core/identity/cert-manager.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { Logger } from "#core/runtime/log.ts";
@@ -12,12 +12,12 @@ export interface OwnCertificateDeps {
   readonly controller: AbortController;
 }
 
-/** `setReady` is told once the first certificate is in force. */
-export function followOwnCertificate(
-  { identity, certificates, log, controller }: OwnCertificateDeps,
-  setReady: (ready: boolean) => void,
-): OwnCertificate {
-  certificates.subscribe((certificate) => setReady(certificate.identity === identity));
+export function followOwnCertificate({
+  identity,
+  certificates,
+  log,
+  controller,
+}: OwnCertificateDeps): OwnCertificate {
   spawn(log, "own-certificate", async () => {
     while (!controller.signal.aborted) {
       try {

@@ -239,6 +239,15 @@ test("without a certificate it is not ready, says why, and asks again", async (t
   assert.doesNotMatch(await ready(), /certificate/);
 });
 
+test("with a certificate that has expired it is not ready", async (t) => {
+  const { deps, ready } = await startReady(t);
+  const expiresMs = deps.certificate.current()?.notAfterMs ?? 0;
+  t.mock.timers.enable({ apis: ["Date"], now: expiresMs });
+  assert.match(await ready(), /pending: certificate$/);
+  t.mock.timers.reset();
+  assert.equal(await ready(), "ready");
+});
+
 test("drains when told to stop: not ready at once, the proxy's requests may finish, then everything ends", async (t) => {
   const { waypoint, drained, ready } = await startReady(t);
   const stopping = waypoint.stop();
