@@ -45,6 +45,7 @@ const IMAGES: Readonly<Record<string, Image>> = {
   "ambit/sample-load": bundle("sample-load", APPLICATION),
   "ambit/sample-db": bundle("sample-db", APPLICATION),
   "ambit/sample-db-client": bundle("sample-db-client", APPLICATION),
+  "ambit/sample-talk": bundle("sample-talk", APPLICATION),
   /** The machine's own /usr with Node: a shell for everything else. */
   "ambit/host": { command: ["/bin/sh"], env: { PATH }, ...ROOT },
 };

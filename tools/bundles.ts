@@ -20,6 +20,8 @@ const ALL: readonly Bundle[] = [
   { name: "sample-load", entry: "local/samples/load.ts" },
   { name: "sample-db", entry: "local/samples/db.ts" },
   { name: "sample-db-client", entry: "local/samples/db-client.ts" },
+  { name: "sample-talk", entry: "local/samples/talk.ts" },
+  { name: "sample-talk-client", entry: "local/samples/talk-client.ts" },
   { name: "identity-probe", entry: "e2e/tour/identity-probe.ts" },
 ];
 

@@ -22,8 +22,12 @@ export interface Hands {
   readonly os: typeof Os;
   readonly sockets: Record<string, Net.Socket>;
   readonly servers: Record<string, Net.Server>;
+  /** Calls that go on. */
+  readonly calls: Record<string, { cancel(): void; say?(text: string): void }>;
   /** Free for use, such as peers that a server has seen. */
   readonly notes: Record<string, string[]>;
+  /** A bundle of `tools/bundles.ts`, as a module. */
+  load(bundle: string): Promise<unknown>;
   sleep(ms: number): Promise<void>;
 }
 
@@ -31,7 +35,8 @@ export interface Hands {
 const PROGRAM = `
 import net from "node:net"; import http from "node:http"; import http2 from "node:http2"; import tls from "node:tls"; import fs from "node:fs"; import os from "node:os";
 import { createInterface } from "node:readline"; import { setTimeout as sleep } from "node:timers/promises";
-const world = { net, http, http2, tls, fs, os, sockets: {}, servers: {}, notes: {}, sleep };
+const load = (bundle) => import("/opt/ambit/lib/" + bundle + ".mjs");
+const world = { net, http, http2, tls, fs, os, sockets: {}, servers: {}, calls: {}, notes: {}, load, sleep };
 process.on("uncaughtException", (e) => process.stderr.write("uncaught " + e.stack + "\\n"));
 const say = (o) => process.stdout.write(JSON.stringify(o) + "\\n");
 for await (const line of createInterface({ input: process.stdin })) {

@@ -57,9 +57,9 @@ export async function asked(
   }
 }
 
-export async function theWaypoint(mesh: Mesh, gateway = AUTOMATIC): Promise<PodFacts> {
-  return eventually("one waypoint pod", async () => {
-    const pods = await waypointPodsOf(mesh.client, "shop", gateway);
+export async function theWaypoint(mesh: Mesh, gateway = AUTOMATIC, namespace = "shop"): Promise<PodFacts> {
+  return eventually(`one waypoint pod in ${namespace}`, async () => {
+    const pods = await waypointPodsOf(mesh.client, namespace, gateway);
     return pods.length === 1 && pods[0]?.ready === true ? pods[0] : undefined;
   });
 }
