@@ -16,8 +16,8 @@ function comparable(authority: string): string {
 }
 
 /** Labels of letters, digits, `-` and `_`, none empty but for one dot at the end. Bounded like a DNS name. */
-const NAME = /^(?=[^:]{1,254}(?::|$))[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?(?::\d{1,5})?$/;
-const AFTER_BRACKET = /^(?::\d{1,5})?$/;
+const NAME = /^(?=[^:]{1,254}(?::|$))[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?(?::[1-9]\d{0,4})?$/;
+const AFTER_BRACKET = /^(?::[1-9]\d{0,4})?$/;
 
 function isBracketed(text: string): boolean {
   const close = text.indexOf("]");

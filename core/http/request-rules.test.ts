@@ -68,6 +68,8 @@ const refused: readonly Refused[] = [
   { name: "CONNECT", raw: h1(HOST, { method: "CONNECT", target: "shop.test:80" }), status: 405 },
   { name: "TRACE", raw: h1(HOST, { method: "TRACE" }), status: 405 },
   { name: "method in lower case", raw: h1(HOST, { method: "get" }) },
+  { name: "method in lower case behind its first letter", raw: h1(HOST, { method: "Get" }) },
+  { name: "method in upper case behind its first letter", raw: h1(HOST, { method: "gET" }) },
   { name: "method with a leading hyphen", raw: h1(HOST, { method: "-GET" }) },
   { name: "method of 33 letters", raw: h1(HOST, { method: "A".repeat(33) }) },
   { name: "fragment", raw: h1(HOST, { target: "/a#b" }) },
@@ -138,6 +140,14 @@ test("what is between two neighbours goes no further; the rest keeps its order",
       ["session_id", "7"],
     ]),
   );
+});
+
+test("fields that may be there once may be there beside each other", () => {
+  const single = [
+    ["authorization", "Bearer x"],
+    ["content-type", "text/plain"],
+  ] as const;
+  assert.deepEqual(accepted(h1([...HOST, ...single])).fields, fieldsOf(single));
 });
 
 test("te other than trailers is removed", () => {

@@ -231,6 +231,26 @@ test("what a failure says: unsent, lost before or after the head, bad", async ()
   assert.ok(bad.handle.wasReset);
 });
 
+for (const [name, text] of [
+  ["another protocol's greeting", "SSH-2.0-OpenSSH_9.9\r\n"],
+  ["a body without a head", "<html>hello</html>"],
+  ["another version", "HTTP/2 200\r\n"],
+  ["what begins alike", "HTTPS"],
+] as const) {
+  test(`what is no answer is told at once, though its head never ends: ${name}`, () => {
+    const { connection, feed, handle } = open();
+    const answer = new Answer();
+    connection.send(GET, answer);
+    for (const byte of text) feed(byte);
+    assert.deepEqual(answer.failure, {
+      kind: "bad-answer",
+      reason: "not a status line of HTTP/1",
+      afterHead: false,
+    });
+    assert.ok(handle.wasReset);
+  });
+}
+
 test("interim answers pass, nine are too many", () => {
   const { connection, feed } = open();
   const answer = new Answer();

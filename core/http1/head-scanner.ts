@@ -126,9 +126,14 @@ export class HeadScanner {
 
   /** Whatever is not HTTP at all is told so at once: its line may never end. */
   #checkFirst(bytes: Uint8Array, base: number, end: number): void {
-    if (this.#kind !== "request" || this.lineEnds.length > 0 || base + this.#lineStart >= end) return;
-    const code = bytes[base + this.#lineStart] as number;
-    if (code !== CR && (code < 0x41 || code > 0x5a)) this.#refuse("not a request line");
+    const first = base + this.#lineStart;
+    if (this.lineEnds.length > 0 || first >= end || bytes[first] === CR) return;
+    if (this.#kind === "request") {
+      const code = bytes[first] as number;
+      if (code < 0x41 || code > 0x5a) this.#refuse("not a request line");
+    } else if (this.#kind === "response" && !beginsAnswer(bytes, first, end)) {
+      this.#refuse("not a status line of HTTP/1");
+    }
   }
 
   #keep(bytes: Uint8Array, at: number, end: number): void {
@@ -159,6 +164,13 @@ export class HeadScanner {
   }
 }
 
+/** As far as there are bytes. */
+function beginsAnswer(bytes: Uint8Array, at: number, end: number): boolean {
+  for (let i = 0; i < ANSWER.length && at + i < end; i++)
+    if (bytes[at + i] !== ANSWER.charCodeAt(i)) return false;
+  return true;
+}
+
 /** The next byte that is a control character other than tab, or `end`. Four bytes at a time: heads are long, and nearly all of it is plain. */
 function skipPlain(bytes: Uint8Array, words: DataView, at: number, end: number): number {
   let p = at;
@@ -186,6 +198,7 @@ function skipBytes(bytes: Uint8Array, at: number, end: number): number {
 
 const CR = 13;
 const LF = 10;
+const ANSWER = "HTTP/1.";
 const CONTROL = "control character in the head";
 
 function latin1(bytes: Uint8Array, start: number, end: number): string {

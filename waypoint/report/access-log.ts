@@ -129,14 +129,17 @@ function listText(key: string, items: readonly string[]): string {
   return items.length === 0 ? "" : `,"${key}":${JSON.stringify([...new Set(items)].join(","))}`;
 }
 
-/** In one pass. */
+/** In one pass; each key once, whatever a caller repeats. */
 function fieldsText(fields: readonly HttpField[]): string {
-  let text = "";
+  let userAgent: string | undefined;
+  let forwardedFor: string | undefined;
   for (const { name, value } of fields) {
-    if (name === "user-agent") text += agentText(value);
-    else if (name === "x-forwarded-for") text += `,"x_forwarded_for":${JSON.stringify(value)}`;
+    if (name === "user-agent") userAgent ??= value;
+    else if (name === "x-forwarded-for")
+      forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`;
   }
-  return text;
+  const text = userAgent === undefined ? "" : agentText(userAgent);
+  return forwardedFor === undefined ? text : `${text},"x_forwarded_for":${JSON.stringify(forwardedFor)}`;
 }
 
 let agent = "";

@@ -119,6 +119,18 @@ test("a head that breaks the rules is answered, logged, and arrives nowhere", li
   }),
 );
 
+test("a log line has each key once, whatever the caller repeats", limits, () =>
+  withCatalog(async ({ waypoint, catalog }) => {
+    const caller = await waypoint.http(FRONTEND, catalog.address);
+    const twice = "user-agent: a\r\nuser-agent: b\r\nx-forwarded-for: 1\r\nx-forwarded-for: 2\r\n";
+    caller.send(`GET / HTTP/1.1\r\nhost: c\r\n${twice}\r\n`);
+    assert.equal((await caller.answer()).status, 200);
+    const [line] = waypoint.access();
+    // Of a key that is there twice a reader takes the last.
+    assert.deepEqual([line?.["user_agent"], line?.["x_forwarded_for"]], ["a", "1,2"]);
+  }),
+);
+
 test("a field that a policy reads cannot be imitated", limits, () =>
   withCatalog(
     async ({ waypoint, app, catalog }) => {

@@ -333,7 +333,7 @@ test("the policy and rule that are said to decide do match, and every decision h
       assert.ok(policy !== undefined && rule !== undefined);
       assert.ok(naiveRule(rule, request as Facts, policy.action === "deny"));
     }),
-    { numRuns: 2000 },
+    { numRuns: 4000 },
   );
   assert.ok(named > 300, `${named}`);
 });

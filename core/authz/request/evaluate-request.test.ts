@@ -81,6 +81,17 @@ const NAMES: readonly (readonly [string, string, StringMatch, string, string])[]
   ],
   ["an address and its port", "[::1]:80", exact("[::1]"), REFUSED_BOTH_WAYS, "deny,deny"],
   ["an address without port", "[::1]", exact("[::1]"), HIT, MISS],
+  ["an address spelt in another way", "[FD00:0::0001]", exact("[fd00::1]"), REFUSED_BOTH_WAYS, "deny,deny"],
+  ["a pattern spelt in another way", "[fd00::1]", exact("[fd00:0::1]"), REFUSED_BOTH_WAYS, "deny,deny"],
+  [
+    "an address spelt in another way, and ports",
+    "[fd00:0::1]:80",
+    exact("[fd00::1]:80"),
+    REFUSED_BOTH_WAYS,
+    "deny,deny",
+  ],
+  ["an address of the other family", "[::ffff:a00:1]", exact("10.0.0.1"), REFUSED_BOTH_WAYS, "deny,deny"],
+  ["another address", "[fd00::2]", exact("[fd00::1]"), MISS, HIT],
   ["colons of an address are no port", "[::1]", { kind: "suffix", value: ":" }, MISS, HIT],
   ["another host", "shop.test.evil", exact("shop.test"), MISS, HIT],
   ["a suffix", "a.shop.test", { kind: "suffix", value: ".shop.test" }, HIT, MISS],
@@ -104,12 +115,20 @@ for (const [name, authority, pattern, positive, negative] of NAMES) {
   });
 }
 
+/** As a head is read: each byte a character. */
+function latin1(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}
+
 const FIELDS: readonly (readonly [string, readonly string[], StringMatch, string, string])[] = [
   ["absent", [], exact("bad"), MISS, HIT],
   ["absent, presence asked", [], { kind: "presence" }, MISS, HIT],
   ["one line", ["bad"], exact("bad"), HIT, MISS],
   ["another case", ["BAD"], exact("bad"), MISS, HIT],
   ["empty, presence asked", [""], { kind: "presence" }, HIT, MISS],
+  ["bytes of UTF-8", [latin1("m\u00fcller")], exact("m\u00fcller"), HIT, MISS],
+  ["the start, in UTF-8", [latin1("\u65e5\u672c")], { kind: "prefix", value: "\u65e5" }, HIT, MISS],
+  ["bytes of Latin-1", ["m\u00fcller"], exact("m\u00fcller"), REFUSED_BOTH_WAYS, "deny,deny"],
   ["one line of two", ["good", "bad"], exact("bad"), REFUSED_BOTH_WAYS, "deny,deny"],
   ["two lines as one", ["good", "bad"], exact("good,bad"), HIT, MISS],
   ["the start of two lines", ["good", "bad"], { kind: "prefix", value: "good" }, HIT, MISS],

@@ -14,7 +14,9 @@ export function fieldTest(
   side: Side,
 ): (fields: readonly HttpField[]) => boolean {
   const presence = patterns.some(({ kind }) => kind === "presence");
-  const matches = textTest(patterns);
+  const bytes = patterns.map(inBytes);
+  // Applications read bytes that are no ASCII as UTF-8, as Istio does, or as Latin-1.
+  const matches = textTest(side === "refusing" ? [...bytes, ...patterns] : bytes);
   return (fields) => {
     let joined: string | undefined;
     for (const field of fields) {
@@ -24,4 +26,10 @@ export function fieldTest(
     }
     return joined !== undefined && matches(joined);
   };
+}
+
+/** Values of a head have a character for each byte; a policy is text. */
+function inBytes(match: StringMatch): StringMatch {
+  if (match.kind === "presence") return match;
+  return { kind: match.kind, value: Buffer.from(match.value, "utf8").toString("latin1") };
 }
