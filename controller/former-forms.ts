@@ -1,15 +1,18 @@
 /**
  * What ztunnels go on with when a policy about connections is changed into one about requests: its last L4 form, until waypoints
  * judge by the new one. Dropping it at once would let callers in that it refused; the new one's L4 form would refuse everybody.
- * Known to this process alone: a controller that restarts in these seconds has only the new version.
+ * Known to this process alone: one that starts in these seconds learns from the policy's status (`waypoints/guarded.ts`) that there was a
+ * version before, and closes the pods instead.
  */
 import type { Authorization } from "#core/model/authorization.ts";
 import { type PolicyKey, policyKey } from "#core/model/ids.ts";
+import { onlyObserves } from "#core/model/request-policy.ts";
 import type { Change, Collection } from "./collections/collection.ts";
 import type { StaticCollection } from "./collections/static.ts";
 import type { PodWaypoint } from "./mesh-waypoints.ts";
 import type { MeshPolicy } from "./translate/mesh-policy.ts";
-import { selectorMatches } from "./translate/selectors.ts";
+import type { BindingScope } from "./waypoints/binding.ts";
+import { inScope } from "./waypoints/pod-binding.ts";
 import type { WaypointGateway } from "./waypoints/waypoint-gateway.ts";
 
 export interface FormerForm {
@@ -51,12 +54,16 @@ function updateFor(
   { forms }: FormerFormDeps,
 ): readonly (readonly [string, FormerForm | undefined])[] {
   const known = forms.get(key);
-  if (current === undefined || current.l7Fields.length === 0)
-    return known === undefined ? [] : [[key, undefined]];
-  if (known !== undefined || old === undefined || old.l7Fields.length > 0) return [];
+  if (current === undefined || !needsWaypoint(current)) return known === undefined ? [] : [[key, undefined]];
+  if (known !== undefined || old === undefined || needsWaypoint(old)) return [];
   const { namespace, selector, authorization } = old;
   if (authorization === undefined || authorization.dryRun) return [];
   return [[key, { key: old.key, namespace, authorization, selector }]];
+}
+
+/** A dry run takes over from nobody. */
+function needsWaypoint({ request, l7Fields, targets }: MeshPolicy): boolean {
+  return request !== undefined && !onlyObserves(request) && l7Fields.length + targets.length > 0;
 }
 
 /** Those that waypoints have taken over from, and those that no automatic waypoint will. */
@@ -76,23 +83,31 @@ function isTakenOver(key: string, { gateways }: FormerFormDeps): boolean {
 
 function isAwaited(key: string, { policies, pods, rootNamespace }: FormerFormDeps): boolean {
   const policy = policies.get(key);
-  if (policy === undefined || policy.targets.length > 0) return false;
-  const isMeshWide = policy.namespace === rootNamespace();
+  if (policy === undefined) return false;
+  const isMeshWide = policy.targets.length === 0 && policy.namespace === rootNamespace();
+  const names = policy.targets.flatMap(({ kind, group, name }) =>
+    kind === "Service" && group === "" ? [name] : [],
+  );
+  const scope: BindingScope =
+    policy.targets.length > 0
+      ? { kind: "services", names }
+      : { kind: "workloads", labels: policy.selector ?? {} };
   return [...pods.values()].some(
-    ({ pod, standing }) =>
+    ({ pod, services, standing }) =>
       standing === "automatic" &&
       (isMeshWide || pod.metadata.namespace === policy.namespace) &&
-      selectorMatches(policy.selector ?? {}, pod.metadata.labels),
+      inScope(scope, pod, services),
   );
 }
 
 /** What is pushed for a policy: itself, or its former form and, under another name, its new one. */
 export function formsToPush(
-  authorization: Authorization,
+  authorization: Authorization | undefined,
   former: FormerForm | undefined,
 ): readonly Authorization[] {
-  if (former === undefined) return [authorization];
-  return [former.authorization, { ...authorization, name: nextName(authorization.name) }];
+  const own = authorization === undefined ? [] : [authorization];
+  if (former === undefined) return own;
+  return [former.authorization, ...own.map((form) => ({ ...form, name: nextName(form.name) }))];
 }
 
 export function nextKey({ namespace, name }: MeshPolicy): PolicyKey {

@@ -73,6 +73,9 @@ export class MeshIndex {
         enrolment,
         readMesh: (read) => this.policies.readMesh(read),
         meshConfigs: this.policies.meshConfigs,
+        policies: this.policies.authorizationPolicies,
+        hasFormerForm: (read, policy) => read.get(this.policies.formerForms, policy) !== undefined,
+        formerForms: this.policies.formerForms,
       },
       scheduler,
     );

@@ -1,11 +1,5 @@
 /** The waypoint half of the graph: gateways, which of their bindings reach a pod or service, and waypoints' configurations. */
-import type {
-  CustomObject,
-  NamespaceObject,
-  OwnedObject,
-  PodObject,
-  ServiceObject,
-} from "#core/k8s/object-types.ts";
+import type { CustomObject, NamespaceObject, PodObject, ServiceObject } from "#core/k8s/object-types.ts";
 import type { EnrolmentOptions } from "#core/authz/enrolment.ts";
 import type { GatewayAddress } from "#core/model/address.ts";
 import { AUTOMATIC_WAYPOINT, waypointAddress } from "#core/model/waypoint.ts";
@@ -13,16 +7,18 @@ import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
 import type { KeyIndex } from "./collections/key-index.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
+import { namespaceBindings, type NamespaceBindings } from "./namespace-bindings.ts";
 import type { Sources } from "./sources.ts";
 import { excludedPorts, type ExcludedPorts } from "./translate/excluded-ports.ts";
 import type { MeshConfig } from "./translate/mesh-config.ts";
+import type { MeshPolicy } from "./translate/mesh-policy.ts";
 import { isLivePod } from "./translate/pod.ts";
 import { serviceSelects } from "./translate/selectors.ts";
 import { podChoice, podStanding, serviceChoice, type WaypointChoice } from "./translate/waypoint-choice.ts";
+import { waypointOf } from "./waypoint-of.ts";
 import { type Binding, pushesOf } from "./waypoints/binding.ts";
 import { inScope, type PodPushes, podPushes } from "./waypoints/pod-binding.ts";
 import { mayAttach, readWaypointGateway, type WaypointGateway } from "./waypoints/waypoint-gateway.ts";
-import { LABEL_GATEWAY_NAME, waypointPods } from "./waypoints/waypoint-pods.ts";
 
 /** Where a pod stands among waypoints. */
 export interface PodWaypoint {
@@ -58,6 +54,10 @@ export type ChoiceRefusal =
 
 export interface WaypointGraphOptions {
   readonly enrolment: EnrolmentOptions;
+  readonly policies: Collection<MeshPolicy>;
+  /** By policy, see `former-forms.ts`; it reads `formerForms`. */
+  readonly hasFormerForm: (read: ReadContext, policy: string) => boolean;
+  readonly formerForms: unknown;
   readonly readMesh: (read: ReadContext) => MeshConfig;
   /** What `readMesh` reads. */
   readonly meshConfigs: unknown;
@@ -65,6 +65,8 @@ export interface WaypointGraphOptions {
 
 export class MeshWaypoints {
   readonly gateways: Derived<CustomObject, WaypointGateway>;
+  /** By namespace. */
+  readonly bindings: Derived<NamespaceObject, NamespaceBindings>;
   readonly pods: Derived<PodObject, PodWaypoint>;
   readonly services: Derived<ServiceObject, ServiceWaypoint>;
   /** By the waypoint that has them in its configuration. */
@@ -73,7 +75,7 @@ export class MeshWaypoints {
   readonly podsByNamespace: KeyIndex<PodWaypoint>;
   readonly #sources: Sources;
   readonly #options: WaypointGraphOptions;
-  readonly #sparing: KeyIndex<WaypointGateway>;
+  readonly #sparing: KeyIndex<NamespaceBindings>;
   readonly #servicesByNamespace: KeyIndex<ServiceObject>;
 
   constructor(sources: Sources, options: WaypointGraphOptions, scheduler: Scheduler) {
@@ -89,14 +91,16 @@ export class MeshWaypoints {
       },
       scheduler,
     );
-    this.#sparing = this.gateways.index("waypoints that are spared", (gateway) =>
-      gateway.automatic && gateway.record.bindings.some(({ stage }) => pushesOf(stage).exempts)
-        ? [ALL, gateway.namespace]
-        : [],
-    );
     this.#servicesByNamespace = sources.services.index("services by namespace, for waypoints", (s) => [
       s.metadata.namespace,
     ]);
+    this.bindings = namespaceBindings(
+      { ...options, sources, gateways: this.gateways, services: this.#servicesByNamespace },
+      scheduler,
+    );
+    this.#sparing = this.bindings.index("waypoints that are spared", ({ namespace, bindings }) =>
+      bindings.some(({ stage }) => pushesOf(stage).exempts) ? [ALL, namespace] : [],
+    );
     this.pods = this.#derivePods(scheduler);
     this.podsByNamespace = this.pods.index("waypoint pods by namespace", ({ pod }) => [
       pod.metadata.namespace,
@@ -114,7 +118,7 @@ export class MeshWaypoints {
   spared(read: ReadContext, namespace: string | undefined): readonly string[] {
     return read
       .fetch(this.#sparing, namespace ?? ALL)
-      .map((gateway) => gateway.namespace)
+      .map((one) => one.namespace)
       .toSorted();
   }
 
@@ -126,23 +130,14 @@ export class MeshWaypoints {
       .filter((service) => {
         const { name } = service.metadata;
         if (read.get(this.gateways, `${namespace}/${name}`) === undefined) return true;
-        return this.#gatewayOf(read, pod) === name;
+        return (
+          waypointOf(read, pod, { gateways: this.gateways, replicaSets: this.#sources.replicaSets }) === name
+        );
       });
   }
 
-  /** The waypoint that the pod is, shown by its owners' uids. */
-  #gatewayOf(read: ReadContext, pod: PodObject): string | undefined {
-    if (pod.metadata.labels[LABEL_GATEWAY_NAME] === undefined) return undefined;
-    const { replicaSets } = this.#sources;
-    return waypointPods({
-      recorded: (namespace, name) => recordedWaypoint(read.get(this.gateways, `${namespace}/${name}`)),
-      replicaSet: (namespace, name) => ownership(read.get(replicaSets, `${namespace}/${name}`)),
-    }).isWaypointPod(pod)?.gateway;
-  }
-
   #bindings(read: ReadContext, namespace: string): readonly Binding[] {
-    const gateway = read.get(this.gateways, `${namespace}/${AUTOMATIC_WAYPOINT}`);
-    return gateway?.automatic === true ? gateway.record.bindings : [];
+    return read.get(this.bindings, namespace)?.bindings ?? [];
   }
 
   #derivePods(scheduler: Scheduler): Derived<PodObject, PodWaypoint> {
@@ -151,7 +146,14 @@ export class MeshWaypoints {
       {
         name: "pods' waypoints",
         source: pods,
-        reads: reads(namespaces, services, replicaSets, this.gateways, this.#options.meshConfigs),
+        reads: reads(
+          namespaces,
+          services,
+          replicaSets,
+          this.gateways,
+          this.bindings,
+          this.#options.meshConfigs,
+        ),
         compute: (read, pod) => this.#podWaypoint(read, pod),
         equal: () => false,
       },
@@ -193,7 +195,7 @@ export class MeshWaypoints {
       {
         name: "services' waypoints",
         source: services,
-        reads: reads(namespaces, this.gateways, this.pods, this.#options.meshConfigs),
+        reads: reads(namespaces, this.gateways, this.bindings, this.pods, this.#options.meshConfigs),
         compute: (read, service) => this.#serviceWaypoint(read, service),
         equal: () => false,
       },
@@ -263,23 +265,9 @@ function usable(
 ): ChoiceRefusal | undefined {
   if (gateway.automatic || !mayAttach(gateway, namespace, object)) return "AttachmentDenied";
   if (gateway.serves !== traffic && gateway.serves !== "all") return "UnsupportedTrafficType";
-  return gateway.record.deploymentUid === "" ? "WaypointIsNotReady" : undefined;
-}
-
-/** The account of a waypoint has the Gateway's name. */
-export function recordedWaypoint(
-  gateway: WaypointGateway | undefined,
-): { readonly deploymentUid: string; readonly serviceAccount: string } | undefined {
-  const deploymentUid = gateway?.record.deploymentUid ?? "";
-  return gateway === undefined || deploymentUid === ""
-    ? undefined
-    : { deploymentUid, serviceAccount: gateway.name };
-}
-
-export function ownership(
-  object: OwnedObject | undefined,
-): { readonly uid: string; readonly owner: OwnedObject["owner"] } | undefined {
-  return object === undefined ? undefined : { uid: object.metadata.uid, owner: object.owner };
+  // It has been made when nobody knows any more what it was: callers wait for it.
+  const isMade = gateway.record.deploymentUid !== "" || gateway.lost !== undefined;
+  return isMade ? undefined : "WaypointIsNotReady";
 }
 
 function reads(...collections: readonly unknown[]): readonly Collection<never>[] {

@@ -29,16 +29,14 @@ export function pushedAuthorizations(
       name: "users' policies as pushed",
       source: policies.authorizationPolicies,
       reads: [
-        waypoints.gateways,
+        waypoints.bindings,
         policies.meshConfigs,
         policies.formerForms,
       ] as unknown as readonly Collection<never>[],
       compute: (read, { key, authorization }) =>
-        authorization === undefined
-          ? undefined
-          : formsToPush(authorization, read.get(policies.formerForms, key)).map((form) =>
-              sparing(form, read, policies, waypoints),
-            ),
+        formsToPush(authorization, read.get(policies.formerForms, key)).map((form) =>
+          sparing(form, read, policies, waypoints),
+        ),
       equal: () => false,
     },
     scheduler,

@@ -5,7 +5,6 @@ import type { KubeClient } from "#core/k8s/kube-client.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import type { ControllerConfig } from "./config.ts";
 import type { MeshGraph } from "./mesh-graph.ts";
-import { ownership, recordedWaypoint } from "./mesh-waypoints.ts";
 import { hasAcknowledged, markOf, type PublishedMark } from "./push/acknowledgements.ts";
 import type { ClientStream } from "./push/client-stream.ts";
 import type { ResourceType } from "./push/published-state.ts";
@@ -13,6 +12,7 @@ import type { ProgressSource } from "./waypoints/gateway-progress.ts";
 import { OutsiderCensus } from "./waypoints/outsider-census.ts";
 import { scrapeMetrics } from "./waypoints/scrape-metrics.ts";
 import { podOwner } from "./translate/pod-owner.ts";
+import { ownership, recordedWaypoint } from "./waypoint-of.ts";
 import { needsWaypoint, type WaypointNeeds } from "./waypoints/needs-waypoint.ts";
 import type { ConnectedProxy } from "./waypoints/proxy-progress.ts";
 import { waypointApi } from "./waypoints/waypoint-api.ts";
@@ -114,6 +114,8 @@ function currentNeeds(config: ControllerConfig, { graph, pods }: WaypointControl
     services: [...sources.services.values()],
     isWaypointPod: (pod) => pods.isWaypointPod(pod) !== undefined,
     explicitWaypoints: new Set(gateways.filter((one) => !one.automatic).map(({ key }) => key)),
+    immediately: (namespace, policy) =>
+      index.waypoints.bindings.get(namespace)?.immediately.has(policy) === true,
   });
 }
 

@@ -25,10 +25,13 @@ export class Scheduler {
 
   /** Computes until everything is clean or `shouldYield` says stop. True when everything is clean. */
   run(shouldYield: () => boolean = never): boolean {
-    for (const collection of this.#collections) {
-      if (!collection.isDirty) continue;
-      collection.flush(shouldYield);
-      if (collection.isDirty || shouldYield()) return this.isIdle;
+    // Again, for what a subscriber may have set in a source meanwhile.
+    while (!this.isIdle) {
+      for (const collection of this.#collections) {
+        if (!collection.isDirty) continue;
+        collection.flush(shouldYield);
+        if (collection.isDirty || shouldYield()) return this.isIdle;
+      }
     }
     return true;
   }

@@ -278,6 +278,7 @@ function lines(objects: readonly string[], mesh = testMeshConfig): readonly stri
     services: [...sources.services.values()],
     isWaypointPod: ({ metadata }) => metadata.labels[LABEL_GATEWAY_NAME] !== undefined,
     explicitWaypoints: new Set(sources.gateways.size > 0 ? ["shop/wp"] : []),
+    immediately: () => false,
   });
   return [
     ...[...namespaces].flatMap(([namespace, list]) =>

@@ -37,6 +37,8 @@ export interface NeedFacts {
   readonly isWaypointPod: (pod: PodObject) => boolean;
   /** `namespace/name` of waypoints that people made. */
   readonly explicitWaypoints: ReadonlySet<string>;
+  /** Whether callers of what the policy covers in the namespace are held, not let through, meanwhile. */
+  readonly immediately: (namespace: string, policy: PolicyKey) => boolean;
 }
 
 /** Why something that a policy covers is not covered by an automatic waypoint. */
@@ -129,7 +131,7 @@ function bySelector(
     const covered = place.pods.filter(({ pod }) => selectorMatches(labels, pod.metadata.labels));
     for (const { pod, standing } of covered) noteGap(policy, pod, standing, { isMeshWide, result });
     if (isNeeded(place, covered, facts))
-      want(namespace, wishOf(policy, "spec", { kind: "workloads", labels }), result);
+      want(namespace, wishOf(policy, "spec", { kind: "workloads", labels }), { facts, result });
   }
 }
 
@@ -169,7 +171,7 @@ function byTargets(
   if (bound.length === 0) return;
   const scope: BindingScope = { kind: "services", names: bound.toSorted() };
   const field = policy.targets.find((t) => bound.includes(t.name))?.path ?? "spec.targetRefs";
-  want(policy.namespace, wishOf(policy, field, scope), result);
+  want(policy.namespace, wishOf(policy, field, scope), { facts, result });
 }
 
 function wishOf({ key, l7Fields, request }: PolicyWish, field: string, scope: BindingScope): WantedBinding {
@@ -272,8 +274,13 @@ function noteGap(
   if (standing.kind === "not-enrolled" && !isMeshWide) gap(policy, { reason: "NotEnrolled", what }, result);
 }
 
-function want(namespace: string, wish: WantedBinding, { wanted }: Result): void {
-  push(wanted, namespace, wish);
+function want(
+  namespace: string,
+  wish: WantedBinding,
+  { facts, result }: { readonly facts: NeedFacts; readonly result: Result },
+): void {
+  const immediately = wish.observes !== true && facts.immediately(namespace, wish.policy);
+  push(result.wanted, namespace, immediately ? { ...wish, immediately } : wish);
 }
 
 function gap({ key }: PolicyWish, found: Gap, { gaps }: Result): void {

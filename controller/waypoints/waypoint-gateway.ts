@@ -24,6 +24,8 @@ export interface WaypointGateway {
   readonly deleting: boolean;
   readonly record: WaypointRecord;
   readonly conditions: readonly unknown[];
+  /** What is wrong with the record; nothing of it counts then, and nothing that it may have closed is opened. */
+  readonly lost: string | undefined;
   readonly problems: readonly TranslationProblem[];
 }
 
@@ -45,9 +47,8 @@ export function readWaypointGateway(gateway: CustomObject): WaypointGateway | un
   const report = (path: string, message: string): void => {
     problems.push({ kind: "Gateway", namespace, name, generation, path, reason: "Invalid", message });
   };
-  const record = parseRecord(annotations[ANNOTATION_BINDING] ?? '{"form":1}');
-  if (!record.ok)
-    report(`metadata.annotations ${ANNOTATION_BINDING}`, record.problems[0]?.message ?? "is malformed");
+  const { record, lost } = readRecord(gateway, annotations[ANNOTATION_BINDING]);
+  if (lost !== undefined) report(`metadata.annotations ${ANNOTATION_BINDING}`, lost);
   const serves = labels[LABEL_WAYPOINT_FOR] ?? "service";
   if (!SERVED.has(serves))
     report(`metadata.labels ${LABEL_WAYPOINT_FOR}`, `"${serves}" is not known; it serves services`);
@@ -58,12 +59,13 @@ export function readWaypointGateway(gateway: CustomObject): WaypointGateway | un
     uid,
     resourceVersion,
     generation,
-    // Admission lets nobody but the controller write the annotation: without it the name was taken by somebody else.
-    automatic: name === AUTOMATIC_WAYPOINT && annotations[ANNOTATION_BINDING] !== undefined,
+    // Whoever made it: the name is reserved, and what it closed stays closed.
+    automatic: name === AUTOMATIC_WAYPOINT,
     serves: SERVED.has(serves) ? (serves as ServedTraffic) : "service",
     attachment: attachmentOf(spec["listeners"]),
     deleting: deletionMs !== undefined,
-    record: record.ok ? record.value : NO_RECORD,
+    record,
+    lost,
     conditions: gateway.conditions,
     problems,
   };
@@ -73,6 +75,26 @@ export function readWaypointGateway(gateway: CustomObject): WaypointGateway | un
 export function mayAttach(
   gateway: WaypointGateway,
   namespace: string,
+/**
+ * Admission lets nobody but the controller write the record, and it writes none that it could not read: what is wrong came around admission, or
+ * from another version. A Gateway of people has none until its waypoint has been made.
+ */
+function readRecord(
+  { metadata, conditions }: CustomObject,
+  text: string | undefined,
+): Pick<WaypointGateway, "record" | "lost"> {
+  const read = parseRecord(text ?? "");
+  if (read.ok) return { record: read.value, lost: undefined };
+  const [problem] = read.problems;
+  const unreadable = `${problem?.path ?? ""} ${problem?.message ?? "is malformed"}`.trim();
+  const isNew = text === undefined && metadata.name !== AUTOMATIC_WAYPOINT && !wasProgrammed(conditions);
+  return { record: NO_RECORD, lost: isNew ? undefined : text === undefined ? "is missing" : unreadable };
+}
+
+function wasProgrammed(conditions: readonly unknown[]): boolean {
+  return conditions.map(jsonObject).some(({ type, status }) => type === "Programmed" && status === "True");
+}
+
   object: NamespaceObject | undefined,
 ): boolean {
   if (gateway.namespace === namespace) return true;

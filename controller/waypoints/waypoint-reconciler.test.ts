@@ -28,6 +28,7 @@ function aGateway(stage: Stage): WaypointGateway {
     attachment: { kind: "same" },
     deleting: false,
     record: { deploymentUid: "uid-deployment", bindings: [{ ...WISH, stage, sinceMs: 0 }] },
+    lost: undefined,
     conditions: [],
     problems: [],
   };

@@ -10,6 +10,8 @@ export const WAYPOINT_CLASS = "istio-waypoint";
 export const ANNOTATION_BINDING = "ambit.io/binding";
 /** On Pods, and on Namespaces as their default: ports of the pods that are kept from the automatic waypoint. */
 export const ANNOTATION_EXCLUDE_PORTS = "ambit.io/waypoint-exclude-ports";
+/** On AuthorizationPolicies, and on Namespaces as their default: `immediately` holds callers while a waypoint is on its way. */
+export const ANNOTATION_ENFORCE = "ambit.io/enforce";
 export const TYPE_URL_WAYPOINT = "type.googleapis.com/ambit.waypoint.v1.WaypointConfig";
 
 /** How services and workloads refer to the waypoint `gateway` of a namespace. */
