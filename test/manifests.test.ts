@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { NODE_SYSCTLS } from "#istio-cni/capture/kernel-names.ts";
 import { lookUpImage } from "#local/images.ts";
 import { parseAllDocuments } from "yaml";
 
@@ -108,6 +109,17 @@ test("capabilities are exactly the needed ones, and none can be gained", () => {
     "istio-cni-node": ["DAC_OVERRIDE", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"],
     ztunnel: ["NET_ADMIN", "NET_RAW", "SYS_ADMIN"],
   });
+});
+
+test("the agent, which is not privileged, writes sysctls where the node's own are mounted", () => {
+  const { pod, container } = find("istio-cni-node");
+  const mounted = jsonList(container["volumeMounts"])
+    .map(jsonObject)
+    .find((mount) => mount["mountPath"] === NODE_SYSCTLS);
+  const volume = jsonList(pod["volumes"])
+    .map(jsonObject)
+    .find((candidate) => candidate["name"] === mounted?.["name"]);
+  assert.deepEqual(volume?.["hostPath"], { path: "/proc/sys/net" });
 });
 
 test("the controller, which holds the CA's key, is not root and can write nowhere", () => {

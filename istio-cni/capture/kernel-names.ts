@@ -67,6 +67,9 @@ export const MARK_RULES = [
   { priority: 81, mark: MARK_APP, mask: MARK_BITS, table: ROUTING_TABLE },
 ] as const;
 
+/** Where deploy/50-istio-cni.yaml mounts the node's /proc/sys/net: a container's own is read-only unless it is privileged. */
+export const NODE_SYSCTLS = "/host/proc/sys/net";
+
 export interface Sysctl {
   /** Below /proc/sys/net, in the pod's namespace. */
   readonly path: string;

@@ -13,9 +13,10 @@ import {
 import { AF_INET, AF_INET6 } from "#core/linux/socket-encoding.ts";
 import { isErrno } from "#core/linux/system-call-error.ts";
 import type { AttachmentProblem } from "./capture.ts";
-import { MARK_RULES, ROUTING_TABLE, SYSCTLS } from "./kernel-names.ts";
+import { MARK_RULES, NODE_SYSCTLS, ROUTING_TABLE, SYSCTLS } from "./kernel-names.ts";
 
-const SYSCTL_ROOT = "/proc/sys/net";
+/** The same files by either path, of the namespace that the reading thread is in. */
+const SYSCTL_ROOT = existsSync(NODE_SYSCTLS) ? NODE_SYSCTLS : "/proc/sys/net";
 
 /** Makes everything as it must be; returns what was not. */
 export function ensureRouting(netns: Netns): readonly AttachmentProblem[] {

@@ -56,6 +56,7 @@ test("an ordinary container: groups first, own namespaces, own root, no privileg
       "bind r /etc/passwd /etc/passwd",
       "link ../run /var/run",
       "proc /proc",
+      "bind r /proc/sys /proc/sys",
       "sysfs /sys ro",
       "tmpfs /run mode=755,size=64m",
       "tmpfs /tmp mode=1777,size=256m",
@@ -78,6 +79,14 @@ test("hostNetwork and hostPID keep the node's namespaces", () => {
     false,
   );
   assert.ok(lines.includes("unshare mnt"));
+});
+
+test("only privileged containers write below /proc/sys", () => {
+  const lines = plan({ securityContext: { privileged: true } });
+  assert.deepEqual(
+    lines.filter((line) => line.includes("/proc/sys")),
+    [],
+  );
 });
 
 test("the host's devices only for privileged containers", () => {

@@ -109,6 +109,7 @@ export function containerPlan(input: PlanInput): LaunchPlan {
     ...rootSkeleton(host),
     ...["node", "lib", "bin"].map((part) => ["bind", "r", `/opt/ambit/${part}`, `/opt/ambit/${part}`]),
     ["proc", "/proc"],
+    ...(privileged ? [] : [["bind", "r", "/proc/sys", "/proc/sys"]]), // as container runtimes show it
     ["sysfs", "/sys", privileged ? "rw" : "ro"],
     ...devices(privileged),
     ...(readOnlyRoot

@@ -7,7 +7,13 @@ import type {
   V1ResourceRequirements,
   V1Volume,
 } from "@kubernetes/client-node";
-import { duplicateValue, type FieldProblem, invalidValue, required } from "../../http/status-error.ts";
+import {
+  duplicateValue,
+  type FieldProblem,
+  forbiddenField,
+  invalidValue,
+  required,
+} from "../../http/status-error.ts";
 import { isRecord } from "../../object.ts";
 import { fillIn } from "../fill-in.ts";
 
@@ -85,6 +91,8 @@ function defaultVolume(volume: V1Volume): void {
   if (Object.keys(volume).length === 1) volume.emptyDir = {};
 }
 
+const PROPAGATION = "Bidirectional mount propagation is available only to privileged containers";
+
 /** Names are unique and mounts refer to volumes that exist. */
 export function podSpecProblems(spec: V1PodSpec, path: string): FieldProblem[] {
   const problems: FieldProblem[] = [];
@@ -101,6 +109,8 @@ export function podSpecProblems(spec: V1PodSpec, path: string): FieldProblem[] {
       names.add(container.name);
       if ((container.image ?? "") === "") problems.push(required(`${at}.image`));
       list(container.volumeMounts).forEach((mount, j) => {
+        if (mount.mountPropagation === "Bidirectional" && container.securityContext?.privileged !== true)
+          problems.push(forbiddenField(`${at}.volumeMounts.mountPropagation`, PROPAGATION));
         if (volumes.has(mount.name)) return;
         problems.push({
           field: `${at}.volumeMounts[${j}].name`,
