@@ -23,9 +23,9 @@ export interface WaypointGateway {
   readonly attachment: Attachment;
   readonly deleting: boolean;
   readonly record: WaypointRecord;
-  readonly conditions: readonly unknown[];
   /** What is wrong with the record; nothing of it counts then, and nothing that it may have closed is opened. */
   readonly lost: string | undefined;
+  readonly conditions: readonly unknown[];
   readonly problems: readonly TranslationProblem[];
 }
 
@@ -71,10 +71,6 @@ export function readWaypointGateway(gateway: CustomObject): WaypointGateway | un
   };
 }
 
-/** Whether an object of `namespace` may name the waypoint (Gateway API: allowedRoutes of its listener). */
-export function mayAttach(
-  gateway: WaypointGateway,
-  namespace: string,
 /**
  * Admission lets nobody but the controller write the record, and it writes none that it could not read: what is wrong came around admission, or
  * from another version. A Gateway of people has none until its waypoint has been made.
@@ -95,6 +91,10 @@ function wasProgrammed(conditions: readonly unknown[]): boolean {
   return conditions.map(jsonObject).some(({ type, status }) => type === "Programmed" && status === "True");
 }
 
+/** Whether an object of `namespace` may name the waypoint (Gateway API: allowedRoutes of its listener). */
+export function mayAttach(
+  gateway: WaypointGateway,
+  namespace: string,
   object: NamespaceObject | undefined,
 ): boolean {
   if (gateway.namespace === namespace) return true;
