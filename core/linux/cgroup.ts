@@ -1,6 +1,8 @@
 /** Where control groups are: the unified hierarchy may be the root of /sys/fs/cgroup or beside version 1. */
-import { readFileSync, statfsSync } from "node:fs";
+import { closeSync, openSync, readFileSync, statfsSync } from "node:fs";
+import { check, libc } from "./libc.ts";
 
+const CLONE_NEWCGROUP = 0x0200_0000;
 const CGROUP2_MAGIC = 0x6367_7270;
 const CANDIDATES = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
@@ -30,4 +32,21 @@ export function cgroup2PathOf(pid: number | "self"): string | undefined {
 export function parseCgroup2Path(text: string): string | undefined {
   const line = text.split("\n").find((l) => l.startsWith("0::/"));
   return line?.slice(3).replace(/ \(deleted\)$/, "");
+}
+
+/**
+ * From here on this thread sees control groups as process `pid` does. A container may have a cgroup namespace of its own, in which
+ * everything outside of it is named relative to it (`/../../system.slice/...`).
+ */
+export function joinCgroupNamespace(pid: number): void {
+  const fd = openSync(`/proc/${pid}/ns/cgroup`, "r");
+  try {
+    check(
+      libc().setns(fd, CLONE_NEWCGROUP),
+      "setns",
+      "entering the node's cgroup namespace needs CAP_SYS_ADMIN",
+    );
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -7,6 +7,7 @@ import { systemClock } from "#core/base/clock.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
 import { loadKubeClient } from "#core/k8s/load-config.ts";
 import type { PodObject } from "#core/k8s/object-types.ts";
+import { joinCgroupNamespace } from "#core/linux/cgroup.ts";
 import { ANNOTATION_REDIRECTION } from "#core/model/well-known.ts";
 import { StopStack } from "#core/runtime/lifecycle.ts";
 import type { Logger } from "#core/runtime/log.ts";
@@ -85,6 +86,7 @@ class Agent {
     this.#skipped = new SkippedPods(log.child("skipped"));
     this.#stops = new StopStack(log);
     this.#client = loadKubeClient(config.kubeconfig);
+    joinCgroupNamespace(1); // the node's: pods, ztunnel and the kubelet are told by their control groups
     this.#capture = prepareCapture(config, log);
     const tree = findCgroupTree();
     this.#findNetns = (uid) => findPodNetns(tree, uid);

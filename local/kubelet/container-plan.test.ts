@@ -46,7 +46,7 @@ test("an ordinary container: groups first, own namespaces, own root, no privileg
       "cgroup /sys/fs/cgroup/memory/kubepods/besteffort/podu/main",
       "netns /run/netns/cni-1",
       "enter 7 uts,ipc",
-      "unshare mnt,pid",
+      "unshare mnt,pid,cgroup",
       "pid-file /p/0.pid",
       "fork",
       "propagation slave",
@@ -78,7 +78,7 @@ test("hostNetwork and hostPID keep the node's namespaces", () => {
     lines.some((line) => /^(netns|enter)/.test(line)),
     false,
   );
-  assert.ok(lines.includes("unshare mnt"));
+  assert.ok(lines.includes("unshare mnt,cgroup"));
 });
 
 test("only privileged containers write below /proc/sys", () => {

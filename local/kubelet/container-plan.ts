@@ -101,7 +101,7 @@ export function containerPlan(input: PlanInput): LaunchPlan {
     ...joinCgroup(host.cgroups, input.cgroup),
     ...(input.netns === "" ? [] : [["netns", input.netns]]),
     ...(input.sandboxPid === undefined ? [] : [["enter", String(input.sandboxPid), "uts,ipc"]]),
-    ["unshare", spec.hostPID === true ? "mnt" : "mnt,pid"],
+    ["unshare", `mnt${spec.hostPID === true ? "" : ",pid"}${privileged ? "" : ",cgroup"}`],
     ["pid-file", input.pidFile],
     ["fork"],
     ["propagation", "slave"],
