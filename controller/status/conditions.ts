@@ -2,6 +2,7 @@
 import { jsonList, jsonNumber, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
 import type { PeerAuthentication } from "../translate/peer-authentication.ts";
+import { GUARDED } from "../waypoints/guarded.ts";
 import type { TranslationProblem } from "../translate/problem.ts";
 
 /** metav1.Condition without its time. */
@@ -114,6 +115,7 @@ const OWN_TYPES: ReadonlySet<string> = new Set([
   "ZtunnelAccepted",
   "WaypointAccepted",
   "Enforced",
+  GUARDED,
   "Accepted",
   "Programmed",
   "ResolvedRefs",

@@ -1,6 +1,7 @@
 /** Pure. What the status of a waypoint's Gateway says. */
 import type { GatewayView } from "../waypoints/waypoint-view.ts";
 import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
+import { ANNOTATION_BINDING } from "#core/model/waypoint.ts";
 import { HBONE_PORT } from "#core/model/well-known.ts";
 import type { Condition } from "./conditions.ts";
 
@@ -14,7 +15,7 @@ export function gatewayConditions(gateway: WaypointGateway, view: GatewayView): 
       type: "Accepted",
       status: "True",
       reason: "Accepted",
-      message: acceptedMessage(gateway),
+      message: acceptedMessage(gateway, gateway.lost ?? view.restored),
       observedGeneration,
     },
     { type: "Programmed", ...programmed, observedGeneration },
@@ -33,7 +34,12 @@ export function gatewayAddresses({ addresses }: GatewayView): readonly object[] 
 }
 
 /** An automatic waypoint says which policies, by which fields, are the reason for it. */
-function acceptedMessage({ automatic, record }: WaypointGateway): string {
+function acceptedMessage({ automatic, record }: WaypointGateway, lost: string | undefined): string {
+  const anew = `its record (annotation ${ANNOTATION_BINDING}) ${lost ?? ""}, and is made anew: meanwhile nobody passes it by`;
+  return lost === undefined ? reasonsOf(automatic, record) : `${reasonsOf(automatic, record)}; ${anew}`;
+}
+
+function reasonsOf(automatic: boolean, record: WaypointGateway["record"]): string {
   if (!automatic) return "accepted as a waypoint";
   const reasons = record.bindings.map(({ policy, field }) => `AuthorizationPolicy ${policy} (${field})`);
   const more = reasons.length > MAX_REASONS ? ` and ${reasons.length - MAX_REASONS} more` : "";

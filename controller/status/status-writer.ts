@@ -7,6 +7,7 @@ import type { CustomObject } from "#core/k8s/object-types.ts";
 import type { Collection } from "../collections/collection.ts";
 import type { MeshPolicies } from "../mesh-policies.ts";
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
+import { type Guard, guardedCondition } from "../waypoints/guarded.ts";
 import type { Sources } from "../sources.ts";
 import {
   authorizationCondition,
@@ -33,6 +34,8 @@ export interface StatusWriterDeps {
 export interface Enforcement extends WaypointPart {
   /** Absent for a policy that needs no waypoint. */
   readonly condition: Condition | undefined;
+  /** What it closes already. */
+  readonly guard: Guard;
 }
 
 const FIELD_MANAGER = "ambit-controller-status";
@@ -89,7 +92,8 @@ export class StatusWriter {
         reason === undefined
           ? authorizationCondition(policy, enforced)
           : refusedCondition(policy.generation, reason);
-      return condition === undefined ? [accepted] : [accepted, condition];
+      const guarded = guardedCondition(enforced.guard, policy.generation);
+      return [accepted, condition, guarded].filter((one) => one !== undefined);
     });
   }
 

@@ -1,5 +1,6 @@
 /** What the reconciler remembers about one Gateway between two looks. Nothing of it is missed after a restart. */
 import type { PodObject } from "#core/k8s/object-types.ts";
+import { type Binding, bindingKey } from "./binding.ts";
 import type { BindingFacts } from "./binding-machine.ts";
 import { bindingFacts, type ConnectedProxy } from "./proxy-progress.ts";
 import type { PublishedMark } from "../push/acknowledgements.ts";
@@ -22,6 +23,8 @@ export interface GatewayProgress {
   obstacle: string | undefined;
   /** What the API said last, while it does not do what is asked. */
   failure: string | undefined;
+  /** What was wrong with a record that had to be made anew. */
+  restored: string | undefined;
   deploymentUid: string;
   addresses: readonly string[];
 }
@@ -56,6 +59,7 @@ export function newProgress(): GatewayProgress {
     leaving: false,
     obstacle: undefined,
     failure: undefined,
+    restored: undefined,
     deploymentUid: "",
     addresses: [],
   };
@@ -120,6 +124,7 @@ export function viewOf(
   return {
     generations,
     obstacle: progress.obstacle ?? progress.failure,
+    restored: progress.restored,
     addresses: progress.addresses,
     readyPods: facts?.readyWaypoints ?? 0,
     behind: facts?.waypointsBehind ?? [],
@@ -127,4 +132,15 @@ export function viewOf(
     published: facts?.published ?? false,
     waits,
   };
+}
+
+/** Something is on its way. */
+export function isUnsettled(
+  bindings: readonly Binding[],
+  facts: BindingFacts,
+  waits: GatewayView["waits"],
+): boolean {
+  if (!facts.published || facts.readyWaypoints === 0) return true;
+  if (bindings.some((one) => waits.get(bindingKey(one))?.reason !== "Done")) return true;
+  return bindings.length > 0 && facts.waypointsBehind.length + facts.destinationsBehind.length > 0;
 }

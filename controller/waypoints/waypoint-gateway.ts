@@ -34,6 +34,8 @@ export type Attachment =
   | { readonly kind: "all" }
   | { readonly kind: "selector"; readonly labels: Readonly<Record<string, string>> };
 
+export const RECORD_MISSING = "is missing";
+
 const LABEL_WAYPOINT_FOR = "istio.io/waypoint-for";
 const SERVED: ReadonlySet<string> = new Set(["service", "workload", "all", "none"]);
 
@@ -84,7 +86,7 @@ function readRecord(
   const [problem] = read.problems;
   const unreadable = `${problem?.path ?? ""} ${problem?.message ?? "is malformed"}`.trim();
   const isNew = text === undefined && metadata.name !== AUTOMATIC_WAYPOINT && !wasProgrammed(conditions);
-  return { record: NO_RECORD, lost: isNew ? undefined : text === undefined ? "is missing" : unreadable };
+  return { record: NO_RECORD, lost: isNew ? undefined : text === undefined ? RECORD_MISSING : unreadable };
 }
 
 function wasProgrammed(conditions: readonly unknown[]): boolean {

@@ -8,12 +8,13 @@ import { kubeStatus } from "#core/k8s/kube-client.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
-import { type Binding, bindingKey, type WantedBinding } from "./binding.ts";
+import { bindingKey, type WantedBinding } from "./binding.ts";
 import { type BindingFacts, type BindingTimes, NO_FACTS_YET } from "./binding-machine.ts";
 import {
   forgetOldAwaited,
   type GatewayProgress,
   isProvisionDue,
+  isUnsettled,
   newProgress,
   type ProgressSource,
   RESYNC_MS,
@@ -24,7 +25,7 @@ import type { WaypointApi } from "./waypoint-api.ts";
 import type { WaypointNeeds } from "./needs-waypoint.ts";
 import { nextBindings } from "./next-record.ts";
 import type { GatewayView, WaypointView } from "./waypoint-view.ts";
-import type { WaypointGateway } from "./waypoint-gateway.ts";
+import { RECORD_MISSING, type WaypointGateway } from "./waypoint-gateway.ts";
 import { formatRecord } from "./waypoint-record.ts";
 
 export interface ReconcilerDeps {
@@ -138,7 +139,7 @@ export class WaypointReconciler {
     if (clock.monotonicMs() < progress.retryAtMs) return { busy: true, view: view() };
     try {
       if (gateway === undefined) busy = await this.#create(key, wanted, progress);
-      else {
+      else if (!isNobodys(gateway, wanted)) {
         await this.#provide(gateway, progress);
         ({ waits, facts, busy } = await this.#step(gateway, { wanted, generations }, progress));
       }
@@ -177,13 +178,9 @@ export class WaypointReconciler {
     return true;
   }
 
-  /** Account, service and pods; nothing while somebody else's object has the name. */
+  /** Account, service and pods; no pods while somebody else's object has the name. */
   async #provide(gateway: WaypointGateway, progress: GatewayProgress): Promise<void> {
     const { api, clock, source } = this.#deps;
-    if (gateway.name === AUTOMATIC_WAYPOINT && !gateway.automatic) {
-      progress.obstacle = `Gateway ${gateway.key} was not made by the controller`;
-      return;
-    }
     const due = isProvisionDue(progress, gateway, source.waypointPods(gateway), clock.monotonicMs());
     if (!due || gateway.deleting || progress.leaving || progress.awaited !== undefined) return;
     const provision = await api.provide(gateway);
@@ -257,6 +254,14 @@ export class WaypointReconciler {
     const before = new Map(gateway.record.bindings.map((binding) => [bindingKey(binding), binding.stage]));
     await api.writeRecord(gateway, record);
     this.#await(progress, record);
+    if (gateway.lost !== undefined) {
+      progress.restored = gateway.lost;
+      const closed = record.bindings.map(({ policy }) => policy);
+      log.warn(
+        { waypoint: gateway.key, record: gateway.lost, closed },
+        "record lost: made anew from policies",
+      );
+    }
     for (const binding of record.bindings) {
       const from = before.get(bindingKey(binding));
       if (from !== binding.stage)
@@ -287,13 +292,7 @@ export class WaypointReconciler {
   }
 }
 
-/** Something is on its way. */
-function isUnsettled(
-  bindings: readonly Binding[],
-  facts: BindingFacts,
-  waits: GatewayView["waits"],
-): boolean {
-  if (!facts.published || facts.readyWaypoints === 0) return true;
-  if (bindings.some((one) => waits.get(bindingKey(one))?.reason !== "Done")) return true;
-  return bindings.length > 0 && facts.waypointsBehind.length + facts.destinationsBehind.length > 0;
+/** Somebody took the reserved name before anything needed it. */
+function isNobodys({ automatic, lost }: WaypointGateway, wanted: readonly WantedBinding[]): boolean {
+  return automatic && lost === RECORD_MISSING && wanted.length === 0;
 }

@@ -8,6 +8,8 @@ export interface GatewayView {
   readonly generations: ReadonlyMap<PolicyKey, number>;
   /** What keeps the waypoint from being made: somebody else's object of its name, or a failure of the API. */
   readonly obstacle: string | undefined;
+  /** What was wrong with the record when it had to be made anew. */
+  readonly restored?: string | undefined;
   /** Cluster addresses of its service. */
   readonly addresses: readonly string[];
   readonly readyPods: number;
