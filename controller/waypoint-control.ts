@@ -2,6 +2,7 @@
 import type { Clock } from "#core/base/clock.ts";
 import type { PodObject } from "#core/k8s/object-types.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
+import { onlyObserves } from "#core/model/request-policy.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import type { ControllerConfig } from "./config.ts";
 import type { MeshGraph } from "./mesh-graph.ts";
@@ -12,9 +13,11 @@ import type { ProgressSource } from "./waypoints/gateway-progress.ts";
 import { OutsiderCensus } from "./waypoints/outsider-census.ts";
 import { scrapeMetrics } from "./waypoints/scrape-metrics.ts";
 import { podOwner } from "./translate/pod-owner.ts";
+import { directPorts } from "./translate/service-endpoints.ts";
 import { ownership, recordedWaypoint } from "./waypoint-of.ts";
 import { needsWaypoint, type WaypointNeeds } from "./waypoints/needs-waypoint.ts";
 import type { ConnectedProxy } from "./waypoints/proxy-progress.ts";
+import { inScope } from "./waypoints/pod-binding.ts";
 import { waypointApi } from "./waypoints/waypoint-api.ts";
 import type { WaypointGateway } from "./waypoints/waypoint-gateway.ts";
 import { LABEL_GATEWAY_NAME, waypointPods, type WaypointPods } from "./waypoints/waypoint-pods.ts";
@@ -71,22 +74,40 @@ export function outsiderCensus(
   deps: Pick<WaypointControlDeps, "clock" | "log" | "graph"> & { readonly onResult: () => void },
 ): OutsiderCensus {
   const { clock, log, graph, onResult } = deps;
+  const { podsByNamespace } = graph.index.waypoints;
   return new OutsiderCensus({
     clock,
     log: log.child("waypoints"),
-    ztunnels: () => liveZtunnels(config, graph).flatMap(({ ips }) => ips.slice(0, 1)),
+    ztunnels: () =>
+      liveZtunnels(config, graph).flatMap(({ ips, node }) =>
+        ips.slice(0, 1).map((address) => ({ address, node })),
+      ),
     scrape: (address) => scrapeMetrics(address),
-    isServed: ({ key }, { namespace, name }) =>
-      graph.index.waypoints.podsByJudge
-        .get(key)
-        .some(({ pod }) => pod.metadata.namespace === namespace && podOwner(pod).name === name),
-    isOutside: ({ namespace, name }) =>
-      graph.index.waypoints.podsByNamespace
-        .get(namespace)
-        .some(
-          ({ pod, standing }) =>
-            (standing === "not-enrolled" || standing === "host-network") && podOwner(pod).name === name,
-        ),
+    judgement: ({ namespace }, { policy, scope }) => {
+      const request = graph.index.policies.authorizationPolicies.get(policy)?.request;
+      if (request === undefined || onlyObserves(request)) return undefined;
+      return {
+        isRefused: (workload, port) =>
+          workload.namespace === namespace &&
+          podsByNamespace
+            .get(namespace)
+            .some(
+              ({ pod, services, standing, excluded }) =>
+                standing === "automatic" &&
+                podOwner(pod).name === workload.name &&
+                inScope(scope, pod, services) &&
+                !directPorts(pod, services, excluded.ports).includes(port),
+            ),
+        isOutside: (workload) =>
+          podsByNamespace
+            .get(workload.namespace)
+            .some(
+              ({ pod, standing }) =>
+                (standing === "not-enrolled" || standing === "host-network") &&
+                podOwner(pod).name === workload.name,
+            ),
+      };
+    },
     onResult,
   });
 }

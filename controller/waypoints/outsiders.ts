@@ -1,7 +1,9 @@
 /**
- * Pure. Who, outside of the mesh, was let in by workloads that a waypoint is about to stand before: from that moment on such callers
- * are refused. Read from ztunnels' metrics, which count connections that were accepted without mutual TLS.
+ * Pure. Who, outside of the mesh, was let in by workloads that a waypoint is about to stand before: from that moment on such callers are refused.
+ * Read from ztunnels' metrics, which count the last hour's connections that were accepted without mutual TLS.
  */
+import { ANNOTATION_EXCLUDE_PORTS } from "#core/model/waypoint.ts";
+import { listed } from "../status/listed.ts";
 
 export interface WorkloadName {
   readonly namespace: string;
@@ -9,34 +11,40 @@ export interface WorkloadName {
   readonly name: string;
 }
 
-const METRIC = /^istio_tcp_connections_opened_total\{(.*)\} (\d+(?:\.\d+)?(?:e[+-]?\d+)?)/;
-const LABEL = /([a-z_]+)="((?:[^"\\]|\\.)*)"/g;
-const MAX_LINES = 200_000;
-const MAX_CALLERS = 1_000;
-
 export interface Judgement {
-  /** Whether the waypoint stands before it. */
-  readonly isServed: (workload: WorkloadName) => boolean;
+  /** Whether it will refuse them. `port`: its own; 0 when that is not known. */
+  readonly isRefused: (workload: WorkloadName, port: number) => boolean;
   /** Whether it has pods outside of the mesh: what was let in before it was enrolled is no news. */
   readonly isOutside: (workload: WorkloadName) => boolean;
 }
 
-/** Connections by caller, `namespace/workload`; `unknown` where no pod has the address. */
-export function outsidersIn(
-  metrics: string,
-  { isServed, isOutside }: Judgement,
-): ReadonlyMap<string, number> {
+/** What one ztunnel counted. */
+export interface OutsiderCount {
+  /** How much of the last hour it knows; undefined when it does not count. */
+  readonly windowSeconds: number | undefined;
+  /** Connections by caller: `namespace/workload`, or the address where no pod has it. */
+  readonly callers: ReadonlyMap<string, number>;
+}
+
+const METRIC = /^ambit_plaintext_connections_last_hour\{(.*)\} (\d+(?:\.\d+)?(?:e[+-]?\d+)?)/;
+const WINDOW = /^ambit_plaintext_window_seconds (\d{1,9})$/;
+const LABEL = /([a-z_]+)="((?:[^"\\]|\\.)*)"/g;
+const MAX_LINES = 200_000;
+const MAX_CALLERS = 1_000;
+
+export function outsidersIn(metrics: string, judgement: Judgement): OutsiderCount {
   const callers = new Map<string, number>();
+  let windowSeconds: number | undefined;
   for (const line of metrics.split("\n", MAX_LINES)) {
+    const window = WINDOW.exec(line);
+    if (window !== null) windowSeconds = Number(window[1]);
     const found = METRIC.exec(line);
-    const labels = labelsOf(found?.[1] ?? "");
-    if (found === null || !isOutsider(labels) || !isServed(destinationOf(labels))) continue;
-    const caller = callerOf(labels, isOutside);
-    if (caller === undefined) continue;
-    if (callers.size < MAX_CALLERS || callers.has(caller))
+    if (found === null) continue;
+    const caller = callerOf(labelsOf(found[1] ?? ""), judgement);
+    if (caller !== undefined && (callers.size < MAX_CALLERS || callers.has(caller)))
       callers.set(caller, (callers.get(caller) ?? 0) + Number(found[2]));
   }
-  return callers;
+  return { windowSeconds, callers };
 }
 
 type Labels = ReadonlyMap<string, string>;
@@ -45,42 +53,62 @@ function labelsOf(text: string): Labels {
   return new Map([...text.matchAll(LABEL)].map(([, name, value]) => [name ?? "", value ?? ""]));
 }
 
-function isOutsider(labels: Labels): boolean {
-  return (
-    labels.get("reporter") === "destination" && labels.get("connection_security_policy") !== "mutual_tls"
-  );
-}
-
-function destinationOf(labels: Labels): WorkloadName {
-  return {
-    namespace: labels.get("destination_workload_namespace") ?? "",
-    name: labels.get("destination_workload") ?? "",
+function callerOf(labels: Labels, { isRefused, isOutside }: Judgement): string | undefined {
+  const text = (name: string): string => labels.get(name) ?? "";
+  const destination = {
+    namespace: text("destination_workload_namespace"),
+    name: text("destination_workload"),
   };
-}
-
-function callerOf(labels: Labels, isOutside: Judgement["isOutside"]): string | undefined {
-  const name = labels.get("source_workload") ?? "";
-  const namespace = labels.get("source_workload_namespace") ?? "";
-  if (name === "" || name === "unknown") return "unknown";
+  if (!isRefused(destination, Number(text("destination_port")))) return undefined;
+  const name = text("source_workload");
+  const namespace = text("source_workload_namespace");
+  if (name === "" || name === "unknown") return text("source_address") || "unknown";
   return isOutside({ namespace, name }) ? `${namespace}/${name}` : undefined;
 }
 
-export function sumOf(maps: readonly ReadonlyMap<string, number>[]): ReadonlyMap<string, number> {
-  const sum = new Map<string, number>();
-  for (const [caller, count] of maps.flatMap((map) => [...map]))
-    sum.set(caller, (sum.get(caller) ?? 0) + count);
-  return sum;
+/** One ztunnel's answer; no `count` when it gave none. */
+export interface OutsiderAnswer {
+  readonly node: string;
+  readonly count: OutsiderCount | undefined;
 }
 
-const MAX_NAMED = 5;
+const HOUR_SECONDS = 3_600;
 
-/** For a status; undefined when there is nobody. The most frequent first. */
-export function describeOutsiders(callers: ReadonlyMap<string, number>): string | undefined {
-  const sorted = [...callers]
-    .filter(([, count]) => count > 0)
-    .toSorted(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
-  if (sorted.length === 0) return undefined;
-  const named = sorted.slice(0, MAX_NAMED).map(([caller, count]) => `${caller} (${count})`);
-  const more = sorted.length > MAX_NAMED ? ` and ${sorted.length - MAX_NAMED} more` : "";
-  return `ztunnels have let in connections of callers outside of the mesh, which the waypoint's workloads refuse: ${named.join(", ")}${more}`;
+/** For a status; undefined when there is nothing to say. The most frequent first. `at`: when ztunnels were asked. */
+export function describeOutsiders(answers: readonly OutsiderAnswer[], at: Date): string | undefined {
+  const sum = new Map<string, number>();
+  for (const [caller, count] of answers.flatMap(({ count }) => [...(count?.callers ?? [])]))
+    sum.set(caller, (sum.get(caller) ?? 0) + count);
+  const sorted = [...sum].filter(([, count]) => count > 0).toSorted(mostFrequent);
+  const time = `${at.toISOString().slice(0, 16)}Z`;
+  const silent = answers.filter(({ count }) => count?.windowSeconds === undefined).map(nodeText);
+  const young = answers.flatMap(({ node, count }) => {
+    const seconds = count?.windowSeconds ?? HOUR_SECONDS;
+    return seconds < HOUR_SECONDS ? [`${nodeText({ node })} ${Math.floor(seconds / 60)} min`] : [];
+  });
+  const parts = [
+    sorted.length === 0
+      ? []
+      : [
+          `callers outside of the mesh that got in within the hour before ${time}, with their connections: ` +
+            `${listed(sorted.map(([caller, count]) => `${caller} (${count})`))}; where this is enforced they are refused: enrol them, or exclude the port (annotation ${ANNOTATION_EXCLUDE_PORTS})`,
+        ],
+    sorted.length === 0 || young.length === 0
+      ? []
+      : [`ztunnels that started within that hour counted for less: ${listed(young.toSorted())}`],
+    silent.length === 0
+      ? []
+      : [
+          `ztunnels that could not be asked at ${time} which callers outside of the mesh they let in: ${listed(silent.toSorted())}`,
+        ],
+  ].flat();
+  return parts.length === 0 ? undefined : parts.join("; ");
+}
+
+function nodeText({ node }: Pick<OutsiderAnswer, "node">): string {
+  return `node ${node}`;
+}
+
+function mostFrequent([a, m]: readonly [string, number], [b, n]: readonly [string, number]): number {
+  return n - m || (a < b ? -1 : 1);
 }

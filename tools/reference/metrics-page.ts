@@ -46,6 +46,10 @@ service and revision), \`reporter\`, \`request_protocol\`, \`response_flags\` an
 (\`ztunnel/proxy/metrics.ts\`). "Sent" is from downstream to upstream at both reporters. A connection within a node counts for both.
 At most 20,000 series are kept; the oldest is forgotten first. \`response_flags\` follow from the reason of the end
 (\`ztunnel/proxy/response-flag.ts\`).
+
+\`ambit_plaintext_connections_last_hour\` has the labels \`source_address\`, \`source_workload\`, \`source_workload_namespace\`,
+\`destination_workload\`, \`destination_workload_namespace\` and \`destination_port\`. It counts the last 60 to 65 minutes of at most 1,000
+callers; what is more counts for \`others\`, once for each destination workload (\`ztunnel/proxy/recent-outsiders.ts\`).
 `;
 
 const NODE_METRICS = `

@@ -55,5 +55,6 @@ async function steps(context: PodContext, downstream: Handle, active: ActiveConn
     { destination, sourceIp: source.ip, timeoutMs: connectTimeoutMs },
     signal,
   ); // I7
+  deps.metrics.outsiders.note(active.record);
   active.relay(relayPlain(downstream, upstream)); // I9
 }

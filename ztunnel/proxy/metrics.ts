@@ -6,6 +6,7 @@ import type { Service } from "#core/model/service.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { Workload } from "#core/model/workload.ts";
 import { Counter, Gauge, type Registry } from "prom-client";
+import { RecentOutsiders } from "./recent-outsiders.ts";
 import type { ResponseFlag } from "./response-flag.ts";
 
 /** What the labels of one connection are made of. */
@@ -78,6 +79,7 @@ export interface ConnectionCounts {
 }
 
 export class ProxyMetrics {
+  readonly outsiders: RecentOutsiders = new RecentOutsiders();
   readonly #groups = new Map<string, SeriesGroup>();
   readonly #open = { source: 0, destination: 0 };
   #handshakesRefused = 0;
@@ -127,6 +129,7 @@ export class ProxyMetrics {
 
   /** Adds the metrics to a registry; values are read at each scrape. */
   register(registry: Registry): void {
+    this.outsiders.register(registry);
     const all = this.#groups;
     for (const { name, count, help } of COUNTERS) {
       const counter: Counter = new Counter({

@@ -145,6 +145,11 @@ for (const backend of BACKENDS) {
         const line = await oneLine(there, "inbound");
         assert.equal(line["policy"], "istio-system/istio_converted_static_strict");
         assert.equal(line["src.identity"], undefined);
+        assert.doesNotMatch(
+          await there.scrape(),
+          /source_address=/,
+          "who was not let in does not count as let in",
+        );
       }));
 
     test("a destination with another identity than expected is refused, never plaintext", () =>
@@ -338,6 +343,11 @@ for (const backend of BACKENDS) {
         const line = await oneLine(there, "inbound");
         assert.equal(line["protocol"], "tcp");
         assert.equal(line["src.identity"], undefined);
+        const counted = `source_address="${clientPod.address}".*destination_port="${serverPod.sockets.plaintextPort}"`;
+        assert.match(
+          await there.scrape(),
+          new RegExp(`^ambit_plaintext_connections_last_hour\\{${counted}`, "m"),
+        );
       }));
 
     test("removal of a pod ends its connections on both sides", () =>
