@@ -33,6 +33,11 @@ export class BodyReader {
     this.#mode = modeOf(framing);
   }
 
+  /** Nothing more comes. */
+  stop(): void {
+    this.#trailerScanner?.reset();
+  }
+
   /** True for a body that ends with its connection. */
   get endsWithConnection(): boolean {
     return this.#mode === "until-close";
@@ -99,7 +104,7 @@ export class BodyReader {
     const stop = scanner.scan(bytes, at, end);
     if (scanner.state === "more") return stop;
     if (scanner.state !== "complete") {
-      this.failure = scanner.state === "bad" ? scanner.reason : "trailers too large";
+      this.failure = scanner.state === "too-large" ? "trailers too large" : scanner.reason;
       return stop;
     }
     const fields =

@@ -249,6 +249,8 @@ export class Http1ClientConnection implements ClientConnection, HandleEvents, Co
 
   #shut(): void {
     this.#phase = "closed";
+    this.#scanner.reset();
+    this.#body.stop();
     this.#exchange = undefined;
     this.#cancelLeaving?.();
     this.#input.drop();

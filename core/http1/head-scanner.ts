@@ -2,6 +2,7 @@
  * HOT PATH. Finds the end of a head, or of a trailer section, one byte once, however it is cut into reads. Lines end with CRLF and nothing else;
  * control characters, lone CR and lone LF are refused where they stand. What a line says is read afterwards (`head-lines.ts`).
  */
+import { KeptLimit } from "../handle/kept-bytes.ts";
 import { MAX_FIELDS, MAX_HEAD_BYTES, MAX_TRAILER_BYTES, MAX_TRAILERS } from "./http1-limits.ts";
 
 export type HeadKind = "request" | "response" | "trailers";
@@ -13,7 +14,11 @@ export type ScanState =
   /** A byte that no head has. */
   | "bad"
   | "line-too-long"
-  | "too-large";
+  | "too-large"
+  | "no-room";
+
+/** What all of a process may keep of heads that are not complete. */
+export const INCOMPLETE_HEADS: KeptLimit = new KeptLimit(64 * 1024 * 1024);
 
 export class HeadScanner {
   /** The complete head; lines are `text[start..lineEnds[i])`, the next starts two bytes behind. */
@@ -43,7 +48,9 @@ export class HeadScanner {
     return this.state === "more" && this.#keptLength > 0;
   }
 
+  /** For the next head, or because there is none: gives back what was kept. */
   reset(): void {
+    INCOMPLETE_HEADS.usedBytes -= this.#kept?.length ?? 0;
     this.text = "";
     this.lineEnds.length = 0;
     this.state = "more";
@@ -59,7 +66,7 @@ export class HeadScanner {
   scan(bytes: Uint8Array, at: number, end: number): number {
     if (this.#keptLength === 0) return this.#scanInPlace(bytes, at, end);
     const before = this.#keptLength;
-    this.#keep(bytes, at, end);
+    if (!this.#keep(bytes, at, end)) return end;
     this.#look(this.#kept as Buffer, 0, this.#keptLength);
     if (this.state === "more" && this.#keptLength === this.#maxBytes) this.#overflow();
     return this.state === "complete" ? at + this.#position - before : end;
@@ -136,16 +143,28 @@ export class HeadScanner {
     }
   }
 
-  #keep(bytes: Uint8Array, at: number, end: number): void {
+  /** False: there is no room. */
+  #keep(bytes: Uint8Array, at: number, end: number): boolean {
     const size = Math.min(end - at, this.#maxBytes - this.#keptLength);
     const needed = this.#keptLength + size;
     if (this.#kept === undefined || this.#kept.length < needed) {
-      const grown = Buffer.allocUnsafeSlow(Math.min(this.#maxBytes, Math.max(2 * needed, 1024)));
-      if (this.#kept !== undefined) grown.set(this.#kept.subarray(0, this.#keptLength));
-      this.#kept = grown;
+      if (INCOMPLETE_HEADS.isReached) {
+        this.state = "no-room";
+        this.reason = "too much is kept of heads that are not complete";
+        return false;
+      }
+      this.#kept = this.#grown(Math.min(this.#maxBytes, Math.max(2 * needed, 1024)));
     }
     this.#kept.set(bytes.subarray(at, at + size), this.#keptLength);
     this.#keptLength = needed;
+    return true;
+  }
+
+  #grown(size: number): Buffer {
+    const grown = Buffer.allocUnsafeSlow(size);
+    if (this.#kept !== undefined) grown.set(this.#kept.subarray(0, this.#keptLength));
+    INCOMPLETE_HEADS.usedBytes += size - (this.#kept?.length ?? 0);
+    return grown;
   }
 
   #overflow(): void {

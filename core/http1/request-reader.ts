@@ -23,6 +23,6 @@ export function readRequest(scanner: HeadScanner, fieldsRead: ReadonlySet<string
 }
 
 /** "more" is a head that was cut off. */
-const STATUS = { more: 400, bad: 400, "line-too-long": 414, "too-large": 431 } as const;
+const STATUS = { more: 400, bad: 400, "line-too-long": 414, "too-large": 431, "no-room": 503 } as const;
 const BAD_LINE = refusal(400, "not a request line");
 const BAD_VERSION = refusal(505, "version other than HTTP/1.0 and HTTP/1.1");

@@ -6,6 +6,7 @@ import type { Refusal } from "../http/message.ts";
 import { FakeHandle } from "../testing/fake-handle.ts";
 import { readMessages, type SeenMessage, statusOf, valueOf } from "../testing/http1-text.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
+import { INCOMPLETE_HEADS } from "./head-scanner.ts";
 import { Http1ServerConnection } from "./server-connection.ts";
 import type { Http1ServerOptions } from "./server-options.ts";
 
@@ -76,6 +77,43 @@ function open(options: Partial<Http1ServerOptions> = {}, copiesOnWrite = true) {
 const GET = "GET /a HTTP/1.1\r\nHost: shop.test\r\n\r\n";
 const POST = "POST /a HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\n\r\n";
 const OK = { status: 200, fields: [], body: { kind: "marked" } } as const;
+
+test("a trailer that policies read as a field, or one that looks like it, is refused before the body is complete", async () => {
+  for (const trailer of ["x-user: admin", "x_user: admin"]) {
+    const { application, send, seen } = open({ fieldsRead: () => new Set(["x-user"]) });
+    send("POST /a HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    send(`0\r\n${trailer}\r\n\r\n`);
+    assert.deepEqual((await seen()).map(statusOf), [400]);
+    assert.deepEqual(application.events, [
+      "request /a",
+      "abort 400: trailer that would change what was decided",
+    ]);
+  }
+});
+
+test("heads that do not end are bounded together: another is told so, and whatever was kept is given back", async () => {
+  const before = INCOMPLETE_HEADS.usedBytes;
+  const begun = "GET / HTTP/1.1\r\nHost: shop.test\r\nX: ";
+  const many = Array.from({ length: 1_200 }, () => open());
+  for (const { send } of many) send(begun + "a".repeat(59_000));
+  const used = INCOMPLETE_HEADS.usedBytes - before;
+  assert.ok(used > 32 * 1024 * 1024 && used <= 65 * 1024 * 1024, `${used} bytes are kept`);
+  const late = open();
+  late.send(begun);
+  assert.deepEqual((await late.seen()).map(statusOf), [503]);
+  assert.equal(late.application.refusals[0]?.reason, "too much is kept of heads that are not complete");
+  // One that is there in one piece needs no room.
+  const whole = open();
+  whole.send(GET);
+  assert.equal(whole.application.exchanges.length, 1);
+  const [gone, timed, finished, ...rest] = many;
+  gone?.caller.drop();
+  await timed?.clock.advance(10_000);
+  finished?.send("\r\n\r\n");
+  for (const { connection } of rest) connection.destroy("the test is over");
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(INCOMPLETE_HEADS.usedBytes, before);
+});
 
 test("a connection serves many requests, none before the answer to the one before", async () => {
   const { application, seen, send } = open();

@@ -268,6 +268,7 @@ export class Http1ServerConnection
     if (this.#phase === "closed" || this.#phase === "linger") return;
     this.#phase = "linger";
     this.#thrownAway = 0;
+    this.#scanner.reset();
     this.output.flush();
     this.#handle.shutdown();
     if (this.#handle.queuedBytes === 0) this.#patience.expect("close");
@@ -287,6 +288,8 @@ export class Http1ServerConnection
 
   #shut(): void {
     this.#phase = "closed";
+    this.#scanner.reset();
+    this.#body.stop();
     this.#patience.stop();
     this.#input.drop();
   }
