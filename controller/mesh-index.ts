@@ -102,7 +102,8 @@ export class MeshIndex {
       encodeAuthorizationResource,
       scheduler,
     );
-    const configs = waypointConfigs(this, scheduler);
+    const { policies, waypoints, sliceWorkloads } = this;
+    const configs = waypointConfigs({ policies, waypoints, sliceWorkloads, sources }, scheduler);
     this.waypointConfigs = encodeAll("encoded waypoints", configs, encodeWaypointResource, scheduler);
   }
 

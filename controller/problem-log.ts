@@ -17,6 +17,7 @@ export function logProblems(index: MeshIndex, log: Logger): void {
     index.workloads,
     index.services,
     index.sliceWorkloads,
+    index.waypoints.gateways,
   ] as unknown as readonly Collection<Holder>[];
   for (const holder of holders) {
     holder.subscribe((changes) => {

@@ -12,6 +12,7 @@ export function allProblems(index: MeshIndex): readonly TranslationProblem[] {
     ...index.workloads.values(),
     ...index.services.values(),
     ...index.sliceWorkloads.values(),
+    ...index.waypoints.gateways.values(),
   ];
   const problems = holders.flatMap((holder) => holder.problems);
   return problems.toSorted((a, b) => (orderKey(a) < orderKey(b) ? -1 : 1));

@@ -25,6 +25,8 @@ export class Sources {
   readonly peerAuthentications: StaticCollection<CustomObject> = new StaticCollection("peerauthentications");
   /** Of every class: other classes are left out where they are read. */
   readonly gateways: StaticCollection<CustomObject> = new StaticCollection("gateways");
+  /** That of waypoints alone. */
+  readonly gatewayClasses: StaticCollection<CustomObject> = new StaticCollection("gatewayclasses");
   /** Those whose pods say that they are of a gateway. */
   readonly replicaSets: StaticCollection<OwnedObject> = new StaticCollection("replicasets");
   /** ConfigMap `istio` of the system namespace alone. */

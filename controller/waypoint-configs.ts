@@ -12,14 +12,17 @@ import type { MeshPolicies } from "./mesh-policies.ts";
 import type { MeshWaypoints, PodWaypoint, ServiceWaypoint } from "./mesh-waypoints.ts";
 import type { MeshConfig } from "./translate/mesh-config.ts";
 import type { MeshPolicy } from "./translate/mesh-policy.ts";
+import type { Sources } from "./sources.ts";
 import type { PolicyTarget } from "./translate/policy-targets.ts";
 import type { Translated } from "./translate/problem.ts";
 import { serviceSelects } from "./translate/selectors.ts";
 import { serviceHostname } from "./translate/service.ts";
+import { wantsClientCertField } from "./waypoints/client-cert-field.ts";
 import { type ServedObject, waypointConfig } from "./waypoints/waypoint-config.ts";
 import type { WaypointGateway } from "./waypoints/waypoint-gateway.ts";
 
 interface Inputs {
+  readonly sources: Pick<Sources, "gateways" | "gatewayClasses">;
   readonly policies: MeshPolicies;
   readonly waypoints: MeshWaypoints;
   readonly sliceWorkloads: Collection<Translated<readonly Workload[]>>;
@@ -41,6 +44,8 @@ export function waypointConfigs(inputs: Inputs, scheduler: Scheduler): Collectio
         waypoints.pods,
         waypoints.services,
         sliceWorkloads,
+        inputs.sources.gateways,
+        inputs.sources.gatewayClasses,
         ...policies.collections(),
       ] as unknown as readonly Collection<never>[],
       compute: (read, gateway) => configOf(read, gateway, { ...inputs, slices }),
@@ -55,7 +60,7 @@ interface Context extends Inputs {
 }
 
 function configOf(read: ReadContext, gateway: WaypointGateway, context: Context): WaypointConfig {
-  const { policies, waypoints, slices } = context;
+  const { policies, waypoints, slices, sources } = context;
   const mesh = policies.readMesh(read);
   const services = read.fetch(waypoints.servicesByJudge, gateway.key);
   const workloads = new Map<string, ServedObject<WorkloadUid>>();
@@ -79,6 +84,10 @@ function configOf(read: ReadContext, gateway: WaypointGateway, context: Context)
     name: gateway.key,
     automatic: gateway.automatic,
     pathNormalization: mesh.pathNormalization,
+    clientCertField: wantsClientCertField(
+      read.get(sources.gateways, gateway.key),
+      read.get(sources.gatewayClasses, WAYPOINT_CLASS),
+    ),
     services: services.map((one) => ({
       name: serviceKey(one.service.metadata.namespace, serviceHostname(one.service, mesh)),
       policies: servicePolicies(read, one, { gateway, policies, mesh }),

@@ -25,8 +25,6 @@ export interface ProxyLimits {
   readonly detectMs: number;
   /** How long a port that is declared HTTP waits for them, and any port for the rest of what has begun. */
   readonly firstBytesMs: number;
-  /** Adds `x-forwarded-client-cert` with both identities. */
-  readonly clientCertField: boolean;
 }
 
 export const DEFAULT_LIMITS: ProxyLimits = {
@@ -38,7 +36,6 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   idleMs: 3_600_000,
   detectMs: 1_000,
   firstBytesMs: 10_000,
-  clientCertField: false,
 };
 
 export interface ProxyContext {

@@ -80,6 +80,7 @@ export const CONFIG: WaypointConfig = {
   name: `${NAMESPACE}/${GATEWAY}`,
   automatic: false,
   pathNormalization: "base",
+  clientCertField: false,
   services: [{ service: SERVICE_KEY, policies: [TENANT.key] }],
   workloads: [],
   policies: [TENANT],

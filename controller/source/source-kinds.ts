@@ -4,6 +4,7 @@ import {
   CONFIG_MAP,
   ENDPOINT_SLICE,
   GATEWAY,
+  GATEWAY_CLASS,
   type Kind,
   NAMESPACE,
   NODE,
@@ -25,6 +26,7 @@ import {
   projectPod,
   projectService,
 } from "#core/k8s/project.ts";
+import { WAYPOINT_CLASS } from "#core/model/waypoint.ts";
 import { LABEL_GATEWAY_NAME } from "../waypoints/waypoint-pods.ts";
 import type { StaticCollection } from "../collections/static.ts";
 import type { Sources } from "../sources.ts";
@@ -62,6 +64,12 @@ export function sourceKinds(sources: Sources): readonly AnySourceKind[] {
     { kind: AUTHORIZATION_POLICY, project: projectCustom, collection: sources.authorizationPolicies },
     { kind: PEER_AUTHENTICATION, project: projectCustom, collection: sources.peerAuthentications },
     { kind: GATEWAY, project: projectCustom, collection: sources.gateways },
+    {
+      kind: GATEWAY_CLASS,
+      project: projectCustom,
+      collection: sources.gatewayClasses,
+      fieldSelector: `metadata.name=${WAYPOINT_CLASS}`,
+    },
     {
       kind: REPLICA_SET,
       project: projectOwned,

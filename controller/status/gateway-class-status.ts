@@ -1,11 +1,12 @@
-/** Says on the class of waypoints that its controller is here. Done by the leader when leadership begins. */
+/** Says on the class of waypoints that its controller is here, as often as somebody makes it anew. The leader alone. */
 import type { Clock } from "#core/base/clock.ts";
 import { serverSideApply } from "#core/k8s/apply.ts";
 import { jsonObject } from "#core/k8s/json-read.ts";
-import { GATEWAY_CLASS, kindPath } from "#core/k8s/kinds.ts";
+import { GATEWAY_CLASS } from "#core/k8s/kinds.ts";
 import { type KubeClient, kubeStatus } from "#core/k8s/kube-client.ts";
-import { projectCustom } from "#core/k8s/project.ts";
+import type { CustomObject } from "#core/k8s/object-types.ts";
 import { WAYPOINT_CLASS } from "#core/model/waypoint.ts";
+import type { Collection } from "../collections/collection.ts";
 import { type Condition, conditionsToApply } from "./conditions.ts";
 import type { WriteQueue } from "./write-queue.ts";
 
@@ -13,15 +14,33 @@ export interface GatewayClassDeps {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly queue: WriteQueue;
+  readonly classes: Collection<CustomObject>;
 }
 
 const CONTROLLER_NAME = "istio.io/mesh-controller";
 const FIELD_MANAGER = "ambit-controller-status";
 
-export function acceptGatewayClass({ client, clock, queue }: GatewayClassDeps): void {
-  queue.put(`GatewayClass ${WAYPOINT_CLASS}`, async () => {
-    const found = await readClass(client);
-    if (found === undefined || jsonObject(found.spec)["controllerName"] !== CONTROLLER_NAME) return;
+export class GatewayClassWriter {
+  readonly #deps: GatewayClassDeps;
+
+  constructor(deps: GatewayClassDeps) {
+    this.#deps = deps;
+    deps.classes.subscribe(() => this.writeAll());
+  }
+
+  /** Leadership began, or the class is not what it was. */
+  writeAll(): void {
+    if (this.#wanted() === undefined) return;
+    this.#deps.queue.put(`GatewayClass ${WAYPOINT_CLASS}`, async () => {
+      const conditions = this.#wanted(); // asked again: the newest state counts
+      if (conditions !== undefined) await this.#apply(conditions);
+    });
+  }
+
+  #wanted(): readonly object[] | undefined {
+    const { classes, clock } = this.#deps;
+    const found = classes.get(WAYPOINT_CLASS);
+    if (found === undefined || jsonObject(found.spec)["controllerName"] !== CONTROLLER_NAME) return undefined;
     const accepted: Condition = {
       type: "Accepted",
       status: "True",
@@ -29,24 +48,20 @@ export function acceptGatewayClass({ client, clock, queue }: GatewayClassDeps): 
       message: "the controller makes waypoints for Gateways of this class",
       observedGeneration: found.metadata.generation,
     };
-    const conditions = conditionsToApply(found.conditions, [accepted], clock.nowMs());
-    if (conditions === undefined) return;
-    await serverSideApply(
-      client,
-      { kind: GATEWAY_CLASS, namespace: "", name: WAYPOINT_CLASS, subresource: "status" },
-      { status: { conditions } },
-      { fieldManager: FIELD_MANAGER, force: true },
-    );
-  });
-}
+    return conditionsToApply(found.conditions, [accepted], clock.nowMs());
+  }
 
-/** Undefined where the mesh was installed without waypoints: no class, or no right to see it. */
-async function readClass(client: KubeClient): Promise<ReturnType<typeof projectCustom> | undefined> {
-  try {
-    const path = kindPath(GATEWAY_CLASS, { name: WAYPOINT_CLASS });
-    return projectCustom(await client.json({ method: "GET", path }));
-  } catch (error) {
-    if ([403, 404].includes(kubeStatus(error) ?? 0)) return undefined;
-    throw error;
+  async #apply(conditions: readonly object[]): Promise<void> {
+    try {
+      await serverSideApply(
+        this.#deps.client,
+        { kind: GATEWAY_CLASS, namespace: "", name: WAYPOINT_CLASS, subresource: "status" },
+        { status: { conditions } },
+        { fieldManager: FIELD_MANAGER, force: true },
+      );
+    } catch (error) {
+      // The mesh was installed without the right to make waypoints: nobody accepts the class.
+      if (kubeStatus(error) !== 403) throw error;
+    }
   }
 }

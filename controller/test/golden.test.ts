@@ -80,8 +80,9 @@ function render(index: MeshIndex): string {
   const waypoints = [...index.waypointConfigs.values()].map((resource) => {
     const decoded = decodeWaypointConfig(resource.body);
     assert.ok(decoded.ok);
-    const { policies, ...rest } = decoded.value;
-    return [resource.name, { ...rest, policies: policies.map(({ key }) => key) }] as const;
+    const { policies, clientCertField, ...rest } = decoded.value;
+    const said = { ...rest, ...(clientCertField && { clientCertField }) };
+    return [resource.name, { ...said, policies: policies.map(({ key }) => key) }] as const;
   });
   const byName = (a: readonly [string, unknown], b: readonly [string, unknown]): number =>
     a[0] < b[0] ? -1 : 1;

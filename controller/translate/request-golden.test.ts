@@ -26,6 +26,7 @@ function overTheWire(policy: RequestPolicy): RequestPolicy {
     name: "n",
     automatic: true,
     pathNormalization: "base",
+    clientCertField: false,
     services: [],
     workloads: [],
   } as const;

@@ -13,6 +13,7 @@ export interface ServedByWaypoint {
   readonly name: string;
   readonly automatic: boolean;
   readonly pathNormalization: PathNormalization;
+  readonly clientCertField: boolean;
   readonly services: readonly ServedObject<ServiceKey>[];
   readonly workloads: readonly ServedObject<WorkloadUid>[];
 }
@@ -29,6 +30,7 @@ export function waypointConfig(served: ServedByWaypoint): WaypointConfig {
     name: served.name,
     automatic: served.automatic,
     pathNormalization: served.pathNormalization,
+    clientCertField: served.clientCertField,
     services: served.services
       .map(({ name, policies: list }) => ({ service: name, policies: keys(list) }))
       .toSorted((a, b) => (a.service < b.service ? -1 : 1)),

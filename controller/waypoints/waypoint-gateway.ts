@@ -3,6 +3,7 @@ import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import type { CustomObject, NamespaceObject } from "#core/k8s/object-types.ts";
 import { ANNOTATION_BINDING, AUTOMATIC_WAYPOINT, WAYPOINT_CLASS } from "#core/model/waypoint.ts";
 import type { TranslationProblem } from "../translate/problem.ts";
+import { ANNOTATION_CLIENT_CERT } from "./client-cert-field.ts";
 import { NO_RECORD, parseRecord, type WaypointRecord } from "./waypoint-record.ts";
 
 /** `istio.io/waypoint-for`. */
@@ -54,6 +55,9 @@ export function readWaypointGateway(gateway: CustomObject): WaypointGateway | un
   const serves = labels[LABEL_WAYPOINT_FOR] ?? "service";
   if (!SERVED.has(serves))
     report(`metadata.labels ${LABEL_WAYPOINT_FOR}`, `"${serves}" is not known; it serves services`);
+  const clientCert = annotations[ANNOTATION_CLIENT_CERT] ?? "false";
+  if (clientCert !== "true" && clientCert !== "false")
+    report(`metadata.annotations ${ANNOTATION_CLIENT_CERT}`, `"${clientCert}" is neither true nor false`);
   return {
     key: `${namespace}/${name}`,
     namespace,

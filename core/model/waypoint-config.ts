@@ -22,6 +22,8 @@ export interface WaypointConfig {
   readonly name: string;
   readonly automatic: boolean;
   readonly pathNormalization: PathNormalization;
+  /** Adds `x-forwarded-client-cert` to every request, with the waypoint's identity and the caller's. */
+  readonly clientCertField: boolean;
   readonly services: readonly BoundService[];
   readonly workloads: readonly BoundWorkload[];
   /** Every policy that is named above, once. A name without a policy refuses. */

@@ -136,6 +136,7 @@ const keys = fc.uniqueArray(fc.constantFrom("a/p1", "a/p2", "b/p1", "gone/gone")
 export const arbitraryWaypointConfig: fc.Arbitrary<WaypointConfig> = record<WaypointConfig>({
   name: fc.constantFrom("shop/ambit-waypoint", "a/w"),
   automatic: fc.boolean(),
+  clientCertField: fc.boolean(),
   pathNormalization: fc.constantFrom("none", "base", "merge-slashes", "decode-and-merge-slashes"),
   services: fc.uniqueArray(
     record({

@@ -40,6 +40,7 @@ const EVERYTHING: WaypointConfig = {
   name: "shop/w",
   automatic: true,
   pathNormalization: "merge-slashes",
+  clientCertField: true,
   services: [{ service: "shop/a" as ServiceKey, policies: ["shop/p" as PolicyKey] }],
   workloads: [{ workload: "u" as WorkloadUid, policies: ["shop/p" as PolicyKey] }],
   policies: [
@@ -123,6 +124,7 @@ test("every field has its name in the .proto file", () => {
     name: "shop/w",
     automatic: true,
     pathNormalization: "MERGE_SLASHES",
+    clientCertField: true,
     services: [{ service: "shop/a", policies: ["shop/p"] }],
     workloads: [{ workload: "u", policies: ["shop/p"] }],
     policies: [

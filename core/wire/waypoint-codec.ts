@@ -28,6 +28,7 @@ const scratch = new ProtoWriter(64 * 1024);
 
 export function encodeWaypointConfig(config: WaypointConfig): Uint8Array {
   scratch.reset();
+  scratch.bool(7, config.clientCertField);
   writeEach(scratch, 6, config.policies, writeRequestPolicy);
   writeEach(scratch, 5, config.workloads, (writer, { workload, policies }) =>
     writeBound(writer, workload, policies),
@@ -55,6 +56,7 @@ function readConfig(reader: ProtoReader): WaypointConfig {
     name: "",
     automatic: false,
     pathNormalization: "base" as PathNormalization,
+    clientCertField: false,
     services: [] as BoundService[],
     workloads: [] as BoundWorkload[],
     policies: [] as RequestPolicy[],
@@ -68,6 +70,7 @@ function readConfig(reader: ProtoReader): WaypointConfig {
       4: (d, r) => append(d.services, readService(r.message())),
       5: (d, r) => append(d.workloads, readWorkload(r.message())),
       6: (d, r) => append(d.policies, readRequestPolicy(r.message())),
+      7: (d, r) => (d.clientCertField = r.bool()),
     },
     draft,
   );

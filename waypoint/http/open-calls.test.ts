@@ -33,6 +33,7 @@ const snapshot = compileSnapshot({
   name: "shop/w",
   automatic: true,
   pathNormalization: "base",
+  clientCertField: false,
   services: [],
   workloads: [],
   policies: [],

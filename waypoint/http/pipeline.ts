@@ -14,7 +14,7 @@ import { notJudged } from "../policy/verdict.ts";
 import { searchEndpoint } from "../upstream/search-endpoint.ts";
 import { Call, type CallPlan } from "./call.ts";
 import { chooseProtocol, type HttpProtocol } from "./choose-protocol.ts";
-import { requestFields } from "./header-hygiene.ts";
+import { clientCertValue, requestFields } from "./header-hygiene.ts";
 import type { Reason } from "./reasons.ts";
 
 type Step = (call: Call, snapshot: WaypointSnapshot) => Reason | undefined;
@@ -98,10 +98,11 @@ function admit(call: Call): Reason | undefined {
   return call.caller.context.calls.isTooMany(call) ? "too-many-requests" : undefined;
 }
 
-function cleanFields(call: Call): Reason | undefined {
+function cleanFields(call: Call, { config }: WaypointSnapshot): Reason | undefined {
+  const { identity } = call.caller.context.deps.options;
   const { fields, requestId } = requestFields(call.head.fields, {
     newRequestId,
-    clientCert: call.caller.clientCert,
+    clientCert: config.clientCertField ? clientCertValue(identity, call.identity) : undefined,
   });
   call.requestId = requestId;
   if (fields !== call.head.fields) call.head = { ...call.head, fields };

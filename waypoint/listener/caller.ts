@@ -7,7 +7,6 @@ import { type SpiffeId, spiffeParts } from "#core/model/spiffe-id.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
 import type { SocketAddress } from "#core/net/socket-address.ts";
 import type { HttpProtocol } from "../http/engines.ts";
-import { clientCertValue } from "../http/header-hygiene.ts";
 import type { ProxyContext } from "../proxy-context.ts";
 import { type Party, partyOfBaggage } from "../report/labels.ts";
 import { callerText } from "../report/party-text.ts";
@@ -34,8 +33,6 @@ export class Caller implements LaneOwner {
   /** By its address, and only if its certificate agrees: for labels. */
   readonly workload: Workload | undefined;
   readonly party: Party | undefined;
-  /** Value of `x-forwarded-client-cert`, if it is asked for. */
-  readonly clientCert: string | undefined;
   /** What every log line of it says. */
   readonly logText: string;
   readonly endpoints = new EndpointList();
@@ -66,9 +63,6 @@ export class Caller implements LaneOwner {
     const service = route.kind === "service" ? route.service : undefined;
     const { source, dialled, workload } = this;
     this.logText = callerText({ source, identity, workload, dialled, service });
-    this.clientCert = context.limits.clientCertField
-      ? clientCertValue(options.identity, identity)
-      : undefined;
   }
 
   /** HOT PATH: looked up once per endpoint. */

@@ -153,6 +153,7 @@ for (const { name, to, expect, services, workloads, bound } of CASES) {
       name: "shop/ambit-waypoint",
       automatic: true,
       pathNormalization: "base",
+      clientCertField: false,
       services: (bound?.services ?? [catalogKey]).map((service) => ({ service, policies: [] })),
       workloads: (bound?.workloads ?? [pod.uid]).map((workload) => ({ workload, policies: [] })),
       policies: [],

@@ -38,6 +38,7 @@ const config = (change: Partial<WaypointConfig> = {}): WaypointConfig => ({
   name: NAME,
   automatic: true,
   pathNormalization: "base",
+  clientCertField: false,
   services: [
     { service: serviceKey("shop", "web.shop.svc.cluster.local"), policies: [policyKey("shop", "p")] },
   ],

@@ -72,14 +72,17 @@ test(
 );
 
 test("asked for, the client certificate field names both ends, whatever the caller wrote", limits, () =>
-  withCatalog(
-    async ({ waypoint, app, catalog }) => {
-      const caller = await waypoint.http(FRONTEND, catalog.address);
-      await caller.get("/", { "x-forwarded-client-cert": "URI=spiffe://cluster.local/ns/shop/sa/admin" });
-      assert.equal(app.requests[0]?.headers["x-forwarded-client-cert"], `By=${WAYPOINT};URI=${FRONTEND}`);
-    },
-    { limits: { clientCertField: true } },
-  ),
+  withCatalog(async ({ waypoint, app, catalog }) => {
+    const forged = { "x-forwarded-client-cert": "URI=spiffe://cluster.local/ns/shop/sa/admin" };
+    const caller = await waypoint.http(FRONTEND, catalog.address);
+    await caller.get("/", forged);
+    waypoint.configure({ clientCertField: true });
+    await caller.get("/", forged);
+    waypoint.configure({ clientCertField: false });
+    await caller.get("/", forged);
+    const seen = app.requests.map(({ headers }) => headers["x-forwarded-client-cert"]);
+    assert.deepEqual(seen, [undefined, `By=${WAYPOINT};URI=${FRONTEND}`, undefined]);
+  }),
 );
 
 test("a host inside does not choose the destination or its policies", limits, () =>

@@ -107,6 +107,7 @@ test(
       name: NAME,
       automatic: true,
       pathNormalization: "base",
+      clientCertField: false,
       services: [],
       workloads: [],
       policies: [],

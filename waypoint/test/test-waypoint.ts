@@ -253,6 +253,7 @@ const NOTHING_BOUND: WaypointConfig = {
   name: NAME,
   automatic: true,
   pathNormalization: "base",
+  clientCertField: false,
   services: [],
   workloads: [],
   policies: [],

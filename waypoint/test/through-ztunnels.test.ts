@@ -173,6 +173,7 @@ function configOf(service: Service, workload: Workload, caller: string): Waypoin
     name: "default/ambit-waypoint",
     automatic: true,
     pathNormalization: "base",
+    clientCertField: false,
     services: [{ service: serviceKey(service.namespace, service.hostname), policies: [] }],
     workloads: [{ workload: workload.uid, policies: [policy.key] }],
     policies: [policy],

@@ -46,6 +46,7 @@ function snapshotOf(pods: readonly Workload[]): WaypointSnapshot {
     name: "default/waypoint",
     automatic: true,
     pathNormalization: "base",
+    clientCertField: false,
     services: [{ service: key, policies: [] }],
     workloads: pods.map(({ uid }) => ({ workload: uid, policies: [] })),
     policies: [],
