@@ -2,14 +2,13 @@
 import { type Clock, systemClock } from "#core/base/clock.ts";
 import { LeaderElection } from "#core/k8s/lease.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
-import { listenEndpoint } from "#core/runtime/http-endpoint.ts";
 import { StopStack } from "#core/runtime/lifecycle.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { createReadiness, type Readiness } from "#core/runtime/readiness.ts";
 import type { Daemon } from "#core/runtime/run-main.ts";
-import { debugHandlers } from "./admin/debug-handlers.ts";
 import { makeCallerChecks } from "./caller-checks.ts";
 import type { ControllerConfig } from "./config.ts";
+import { openEndpoints } from "./admin/endpoints.ts";
 import { controllerGauges } from "./gauges.ts";
 import { MeshGraph } from "./mesh-graph.ts";
 import { createMetrics } from "./metrics.ts";
@@ -18,6 +17,8 @@ import { Admission } from "./push/admission.ts";
 import { DeltaServer } from "./push/delta-server.ts";
 import { RootDistribution } from "./ca/root-distribution.ts";
 import { RootStore } from "./ca/root-store.ts";
+import { controllerReplicas, refusalOf } from "./replica-control.ts";
+import type { Replicas } from "./replicas/replicas.ts";
 import { startSecureServer } from "./secure-server.ts";
 import { KubeSource } from "./source/kube-source.ts";
 import { Refusals } from "./status/refusals.ts";
@@ -25,7 +26,7 @@ import { StatusWriter } from "./status/status-writer.ts";
 import { WaypointBoundWriter } from "./status/waypoint-bound-writer.ts";
 import { WriteQueue } from "./status/write-queue.ts";
 import { EnforcementStatus } from "./status/enforcement-status.ts";
-import { GatewayClassWriter } from "./status/gateway-class-status.ts";
+import { acceptGatewayClass } from "./status/gateway-class-status.ts";
 import { GatewayStatusWriter } from "./status/gateway-status-writer.ts";
 import { outsiderCensus, waypointPodsOf, waypointReconciler } from "./waypoint-control.ts";
 import type { WaypointReconciler } from "./waypoints/waypoint-reconciler.ts";
@@ -52,7 +53,11 @@ export async function startController(config: ControllerConfig, deps: Controller
   const clock = deps.clock ?? systemClock;
   const stops = new StopStack(log);
   const readiness = createReadiness();
-  const gates = { inputs: readiness.gate("inputs"), ca: readiness.gate("ca") };
+  const gates = {
+    replicas: readiness.gate("replicas"),
+    inputs: readiness.gate("inputs"),
+    ca: readiness.gate("ca"),
+  };
   const parts = build(config, { client, log, clock });
   stops.push("kubernetes client", () => client.close());
   stops.push("graph", () => parts.graph.stop());
@@ -61,6 +66,7 @@ export async function startController(config: ControllerConfig, deps: Controller
   stops.push("writes", () => parts.queue.stop());
   stops.push("root distribution", () => parts.roots.stop());
   stops.push("root store", () => parts.store.stop());
+  stops.push("replicas", () => parts.replicas.stop());
   stops.push("election", () => parts.election.stop());
   const secure = startSecureServer(parts, { config, log, clock, onReady: () => gates.ca(true) });
   stops.push("grpc", () => secure.stop());
@@ -68,9 +74,13 @@ export async function startController(config: ControllerConfig, deps: Controller
   stops.push("endpoints", () => endpoints.close());
   parts.onPublished(() => gates.inputs(true));
   parts.store.start();
-  parts.source.start();
+  parts.onServing(gates.replicas);
+  parts.replicas.start();
   parts.election.start();
-  const sweep = setInterval(() => parts.xds.sweep(), SWEEP_MS);
+  const sweep = setInterval(() => {
+    parts.replicas.check();
+    parts.xds.sweep();
+  }, SWEEP_MS);
   stops.push("sweep", () => clearInterval(sweep));
   return {
     readiness,
@@ -90,6 +100,11 @@ export type ControllerParts = ReturnType<typeof build>;
 function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
   const { client, log, clock } = deps;
   let published: () => void = () => undefined;
+  let serving: (serves: boolean) => void = () => undefined;
+  const progressed = (): void => {
+    replicas.poke();
+    waypoints.poke();
+  };
   const admission = new Admission({
     maxBytesInFlight: config.maxBytesInFlight,
     newStreamsPerSecond: config.newStreamsPerSecond,
@@ -99,12 +114,13 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     enrolment: config.nodeCheck.enrolment,
     debounce: config.debounce,
     clock,
-    onIdle: () => waypoints.poke(),
+    onIdle: progressed,
     isComplete: () => source.hasSynced(),
     onPublish: (ageMs) => {
       metrics.observeAge(ageMs);
       published();
       xds.push();
+      replicas.poke();
     },
   });
   const source: KubeSource = new KubeSource(graph.sources, config.namespace, {
@@ -151,6 +167,21 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     trustDomain: () => graph.index.mesh().trustDomain,
     isLeader: () => election.isLeader() && graph.isPublished,
   });
+  const refusals = new Refusals();
+  const replicas: Replicas = controllerReplicas(config, {
+    client,
+    clock,
+    log,
+    graph,
+    source,
+    refusals,
+    xds: () => xds,
+    onChange: () => {
+      for (const { name } of replicas.refused()) status.refused(name);
+      waypoints.poke();
+    },
+    onServing: (serves) => serving(serves),
+  });
   const pods = waypointPodsOf(graph);
   const census = outsiderCensus(config, { clock, log, graph, onResult: () => waypoints.poke() });
   const enforcement = new EnforcementStatus(graph.index, (gateway) => census.of(gateway));
@@ -160,7 +191,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     log,
     graph,
     pods,
-    streams: () => xds.streams,
+    replicas: () => replicas,
     isLeader: () => election.isLeader(),
     onView: (view) => {
       census.look([...graph.index.waypoints.gateways.values()].filter(({ automatic }) => automatic));
@@ -170,18 +201,16 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     },
   });
   logProblems(graph.index, log.child("translate"));
-  const refusals = new Refusals();
   const status = new StatusWriter({
     client,
     clock,
     queue,
     sources: graph.sources,
     policies: graph.index.policies,
-    refusal: (name) => refusals.reasonFor(graph.index.authorizations.get(name)),
+    refusal: (name) => refusalOf(graph.index.authorizations.get(name), refusals, replicas),
     enforcement: (policy) => enforcement.of(policy),
   });
   const gatewayStatus = new GatewayStatusWriter({ client, clock, queue, graph });
-  const classStatus = new GatewayClassWriter({ client, clock, queue, classes: graph.sources.gatewayClasses });
   const bound = new WaypointBoundWriter({ client, clock, queue, services: graph.index.waypoints.services });
   const roots = new RootDistribution({
     client,
@@ -194,7 +223,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     status.writeAll();
     roots.writeAll();
     bound.writeAll();
-    classStatus.writeAll();
+    acceptGatewayClass({ client, clock, queue });
   };
   store.material.subscribe(() => roots.writeAll());
   const checks = makeCallerChecks(config, {
@@ -221,15 +250,20 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     onRefused: (blamed, reason) => {
       for (const resource of blamed) refusals.note(resource, reason);
       for (const { name } of blamed) status.refused(name);
+      replicas.poke();
     },
-    onProgress: () => waypoints.poke(),
+    onProgress: progressed,
     isReady: () => graph.isPublished,
+    mayServe: () => replicas.mayServe(),
   });
   const onPublished = (listener: () => void): void => {
     published = () => {
       listener();
       store.refresh();
     };
+  };
+  const onServing = (listener: typeof serving): void => {
+    serving = listener;
   };
   return {
     graph,
@@ -241,60 +275,9 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     roots,
     xds,
     waypoints,
+    replicas,
     ca: checks.ca,
     onPublished,
-  };
-}
-
-interface Endpoints {
-  readonly ports: { readonly metrics: number; readonly debug: number };
-  close(): Promise<void>;
-}
-
-async function openEndpoints(
-  config: ControllerConfig,
-  deps: { readonly parts: ControllerParts; readonly readiness: Readiness; readonly clock: Clock },
-): Promise<Endpoints> {
-  const { parts, readiness, clock } = deps;
-  const ready = (): { status: number; body: string } =>
-    readiness.isReady()
-      ? { status: 200, body: "ready\n" }
-      : { status: 500, body: `not ready, pending: ${readiness.pending().join(", ")}\n` };
-  const metrics = await listenEndpoint({
-    host: "::",
-    port: config.ports.metrics,
-    routes: {
-      "GET /ready": ready,
-      "GET /metrics": async () => ({
-        status: 200,
-        body: await parts.metrics.registry.metrics(),
-        contentType: parts.metrics.registry.contentType,
-      }),
-    },
-  });
-  const debug = await listenEndpoint({
-    host: "127.0.0.1",
-    port: config.ports.debug,
-    routes: {
-      "GET /ready": ready,
-      ...debugHandlers({
-        index: parts.graph.index,
-        streams: () => parts.xds.streams,
-        clusterId: config.meshDefaults.clusterId,
-        monotonicNowMs: () => clock.monotonicMs(),
-        nowMs: () => clock.nowMs(),
-        health: () => ({
-          leader: parts.election.isLeader(),
-          pending: readiness.pending(),
-          inputs: Object.fromEntries(parts.source.health()),
-        }),
-      }),
-    },
-  });
-  return {
-    ports: { metrics: metrics.port, debug: debug.port },
-    close: async () => {
-      await Promise.all([metrics.close(), debug.close()]);
-    },
+    onServing,
   };
 }

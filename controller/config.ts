@@ -18,6 +18,8 @@ import type { MeshConfig } from "./translate/mesh-config.ts";
 
 export interface ControllerConfig {
   readonly podName: string;
+  /** Its Lease goes with it. "" outside of pods. */
+  readonly podUid: string;
   readonly namespace: string;
   /** Path; "" inside a pod. */
   readonly kubeconfig: string;
@@ -51,8 +53,9 @@ export function parseConfig(env: EnvReader): Parsed<ControllerConfig> {
   const value: ControllerConfig = {
     podName: env.string("POD_NAME", {
       default: "ambit-controller",
-      help: "name of this pod; identity in the lease",
+      help: "name of this pod; identity in leases",
     }),
+    podUid: env.string("POD_UID", { default: "", help: "uid of this pod, which owns its lease" }),
     namespace,
     kubeconfig: env.string("KUBECONFIG", { default: "", help: "path of a kubeconfig; empty inside a pod" }),
     logLevel: readLogLevel(env),

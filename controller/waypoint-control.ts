@@ -6,17 +6,15 @@ import { onlyObserves } from "#core/model/request-policy.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import type { ControllerConfig } from "./config.ts";
 import type { MeshGraph } from "./mesh-graph.ts";
-import { hasAcknowledged, markOf, type PublishedMark } from "./push/acknowledgements.ts";
-import type { ClientStream } from "./push/client-stream.ts";
-import type { ResourceType } from "./push/published-state.ts";
+import { gatewayTexts } from "./replicas/gateway-texts.ts";
+import type { Replicas } from "./replicas/replicas.ts";
 import type { ProgressSource } from "./waypoints/gateway-progress.ts";
 import { OutsiderCensus } from "./waypoints/outsider-census.ts";
 import { scrapeMetrics } from "./waypoints/scrape-metrics.ts";
 import { podOwner } from "./translate/pod-owner.ts";
 import { directPorts } from "./translate/service-endpoints.ts";
-import { ownership, recordedWaypoint } from "./waypoint-of.ts";
 import { needsWaypoint, type WaypointNeeds } from "./waypoints/needs-waypoint.ts";
-import type { ConnectedProxy } from "./waypoints/proxy-progress.ts";
+import { ownership, recordedWaypoint } from "./waypoint-of.ts";
 import { inScope } from "./waypoints/pod-binding.ts";
 import { waypointApi } from "./waypoints/waypoint-api.ts";
 import type { WaypointGateway } from "./waypoints/waypoint-gateway.ts";
@@ -30,7 +28,7 @@ export interface WaypointControlDeps {
   readonly log: Logger;
   readonly graph: MeshGraph;
   readonly pods: WaypointPods;
-  readonly streams: () => readonly ClientStream[];
+  readonly replicas: () => Replicas;
   readonly isLeader: () => boolean;
   readonly onView: (view: WaypointView) => void;
 }
@@ -140,19 +138,15 @@ function currentNeeds(config: ControllerConfig, { graph, pods }: WaypointControl
   });
 }
 
-const ZTUNNEL_TYPES: readonly ResourceType[] = ["authorization", "address"];
-const WAYPOINT_TYPES: readonly ResourceType[] = ["waypoint", "address"];
-
 function progressSource(config: ControllerConfig, deps: WaypointControlDeps): ProgressSource {
-  const { graph, streams, pods } = deps;
-  const { sources, published } = graph;
+  const { graph, replicas, pods } = deps;
+  const { sources } = graph;
+  const textOf = gatewayTexts(graph);
   return {
     isReady: () => graph.isPublished,
     isTerminating: (namespace) => sources.namespaces.get(namespace)?.terminating === true,
-    noted: () => graph.noted(),
-    isPublishedTo: (noted) => graph.isPublishedTo(noted),
-    mark: () => markOf(published),
-    proxies: (gateway, mark) => streams().flatMap((stream) => connected(stream, gateway, { mark, graph })),
+    seen: (gateway) => replicas().seen(gateway.key, textOf(gateway)),
+    recentProxies: () => replicas().recentProxies(),
     ztunnels: () => liveZtunnels(config, graph),
     nodes: (gateway) => nodesOf(graph, gateway),
     waypointPods: (gateway) =>
@@ -166,31 +160,6 @@ function labelledPods({ sources }: MeshGraph, { namespace, name }: WaypointGatew
   return [...sources.pods.values()].filter(
     ({ metadata }) => metadata.namespace === namespace && metadata.labels[LABEL_GATEWAY_NAME] === name,
   );
-}
-
-function connected(
-  stream: ClientStream,
-  gateway: WaypointGateway,
-  { mark, graph }: { readonly mark: PublishedMark; readonly graph: MeshGraph },
-): readonly ConnectedProxy[] {
-  const { caller, client, state, waypoint } = stream;
-  if (client === undefined || state === undefined) return [];
-  const types = client.type === "waypoint" ? WAYPOINT_TYPES : ZTUNNEL_TYPES;
-  const { rootNamespace, clusterId } = graph.index.mesh();
-  const { namespace } = gateway;
-  const prefixes = [`${namespace}/`, `${rootNamespace}/`, `${clusterId}//Pod/${namespace}/`];
-  const concerns = (_type: ResourceType, name: string): boolean =>
-    prefixes.some((prefix) => name.startsWith(prefix));
-  return [
-    {
-      kind: client.type,
-      podUid: caller.podUid,
-      pod: `${caller.namespace}/${caller.podName}`,
-      node: caller.nodeName,
-      waypoint,
-      hasAll: hasAcknowledged(state, { types, mark, concerns }, graph.published),
-    },
-  ];
 }
 
 /** Of enrolled pods that are served: those of its services too, since their policies spare it. */

@@ -32,6 +32,8 @@ export interface ClientStreamDeps {
   readonly onRefused: (blamed: readonly EncodedResource[], reason: string) => void;
   /** The client has acknowledged something. */
   readonly onProgress: () => void;
+  /** False while this replica may know less than others: nothing is sent then. */
+  readonly mayServe: () => boolean;
 }
 
 export interface PushCounters {
@@ -93,8 +95,8 @@ export class ClientStream {
 
   /** Sends what may be sent. Called after every publication and every request. */
   pump(): void {
-    const { admission, clock, metrics } = this.#deps;
-    while (!this.#ended && this.#state !== undefined && admission.hasRoom()) {
+    const { admission, clock, metrics, mayServe } = this.#deps;
+    while (!this.#ended && this.#state !== undefined && admission.hasRoom() && mayServe()) {
       const frame = this.#state.next(clock.monotonicMs());
       if (frame === undefined) break;
       this.#transport.write(frame.bytes);

@@ -28,6 +28,8 @@ export interface DeltaServerDeps {
   readonly onProgress: () => void;
   /** False until every input is complete: a half-filled first answer would delete. */
   readonly isReady: () => boolean;
+  /** False while this replica may know less than others. */
+  readonly mayServe: () => boolean;
 }
 
 const LOG_LIMIT = 1_000_000;
@@ -87,17 +89,22 @@ export class DeltaServer {
   /** Ends all streams in random order over ten seconds; `immediately` for tests. */
   async drain(immediately = false): Promise<void> {
     this.#draining = true;
+    await this.closeAll("the controller is stopping", immediately);
+  }
+
+  /** Ends all streams as they are now: clients find another replica, or this one when it serves again. */
+  async closeAll(why: string, immediately = false): Promise<void> {
     const streams = this.streams.toSorted(() => Math.random() - 0.5);
     const pauseMs = immediately || streams.length === 0 ? 0 : Math.min(200, DRAIN_MS / streams.length);
     for (const stream of streams) {
-      stream.close(status.UNAVAILABLE, "the controller is stopping");
+      stream.close(status.UNAVAILABLE, why);
       if (pauseMs > 0) await this.#deps.clock.sleep(pauseMs);
     }
   }
 
   async #accept(transport: XdsTransport): Promise<void> {
-    const { authenticator, admission, clock, log, isReady } = this.#deps;
-    if (!isReady() || this.#draining) {
+    const { authenticator, admission, clock, log, isReady, mayServe } = this.#deps;
+    if (!isReady() || !mayServe() || this.#draining) {
       transport.close(status.UNAVAILABLE, "not ready");
       return;
     }
@@ -124,19 +131,6 @@ export class DeltaServer {
   }
 
   #streamDeps(): ClientStreamDeps {
-    const { published, admission, clock, log, clients, metrics, onRefused, onProgress } = this.#deps;
-    const frames = this.#frames;
-    return {
-      epoch: this.#epoch,
-      frames,
-      published,
-      admission,
-      clock,
-      log,
-      clients,
-      metrics,
-      onRefused,
-      onProgress,
-    };
+    return { ...this.#deps, epoch: this.#epoch, frames: this.#frames };
   }
 }

@@ -40,6 +40,15 @@ export class KubeSource {
     return [...this.#informers.values()].every((informer) => informer.hasSynced());
   }
 
+  /** Every kind is listed anew. */
+  reread(): void {
+    for (const informer of this.#informers.values()) informer.reread();
+  }
+
+  isCurrent(): boolean {
+    return [...this.#informers.values()].every((informer) => informer.isCurrent());
+  }
+
   /** By plural name of the kind. */
   health(): ReadonlyMap<string, InformerHealth> {
     return new Map([...this.#informers].map(([name, informer]) => [name, informer.health()]));

@@ -1,19 +1,35 @@
 /** What clients have refused (NACK), by resource name and version: for the condition of the object behind it. */
-import { Lru } from "#core/base/lru.ts";
 import type { EncodedResource } from "../encoded-resource.ts";
 
 const MAX_ENTRIES = 1_000;
 const MAX_REASON = 1_024;
 
-export class Refusals {
-  readonly #reasons = new Lru<string, string>(MAX_ENTRIES);
+type Versioned = Pick<EncodedResource, "name" | "version">;
 
-  note(resource: Pick<EncodedResource, "name" | "version">, reason: string): void {
-    this.#reasons.set(`${resource.name} ${resource.version}`, reason.slice(0, MAX_REASON));
+export interface RefusedVersion extends Versioned {
+  readonly reason: string;
+}
+
+export class Refusals {
+  /** The oldest first. */
+  readonly #entries = new Map<string, RefusedVersion>();
+
+  note({ name, version }: Versioned, reason: string): void {
+    const key = `${name} ${version}`;
+    this.#entries.delete(key);
+    this.#entries.set(key, { name, version, reason: reason.slice(0, MAX_REASON) });
+    const [oldest] = this.#entries.keys();
+    if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
   }
 
   /** Why a client refused this very version; undefined when none has. */
-  reasonFor(resource: Pick<EncodedResource, "name" | "version"> | undefined): string | undefined {
-    return resource === undefined ? undefined : this.#reasons.get(`${resource.name} ${resource.version}`);
+  reasonFor(resource: Versioned | undefined): string | undefined {
+    return resource === undefined
+      ? undefined
+      : this.#entries.get(`${resource.name} ${resource.version}`)?.reason;
+  }
+
+  all(): readonly RefusedVersion[] {
+    return [...this.#entries.values()];
   }
 }

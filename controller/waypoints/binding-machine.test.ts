@@ -109,7 +109,9 @@ const waypoint = (hasAll: boolean, of = "shop/ambit-waypoint"): ConnectedProxy =
 const facts = (change: Partial<ProgressInput>): ReturnType<typeof bindingFacts> =>
   bindingFacts({
     published: true,
+    unpublished: [],
     proxies: [],
+    recent: new Set(),
     ztunnels: [],
     nodes: new Set(),
     gateway: "shop/ambit-waypoint",

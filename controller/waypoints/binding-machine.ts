@@ -8,6 +8,8 @@ import type { Binding, Stage } from "./binding.ts";
 export interface BindingFacts {
   /** Everything that follows from the present stage has been published. Nothing else here counts before. */
   readonly published: boolean;
+  /** Replicas of the controller that have not published it. */
+  readonly unpublished?: readonly string[];
   readonly readyWaypoints: number;
   /** Connected waypoints that have not acknowledged. */
   readonly waypointsBehind: readonly string[];
@@ -65,7 +67,7 @@ export function stepBinding(
 ): Step {
   const turn = TURNS[asked][binding.stage];
   if (turn !== undefined) return turn === "gone" ? { kind: "gone" } : { kind: "go", stage: turn };
-  if (!facts.published) return wait("Publishing", []);
+  if (!facts.published) return wait("Publishing", facts.unpublished ?? []);
   // A clock that was set back must not hold a stage for ever: its time begins again.
   if (binding.sinceMs > at.nowMs) return { kind: "go", stage: binding.stage };
   return STEPS[binding.stage](facts, at.nowMs - binding.sinceMs, at.times);

@@ -1,9 +1,9 @@
 /** What the reconciler remembers about one Gateway between two looks. Nothing of it is missed after a restart. */
 import type { PodObject } from "#core/k8s/object-types.ts";
+import type { SeenByAll } from "../replicas/merge-reports.ts";
 import { type Binding, bindingKey } from "./binding.ts";
 import type { BindingFacts } from "./binding-machine.ts";
-import { bindingFacts, type ConnectedProxy } from "./proxy-progress.ts";
-import type { PublishedMark } from "../push/acknowledgements.ts";
+import { bindingFacts } from "./proxy-progress.ts";
 import type { GatewayView } from "./waypoint-view.ts";
 import type { WaypointGateway } from "./waypoint-gateway.ts";
 
@@ -11,10 +11,6 @@ export interface GatewayProgress {
   /** The record that was written and has not come back by the watch yet: no decision is made on an older one. */
   awaited: string | undefined;
   awaitedMs: number;
-  /** What the marks below are about. */
-  text: string;
-  noted: number | undefined;
-  mark: PublishedMark | undefined;
   provideAtMs: number;
   retryAtMs: number;
   failures: number;
@@ -33,11 +29,10 @@ export interface ProgressSource {
   /** Whether all inputs are there and the first state has been published. */
   isReady(): boolean;
   isTerminating(namespace: string): boolean;
-  /** See `MeshGraph`. */
-  noted(): number | undefined;
-  isPublishedTo(noted: number): boolean;
-  mark(): PublishedMark;
-  proxies(gateway: WaypointGateway, mark: PublishedMark): readonly ConnectedProxy[];
+  /** What all replicas say about the waypoint as it is now. */
+  seen(gateway: WaypointGateway): SeenByAll;
+  /** Uids of proxies that are connected to some replica, or were a moment ago. */
+  recentProxies(): ReadonlySet<string>;
   ztunnels(): readonly PodObject[];
   /** Nodes with pods that the waypoint serves. */
   nodes(gateway: WaypointGateway): ReadonlySet<string>;
@@ -50,9 +45,6 @@ export function newProgress(): GatewayProgress {
   return {
     awaited: undefined,
     awaitedMs: 0,
-    text: "",
-    noted: undefined,
-    mark: undefined,
     provideAtMs: 0,
     retryAtMs: 0,
     failures: 0,
@@ -65,25 +57,11 @@ export function newProgress(): GatewayProgress {
   };
 }
 
-/** Facts about the moment from which on everything that follows from `text` was public. */
-export function settle(
-  progress: GatewayProgress,
-  text: string,
-  gateway: WaypointGateway,
-  source: ProgressSource,
-): Omit<BindingFacts, "watchedMs"> {
-  if (progress.text !== text) {
-    progress.text = text;
-    progress.noted = undefined;
-    progress.mark = undefined;
-  }
-  progress.noted ??= source.noted();
-  if (progress.mark === undefined && progress.noted !== undefined && source.isPublishedTo(progress.noted))
-    progress.mark = source.mark();
-  const { mark } = progress;
+/** About the record as it is now. */
+export function factsOf(gateway: WaypointGateway, source: ProgressSource): Omit<BindingFacts, "watchedMs"> {
   return bindingFacts({
-    published: mark !== undefined,
-    proxies: mark === undefined ? [] : source.proxies(gateway, mark),
+    ...source.seen(gateway),
+    recent: source.recentProxies(),
     ztunnels: source.ztunnels(),
     nodes: source.nodes(gateway),
     gateway: gateway.key,

@@ -1,8 +1,8 @@
-/** Pure. What the streams of ztunnels and waypoints say about one waypoint's bindings. */
+/** Pure. What ztunnels and waypoints, wherever they are connected, say about one waypoint's bindings. */
 import type { PodObject } from "#core/k8s/object-types.ts";
 import type { BindingFacts } from "./binding-machine.ts";
 
-/** One connected proxy. */
+/** One that is connected to some replica. */
 export interface ConnectedProxy {
   readonly kind: "ztunnel" | "waypoint";
   readonly podUid: string;
@@ -18,7 +18,11 @@ export interface ConnectedProxy {
 export interface ProgressInput {
   /** False while what is asked about has not been published. */
   readonly published: boolean;
+  /** Replicas that have not published it. */
+  readonly unpublished: readonly string[];
   readonly proxies: readonly ConnectedProxy[];
+  /** Uids of those that are connected, or were a moment ago. */
+  readonly recent: ReadonlySet<string>;
   /** Pods that should be connected ztunnels. */
   readonly ztunnels: readonly PodObject[];
   /** Nodes with pods that the waypoint serves. */
@@ -34,8 +38,10 @@ export function bindingFacts(input: ProgressInput): Omit<BindingFacts, "watchedM
   const ready = input.waypointPods.filter(
     ({ ready: isReady, metadata }) => isReady && metadata.deletionMs === undefined,
   );
+  const away = input.ztunnels.filter(({ metadata }) => !connected.has(metadata.uid));
   return {
     published: input.published,
+    unpublished: input.unpublished.map((name) => `replica ${name}`),
     readyWaypoints: ready.length,
     waypointsBehind: [
       ...input.proxies
@@ -50,12 +56,15 @@ export function bindingFacts(input: ProgressInput): Omit<BindingFacts, "watchedM
       .filter((node) => !hasNode(node, ztunnels))
       .map((node) => `node ${node}`)
       .toSorted(),
-    sourcesBehind: ztunnels
-      .filter(({ hasAll }) => !hasAll)
+    // One on its way from replica to replica is waited for like one that is connected.
+    sourcesBehind: [
+      ...ztunnels.filter(({ hasAll }) => !hasAll),
+      ...away.filter(({ metadata }) => input.recent.has(metadata.uid)),
+    ]
       .map(({ node }) => `node ${node}`)
       .toSorted(),
-    sourcesMissing: input.ztunnels
-      .filter(({ metadata }) => !connected.has(metadata.uid))
+    sourcesMissing: away
+      .filter(({ metadata }) => !input.recent.has(metadata.uid))
       .map(({ node }) => `node ${node}`)
       .toSorted(),
   };

@@ -69,10 +69,8 @@ function world(gateway: WaypointGateway | undefined): World {
     source: {
       isReady: () => true,
       isTerminating: () => false,
-      noted: () => 1,
-      isPublishedTo: () => true,
-      mark: () => ({ address: 0, authorization: 0, waypoint: 0 }),
-      proxies: () => [],
+      seen: () => ({ published: true, unpublished: [], proxies: [] }),
+      recentProxies: () => new Set<string>(),
       ztunnels: () => [],
       nodes: () => new Set<string>(),
       waypointPods: () => [],

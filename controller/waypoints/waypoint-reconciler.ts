@@ -11,6 +11,7 @@ import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import { bindingKey, type WantedBinding } from "./binding.ts";
 import { type BindingFacts, type BindingTimes, NO_FACTS_YET } from "./binding-machine.ts";
 import {
+  factsOf,
   forgetOldAwaited,
   type GatewayProgress,
   isProvisionDue,
@@ -18,7 +19,6 @@ import {
   newProgress,
   type ProgressSource,
   RESYNC_MS,
-  settle,
   viewOf,
 } from "./gateway-progress.ts";
 import type { WaypointApi } from "./waypoint-api.ts";
@@ -141,7 +141,7 @@ export class WaypointReconciler {
       if (gateway === undefined) busy = await this.#create(key, wanted, progress);
       else if (!isNobodys(gateway, wanted)) {
         await this.#provide(gateway, progress);
-        ({ waits, facts, busy } = await this.#step(gateway, { wanted, generations }, progress));
+        ({ waits, facts, busy } = await this.#step(gateway, wanted, progress));
       }
       progress.failure = undefined;
       progress.failures = 0;
@@ -197,14 +197,12 @@ export class WaypointReconciler {
 
   async #step(
     gateway: WaypointGateway,
-    { wanted, generations }: Wanted,
+    wanted: readonly WantedBinding[],
     progress: GatewayProgress,
   ): Promise<{ readonly waits: GatewayView["waits"]; readonly facts: BindingFacts; readonly busy: boolean }> {
     const { clock, times, source } = this.#deps;
-    // What must have been published, and acknowledged, before the next step.
-    const text = `${formatRecord(gateway.record)} ${JSON.stringify([...generations])}`;
     const watched = { watchedMs: clock.monotonicMs() - this.#watchingSinceMs };
-    const facts = { ...settle(progress, text, gateway, source), ...watched };
+    const facts = { ...factsOf(gateway, source), ...watched };
     if (progress.awaited !== undefined) {
       if (progress.awaited !== formatRecord(gateway.record)) return { waits: new Map(), facts, busy: true };
       progress.awaited = undefined;

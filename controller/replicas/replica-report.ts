@@ -1,0 +1,138 @@
+/**
+ * Pure. What a replica of the controller tells the others (annotation `ambit.io/replica` of its Lease, JSON): which proxies are connected
+ * to it, and for every waypoint whether it has published the present stage and who of them does not act by it yet. Only the mesh's own
+ * account writes it; it is read strictly all the same, and what cannot be read counts as "nothing published".
+ */
+import { type JsonObject, jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { type Parsed, parsed, problem } from "#core/base/parse-result.ts";
+
+/** A connected ztunnel or waypoint. */
+export interface ReportedProxy {
+  readonly podUid: string;
+  /** `namespace/pod`. */
+  readonly pod: string;
+  readonly node: string;
+  /** `namespace/gateway` of a waypoint. */
+  readonly waypoint: string | undefined;
+}
+
+export interface GatewayReport {
+  /** What all of this is about: `gatewayText`, whose consequences this replica has published. */
+  readonly text: string;
+  /** Pods' uids of connected proxies that do not act by it yet. */
+  readonly behind: ReadonlySet<string>;
+}
+
+/** A resource that a connected proxy could not use. */
+export interface Refusal {
+  readonly name: string;
+  readonly version: string;
+  readonly reason: string;
+}
+
+export interface ReplicaReport {
+  readonly proxies: readonly ReportedProxy[];
+  /** By `namespace/gateway`. One that is missing has not been published. */
+  readonly gateways: ReadonlyMap<string, GatewayReport>;
+  readonly refused: readonly Refusal[];
+}
+
+export const NO_REPORT: ReplicaReport = { proxies: [], gateways: new Map(), refused: [] };
+
+const FORM = 1;
+/** Of all annotations of an object together Kubernetes takes 262,144 bytes. */
+const MAX_BYTES = 200_000;
+const MAX_PROXIES = 4_096;
+const MAX_GATEWAYS = 4_096;
+export const MAX_REFUSALS = 20;
+export const MAX_REASON = 256;
+const MAX_RESOURCE = 600;
+const UID = /^[A-Za-z0-9-]{1,64}$/;
+const NAME = /^[a-z0-9.-]{1,253}$/;
+const PATH = /^[a-z0-9.-]{1,253}\/[a-z0-9.-]{1,253}$/;
+const TEXT = /^[0-9a-f]{32}$/;
+
+/** Undefined for more than fits. Equal reports give equal text. */
+export function formatReport(report: ReplicaReport): string | undefined {
+  const proxies = report.proxies.toSorted((a, b) => (a.podUid < b.podUid ? -1 : 1));
+  const index = new Map(proxies.map(({ podUid }, i) => [podUid, i]));
+  const gateways = [...report.gateways]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, { text, behind }]) => [
+      key,
+      text,
+      ...[...behind].flatMap((uid) => index.get(uid) ?? []).toSorted((a, b) => a - b),
+    ]);
+  const text = JSON.stringify({
+    form: FORM,
+    proxies: proxies.map(({ podUid, pod, node, waypoint }) => [podUid, pod, node, waypoint ?? ""]),
+    gateways,
+    refused: report.refused.map(({ name, version, reason }) => [name, version, reason]),
+  });
+  const fits = proxies.length <= MAX_PROXIES && gateways.length <= MAX_GATEWAYS;
+  return fits && Buffer.byteLength(text) <= MAX_BYTES ? text : undefined;
+}
+
+/** What a replica says that has more to say than fits: nobody may rely on it. */
+export const TOO_MUCH = JSON.stringify({ form: FORM, tooMuch: true });
+
+export function parseReport(text: string): Parsed<ReplicaReport> {
+  if (text.length > MAX_BYTES) return problem("", `is longer than ${MAX_BYTES} characters`);
+  let raw: JsonObject;
+  try {
+    raw = jsonObject(JSON.parse(text));
+  } catch {
+    return problem("", "is not JSON");
+  }
+  if (raw["form"] !== FORM) return problem("form", "is not known");
+  if (Object.keys(raw).toSorted().join() !== "form,gateways,proxies,refused")
+    return problem("", "has other fields than form, gateways, proxies and refused");
+  const proxies = readAll(raw["proxies"], MAX_PROXIES, readProxy);
+  if (proxies === undefined) return problem("proxies", "is malformed");
+  const uids = proxies.map(({ podUid }) => podUid);
+  const gateways = readAll(raw["gateways"], MAX_GATEWAYS, (entry) => readGateway(entry, uids));
+  if (gateways === undefined) return problem("gateways", "is malformed");
+  const refused = readAll(raw["refused"], MAX_REFUSALS, readRefusal);
+  if (refused === undefined) return problem("refused", "is malformed");
+  const byKey = new Map(gateways);
+  if (byKey.size !== gateways.length || new Set(uids).size !== uids.length)
+    return problem("", "names something twice");
+  return parsed({ proxies, gateways: byKey, refused });
+}
+
+/** Undefined as soon as one entry is not what it should be. */
+function readAll<T>(
+  raw: unknown,
+  limit: number,
+  read: (entry: readonly unknown[]) => T | undefined,
+): readonly T[] | undefined {
+  if (!Array.isArray(raw) || raw.length > limit) return undefined;
+  const all = raw.map((entry) => (Array.isArray(entry) ? read(entry) : undefined));
+  return all.every((one) => one !== undefined) ? all : undefined;
+}
+
+function readProxy(entry: readonly unknown[]): ReportedProxy | undefined {
+  const [podUid, pod, node, waypoint] = entry.map(jsonText);
+  if (entry.length !== 4 || podUid === undefined || pod === undefined || node === undefined) return undefined;
+  const isGood = UID.test(podUid) && PATH.test(pod) && NAME.test(node);
+  if (!isGood || waypoint === undefined || (entry[3] !== "" && !PATH.test(waypoint))) return undefined;
+  return { podUid, pod, node, waypoint: waypoint === "" ? undefined : waypoint };
+}
+
+function readGateway(
+  entry: readonly unknown[],
+  uids: readonly string[],
+): readonly [string, GatewayReport] | undefined {
+  const [key, text] = [jsonText(entry[0]), jsonText(entry[1])];
+  const behind = entry.slice(2).map((i) => (typeof i === "number" ? uids[i] : undefined));
+  if (!PATH.test(key) || !TEXT.test(text) || !behind.every((uid) => uid !== undefined)) return undefined;
+  return [key, { text, behind: new Set(behind) }];
+}
+
+function readRefusal(entry: readonly unknown[]): Refusal | undefined {
+  const [name, version, reason] = jsonList(entry).map(jsonText);
+  const isGood = entry.length === 3 && name !== undefined && version !== undefined && reason !== undefined;
+  if (!isGood || name === "" || name.length > MAX_RESOURCE || version === "" || version.length > 64)
+    return undefined;
+  return reason === "" || reason.length > MAX_REASON ? undefined : { name, version, reason };
+}

@@ -1,0 +1,182 @@
+/**
+ * Several replicas of the controller: each tells by a Lease what it has published and what its clients have in force; each reads all of them,
+ * so that whichever leads knows of every proxy (docs/adr/0017).
+ */
+import { randomBytes } from "node:crypto";
+import type { Clock } from "#core/base/clock.ts";
+import { Informer } from "#core/k8s/informer.ts";
+import type { KubeClient } from "#core/k8s/kube-client.ts";
+import { LEASE } from "#core/k8s/kinds.ts";
+import type { Logger } from "#core/runtime/log.ts";
+import { Departures } from "./departures.ts";
+import { mergeReports, type SeenByAll } from "./merge-reports.ts";
+import { projectReplica, isReplica, REPLICA_SELECTOR, type ReplicaObject } from "./replica-object.ts";
+import { ReplicaLease } from "./replica-lease.ts";
+import type { Refusal, ReplicaReport } from "./replica-report.ts";
+import { type LiveReplica, ReplicaSightings } from "./replica-sightings.ts";
+import { type Standing, standing } from "./standing.ts";
+
+export interface ReplicasDeps {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly namespace: string;
+  readonly podName: string;
+  readonly podUid: string;
+  /** How long a proxy that is nowhere may be on its way. */
+  readonly awayMs: number;
+  readonly ownReport: () => ReplicaReport;
+  /** The Lease is there for the first time: what is read from now on is not older than what others count on. */
+  readonly onBegun: () => void;
+  /** Everything must be read anew; `isCurrent` tells when that has been done and published. */
+  readonly reread: () => void;
+  readonly isCurrent: () => boolean;
+  readonly onStanding: (standing: Standing) => void;
+  /** What the replicas say has changed. */
+  readonly onChange: () => void;
+}
+
+const REFRESH_MS = 10;
+
+export class Replicas {
+  readonly #deps: ReplicasDeps;
+  readonly #sightings: ReplicaSightings;
+  readonly #departures: Departures;
+  readonly #lease: ReplicaLease;
+  readonly #informer: Informer<ReplicaObject>;
+  #begun = false;
+  #catchingUp = false;
+  #standing: Standing = "serving";
+  #said = "";
+  #refreshing = false;
+  #stopped = false;
+
+  constructor(deps: ReplicasDeps) {
+    this.#deps = deps;
+    const { client, clock, log, namespace, podName, podUid, awayMs } = deps;
+    const api = { client, clock, log, namespace };
+    const holder = `${podName}_${randomBytes(6).toString("hex")}`;
+    const sightings = new ReplicaSightings(holder);
+    this.#sightings = sightings;
+    this.#departures = new Departures(awayMs);
+    this.#lease = new ReplicaLease({
+      ...api,
+      podName,
+      podUid,
+      holder,
+      onSend: (renewTime, nowMs) => sightings.sent(renewTime, nowMs),
+      onRenewed: (lapsed) => this.#renewed(lapsed),
+    });
+    this.#informer = new Informer<ReplicaObject>({
+      ...api,
+      kind: LEASE,
+      labelSelector: REPLICA_SELECTOR,
+      project: projectReplica,
+      onBatch: () => this.#observe(),
+    });
+  }
+
+  start(): void {
+    this.#lease.start();
+    this.#informer.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#informer.stop();
+    await this.#lease.stop();
+  }
+
+  /** Whether clients may be served now: asked before anything is sent. */
+  mayServe(): boolean {
+    return this.#begun && standing(this.#facts()) === "serving";
+  }
+
+  /** Once a second or so. */
+  check(): void {
+    if (!this.#begun) return;
+    if (this.#catchingUp && this.#deps.isCurrent()) this.#catchingUp = false;
+    this.#refresh();
+    const now = standing(this.#facts());
+    if (now === this.#standing) return;
+    this.#standing = now;
+    this.#deps.log.warn({ standing: now }, "standing among replicas changed");
+    this.#deps.onStanding(now);
+  }
+
+  /** Something of the own report may have changed. */
+  poke(): void {
+    if (this.#refreshing || this.#stopped) return;
+    this.#refreshing = true;
+    this.#deps.clock.after(REFRESH_MS, () => {
+      this.#refreshing = false;
+      this.#refresh();
+    });
+  }
+
+  /** What all live replicas say about a waypoint in the state that `text` stands for. */
+  seen(gateway: string, text: string): SeenByAll {
+    return mergeReports(this.#sightings.live(), gateway, text);
+  }
+
+  /** Uids of proxies that are connected to some replica, or were a moment ago. */
+  recentProxies(): ReadonlySet<string> {
+    return this.#departures.recent();
+  }
+
+  /** What clients of any replica have refused. */
+  refused(): readonly Refusal[] {
+    return this.live().flatMap(({ report }) => (report.ok ? report.value.refused : []));
+  }
+
+  live(): readonly LiveReplica[] {
+    return this.#sightings.live();
+  }
+
+  #refresh(): void {
+    if (!this.#stopped) this.#lease.offer(this.#deps.ownReport());
+  }
+
+  #renewed(lapsed: boolean): void {
+    if (lapsed && this.#begun) {
+      this.#catchingUp = true;
+      this.#deps.log.warn({}, "lease had lapsed: everything is read anew");
+      this.#deps.reread();
+    }
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#deps.onBegun();
+  }
+
+  #observe(): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    const objects = [...this.#informer.objects().values()].filter(isReplica);
+    this.#sightings.observe(objects, nowMs);
+    const live = this.#sightings.live();
+    const proxies = live.flatMap(({ report }) => (report.ok ? report.value.proxies : []));
+    this.#departures.note(
+      proxies.map(({ podUid }) => podUid),
+      nowMs,
+      this.#sightings.watchedToMs,
+    );
+    const said = this.#whatIsSaid(objects, live);
+    if (said === this.#said) return;
+    this.#said = said;
+    this.#deps.onChange();
+  }
+
+  /** Renewals say nothing new, unless somebody has left. */
+  #whatIsSaid(objects: readonly ReplicaObject[], live: readonly LiveReplica[]): string {
+    const reports = new Map(objects.map((one) => [one.metadata.name, one.reportText]));
+    const names = live.map(({ name }) => [name, reports.get(name)]);
+    return JSON.stringify([names, this.#departures.recent().size]);
+  }
+
+  #facts(): Parameters<typeof standing>[0] {
+    return {
+      isFresh: this.#lease.isFresh(),
+      hasOthers: this.#sightings.live().some(({ isOwn }) => !isOwn),
+      isCatchingUp: this.#catchingUp,
+    };
+  }
+}
