@@ -9,9 +9,12 @@ import { pushesOf } from "../waypoints/binding.ts";
 import { enforcedCondition } from "../waypoints/enforcement.ts";
 import { inScope } from "../waypoints/pod-binding.ts";
 import { portReport } from "../waypoints/port-report.ts";
+import type { Guard } from "../waypoints/guarded.ts";
 import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
 import type { WaypointView } from "../waypoints/waypoint-view.ts";
 import type { Enforcement } from "./status-writer.ts";
+
+const PLAIN = { condition: undefined, targetGap: undefined, judges: [], enforced: false } as const;
 
 export class EnforcementStatus {
   readonly #index: MeshIndex;
@@ -40,38 +43,59 @@ export class EnforcementStatus {
   }
 
   /** Pods that automatic waypoints judge by the policy. */
-  #covered({ key }: MeshPolicy, { needs }: WaypointView): readonly PodWaypoint[] {
+  #covered(policy: MeshPolicy, view: WaypointView): readonly PodWaypoint[] {
     const { podsByNamespace } = this.#index.waypoints;
-    return [...needs.namespaces].flatMap(([namespace, wanted]) => {
-      const wish = wanted.find(({ policy }) => policy === key);
-      if (wish === undefined) return [];
-      return podsByNamespace
+    return this.#wishes(policy, view).flatMap(({ namespace, wish }) =>
+      podsByNamespace
         .get(namespace)
         .filter(
           ({ pod, services, standing }) =>
             standing === "automatic" && isLivePod(pod) && inScope(wish.scope, pod, services),
-        );
+        ),
+    );
+  }
+
+  /** What the next controller must not open, should it find nothing else that says so. */
+  #guard(policy: MeshPolicy, view: WaypointView): Guard {
+    const { policies, waypoints } = this.#index;
+    if (policies.formerForms.get(policy.key) !== undefined) return { kind: "everywhere" };
+    const names = this.#wishes(policy, view).flatMap(({ namespace, wish }) => {
+      const closed = (waypoints.bindings.get(namespace)?.bindings ?? []).some(
+        (one) => one.policy === policy.key && pushesOf(one.stage).denies,
+      );
+      return closed && wish.observes !== true ? [namespace] : [];
+    });
+    return { kind: "namespaces", names };
+  }
+
+  #wishes({ key }: MeshPolicy, { needs }: WaypointView) {
+    return [...needs.namespaces].flatMap(([namespace, wanted]) => {
+      const wish = wanted.find(({ policy }) => policy === key);
+      return wish === undefined ? [] : [{ namespace, wish }];
     });
   }
 
   of(policy: MeshPolicy): Enforcement | undefined {
     const isPlain = policy.l7Fields.length + policy.targets.length === 0;
-    if (isPlain) return { condition: undefined, targetGap: undefined, judges: [], enforced: false };
+    if (isPlain) return { ...PLAIN, guard: { kind: "none" } };
     if (this.#view === undefined) return undefined;
     const gaps = this.#view.needs.gaps.get(policy.key) ?? [];
     const bad = gaps.find(({ reason }) => reason === "TargetNotFound" || reason === "UnsupportedTarget");
     const { gateways } = this.#index.waypoints;
     const ports = portReport(policy, this.#covered(policy, this.#view));
     const condition = enforcedCondition(policy, this.#view, (key) => gateways.get(key), ports);
-    const judges = [...this.#view.needs.namespaces].flatMap(([namespace, wanted]) =>
-      wanted.some((wish) => wish.policy === policy.key) ? [`${namespace}/${AUTOMATIC_WAYPOINT}`] : [],
-    );
+    const wishes = this.#wishes(policy, this.#view);
+    const judges = wishes.map(({ namespace }) => `${namespace}/${AUTOMATIC_WAYPOINT}`);
     const outsiders = judges.flatMap((name) => this.#outsiders(name).get(policy.key) ?? []);
+    const timings = wishes.flatMap(
+      ({ namespace }) => this.#index.waypoints.bindings.get(namespace)?.problem ?? [],
+    );
     return {
       condition:
         condition === undefined
           ? undefined
-          : { ...condition, message: [condition.message, ...outsiders].join("; ") },
+          : { ...condition, message: [condition.message, ...timings, ...outsiders].join("; ") },
+      guard: this.#guard(policy, this.#view),
       judges,
       // Not the condition, which is about gaps too: ztunnels have its L4 form, or have it not.
       enforced: judges.every((name) => hasL4Form(gateways.get(name), policy)),
