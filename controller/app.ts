@@ -26,7 +26,7 @@ import { StatusWriter } from "./status/status-writer.ts";
 import { WaypointBoundWriter } from "./status/waypoint-bound-writer.ts";
 import { WriteQueue } from "./status/write-queue.ts";
 import { EnforcementStatus } from "./status/enforcement-status.ts";
-import { acceptGatewayClass } from "./status/gateway-class-status.ts";
+import { GatewayClassWriter } from "./status/gateway-class-status.ts";
 import { GatewayStatusWriter } from "./status/gateway-status-writer.ts";
 import { outsiderCensus, waypointPodsOf, waypointReconciler } from "./waypoint-control.ts";
 import type { WaypointReconciler } from "./waypoints/waypoint-reconciler.ts";
@@ -211,6 +211,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     enforcement: (policy) => enforcement.of(policy),
   });
   const gatewayStatus = new GatewayStatusWriter({ client, clock, queue, graph });
+  const classStatus = new GatewayClassWriter({ client, clock, queue, classes: graph.sources.gatewayClasses });
   const bound = new WaypointBoundWriter({ client, clock, queue, services: graph.index.waypoints.services });
   const roots = new RootDistribution({
     client,
@@ -223,7 +224,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     status.writeAll();
     roots.writeAll();
     bound.writeAll();
-    acceptGatewayClass({ client, clock, queue });
+    classStatus.writeAll();
   };
   store.material.subscribe(() => roots.writeAll());
   const checks = makeCallerChecks(config, {
