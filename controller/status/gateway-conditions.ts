@@ -6,8 +6,6 @@ import { HBONE_PORT } from "#core/model/well-known.ts";
 import type { Condition } from "./conditions.ts";
 
 const MAX_REASONS = 5;
-/** Limit of metav1.Condition. */
-const MAX_MESSAGE = 32_768;
 
 export function gatewayConditions(gateway: WaypointGateway, view: GatewayView): readonly Condition[] {
   const observedGeneration = gateway.generation;
@@ -17,7 +15,10 @@ export function gatewayConditions(gateway: WaypointGateway, view: GatewayView): 
       type: "Accepted",
       status: "True",
       reason: "Accepted",
-      message: acceptedMessage(gateway, view),
+      message: [
+        acceptedMessage(gateway, gateway.lost ?? view.restored),
+        ...gateway.problems.map(({ path, message }) => `${path} ${message}`),
+      ].join("; "),
       observedGeneration,
     },
     { type: "Programmed", ...programmed, observedGeneration },
@@ -35,17 +36,13 @@ export function gatewayAddresses({ addresses }: GatewayView): readonly object[] 
   return addresses.map((value) => ({ type: "IPAddress", value }));
 }
 
-/** What of it has no effect is said too. */
-function acceptedMessage(gateway: WaypointGateway, { restored }: GatewayView): string {
-  const problems = gateway.problems.map(({ path, message }) => `${path} ${message}`);
-  const anew = `${ANNOTATION_BINDING} ${restored ?? ""}: it was made anew, with everything closed that policies are about`;
-  return [reasonMessage(gateway), ...problems, ...(restored === undefined ? [] : [anew])]
-    .join("; ")
-    .slice(0, MAX_MESSAGE);
+/** An automatic waypoint says which policies, by which fields, are the reason for it. */
+function acceptedMessage({ automatic, record }: WaypointGateway, lost: string | undefined): string {
+  const anew = `its record (annotation ${ANNOTATION_BINDING}) ${lost ?? ""}, and is made anew: meanwhile nobody passes it by`;
+  return lost === undefined ? reasonsOf(automatic, record) : `${reasonsOf(automatic, record)}; ${anew}`;
 }
 
-/** An automatic waypoint says which policies, by which fields, are the reason for it. */
-function reasonMessage({ automatic, record }: WaypointGateway): string {
+function reasonsOf(automatic: boolean, record: WaypointGateway["record"]): string {
   if (!automatic) return "accepted as a waypoint";
   const reasons = record.bindings.map(({ policy, field }) => `AuthorizationPolicy ${policy} (${field})`);
   const more = reasons.length > MAX_REASONS ? ` and ${reasons.length - MAX_REASONS} more` : "";
