@@ -15,10 +15,9 @@ export function gatewayConditions(gateway: WaypointGateway, view: GatewayView): 
       type: "Accepted",
       status: "True",
       reason: "Accepted",
-      message: [
-        acceptedMessage(gateway, gateway.lost ?? view.restored),
-        ...gateway.problems.map(({ path, message }) => `${path} ${message}`),
-      ].join("; "),
+      message: [acceptedMessage(gateway, gateway.lost ?? view.restored), ...withoutEffect(gateway)].join(
+        "; ",
+      ),
       observedGeneration,
     },
     { type: "Programmed", ...programmed, observedGeneration },
@@ -49,6 +48,13 @@ function reasonsOf(automatic: boolean, record: WaypointGateway["record"]): strin
   return reasons.length === 0
     ? "nothing needs it any more"
     : `needed for ${reasons.slice(0, MAX_REASONS).join(", ")}${more}`;
+}
+
+/** A lost record is told by itself. */
+function withoutEffect({ problems }: WaypointGateway): readonly string[] {
+  return problems
+    .filter(({ path }) => !path.endsWith(ANNOTATION_BINDING))
+    .map(({ path, message }) => `${path} ${message}`);
 }
 
 function programmedVerdict(view: GatewayView): Pick<Condition, "status" | "reason" | "message"> {
