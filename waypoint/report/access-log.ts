@@ -57,7 +57,7 @@ export class AccessLog {
     const id = JSON.stringify(record.id);
     let text = `"start_time":"${timeText(Math.floor(record.startedMs))}","method":"${method}"`;
     text += `,"path":${JSON.stringify(path)},"protocol":"HTTP/${version}","response_code":${status}`;
-    text += endText(record);
+    text += endText(record, detailsOf(record));
     if (upstreamMs !== undefined) text += `,"upstream_service_time":${Math.round(upstreamMs)}`;
     text += fieldsText(record.fields);
     text += `,"request_id":${id},"authority":${JSON.stringify(authority)}`;
@@ -71,7 +71,8 @@ export class AccessLog {
     const level = levelOf(record.reason);
     if (!this.#log.isEnabled(level)) return;
     const code = record.status === undefined ? "" : `,"response_code":${record.status}`;
-    const text = `${code}${endText(record)}${endpointText(record.endpoint)},${record.caller}${verdictText(record)}`;
+    const details = HEAD_DETAILS.get(record.status ?? 0) ?? detailsOf(record);
+    const text = `${code}${endText(record, details)}${endpointText(record.endpoint)},${record.caller}${verdictText(record)}`;
     const message = record.reason === undefined ? "connection complete" : "connection ended";
     this.#log.text(level, `${text.slice(1)},"decision_id":${JSON.stringify(record.id)}`, message);
   }
@@ -82,15 +83,24 @@ function levelOf(reason: Reason | undefined): "info" | "warn" {
   return reason === undefined || reason === "caller-gone" ? "info" : "warn";
 }
 
-function endText({ reason, error, judgement, bytesReceived, bytesSent, durationMs }: CallRecord): string {
+/** Heads that were refused for what they are, by what they were told: Envoy has words of its own for them. */
+const HEAD_DETAILS: ReadonlyMap<number, string> = new Map([
+  [408, "request_header_timeout"],
+  [414, "headers_too_large"],
+  [431, "headers_too_large"],
+]);
+
+function endText(
+  { reason, error, bytesReceived, bytesSent, durationMs }: CallRecord,
+  details: string,
+): string {
   const flag = reason === undefined ? "-" : reasonFacts(reason).flag;
-  const details =
-    reason === undefined ? '"via_upstream"' : JSON.stringify(detailsOf(reason, judgement.decision));
-  const text = `,"response_flags":"${flag}","response_code_details":${details},"bytes_received":${bytesReceived},"bytes_sent":${bytesSent},"duration":${Math.round(durationMs)}`;
+  const text = `,"response_flags":"${flag}","response_code_details":${JSON.stringify(details)},"bytes_received":${bytesReceived},"bytes_sent":${bytesSent},"duration":${Math.round(durationMs)}`;
   return error === undefined || error === "" ? text : `${text},"error":${JSON.stringify(error)}`;
 }
 
-function detailsOf(reason: Reason, decision: Decision | undefined): string {
+function detailsOf({ reason, judgement: { decision } }: CallRecord): string {
+  if (reason === undefined) return "via_upstream";
   const { details, status } = reasonFacts(reason);
   if (status !== 403) return details;
   return `${details}[${decision?.reason === "matched-deny" ? `${decision.policy} rule ${decision.rule}` : "none"}]`;

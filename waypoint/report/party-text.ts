@@ -21,6 +21,7 @@ export function callerText({ source, identity, workload, dialled, service }: Log
     "src.identity": identity,
     "src.workload": workload?.name,
     "src.namespace": workload?.namespace,
+    "src.cluster": workload?.clusterId,
     "dst.service": service?.hostname,
   });
 }
@@ -42,6 +43,7 @@ export function endpointText(endpoint: Endpoint | undefined): string {
     upstream_host: formatSocketAddress(address),
     "dst.workload": workload.name,
     "dst.namespace": workload.namespace,
+    "dst.cluster": workload.clusterId,
     "dst.identity": identity,
   })}`;
   known.set(workload, { address, text });

@@ -48,6 +48,43 @@ test("a histogram counts into every bucket above the value, and beyond the last 
   assert.equal(values.find(({ metricName }) => metricName === "h_sum")?.value, 7_200_002.1);
 });
 
+test("labels are Istio's, all of them and no others", async () => {
+  const side = (of: string): readonly string[] =>
+    [
+      "app",
+      "canonical_revision",
+      "canonical_service",
+      "cluster",
+      "principal",
+      "version",
+      "workload",
+      "workload_namespace",
+    ].map((name) => `${of}_${name}`);
+  const common = [
+    ...side("source"),
+    ...side("destination"),
+    ...["destination_service", "destination_service_name", "destination_service_namespace"],
+    ...["reporter", "request_protocol", "response_flags", "connection_security_policy"],
+  ];
+  const metrics = new WaypointMetrics(() => 0);
+  metrics.requests.group(subject()).add(COUNTS);
+  metrics.requests
+    .group(subject({ source: undefined }))
+    .add({ ...COUNTS, protocol: "grpc", grpcStatus: "0" });
+  metrics.connections.opened(subject());
+  const lines = await scrape(metrics);
+  const names = (metric: string, protocol: string): readonly string[] => {
+    const line = lines.find((one) => one.startsWith(`${metric}{`) && one.includes(`protocol="${protocol}"`));
+    return [...(line ?? "").matchAll(/([a-z_]+)="/g)].map(([, name]) => name ?? "").toSorted();
+  };
+  const expect = (...more: readonly string[]): readonly string[] => [...common, ...more].toSorted();
+  for (const metric of ["istio_requests_total", "istio_request_duration_milliseconds_sum"]) {
+    assert.deepEqual(names(metric, "http"), expect("response_code"), metric);
+    assert.deepEqual(names(metric, "grpc"), expect("response_code", "grpc_response_status"), metric);
+  }
+  assert.deepEqual(names("istio_tcp_connections_opened_total", "tcp"), expect());
+});
+
 test("one series per status, flag and protocol; equal subjects share them", async () => {
   const metrics = new WaypointMetrics(() => 0);
   metrics.requests.group(subject()).add(COUNTS);

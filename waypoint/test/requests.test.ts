@@ -119,6 +119,22 @@ test("a head that breaks the rules is answered, logged, and arrives nowhere", li
   }),
 );
 
+test("a head that is too large: 431, counted, and the log has Envoy's words for it", limits, () =>
+  withCatalog(async ({ waypoint, app, catalog }) => {
+    const caller = await waypoint.http(FRONTEND, catalog.address);
+    assert.equal((await caller.get("/items", { "x-large": "a".repeat(70_000) })).status, 431);
+    assert.equal(app.requests.length, 0);
+    const [line] = waypoint.access();
+    assert.deepEqual(
+      [line?.["response_code"], line?.["response_flags"], line?.["response_code_details"], line?.["reason"]],
+      [431, "DPE", "headers_too_large", "bad-request"],
+    );
+    const text = await waypoint.metrics.metrics();
+    assert.match(text, /istio_requests_total\{[^}]*response_code="431",response_flags="DPE"[^}]*\} 1/);
+    assert.match(text, /ambit_refused_heads_total 1/);
+  }),
+);
+
 test("a log line has each key once, whatever the caller repeats", limits, () =>
   withCatalog(async ({ waypoint, catalog }) => {
     const caller = await waypoint.http(FRONTEND, catalog.address);
