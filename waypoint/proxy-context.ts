@@ -3,7 +3,7 @@ import type { WaypointDeps } from "./waypoint-deps.ts";
 import type { HandshakeLimits } from "#core/hbone/handshake-limiter.ts";
 import type { HttpEngines } from "./http/engines.ts";
 import type { OpenCalls } from "./http/open-calls.ts";
-import type { CallerConnection } from "./listener/caller-connection.ts";
+import type { CallerConnections } from "./listener/caller-connections.ts";
 import type { WaypointSnapshot } from "./policy/snapshot.ts";
 import type { AccessLog } from "./report/access-log.ts";
 import type { WaypointMetrics } from "./report/waypoint-metrics.ts";
@@ -13,6 +13,8 @@ export interface ProxyLimits {
   readonly handshakes: HandshakeLimits;
   /** Tunnels accepted at once; beyond it new ones are reset. */
   readonly maxTunnels: number;
+  /** Connections of callers that are open at once, idle ones too; beyond it a CONNECT is refused with 503. */
+  readonly maxConnections: number;
   /** Requests and plain connections under way at once; beyond it they are refused with 503. */
   readonly maxCalls: number;
   /** Milliseconds for the whole of W4: TCP, TLS, CONNECT and its answer. */
@@ -30,6 +32,7 @@ export interface ProxyLimits {
 export const DEFAULT_LIMITS: ProxyLimits = {
   handshakes: { perPod: 512, perSource: 64 },
   maxTunnels: 10_000,
+  maxConnections: 50_000,
   maxCalls: 10_000,
   tunnelTimeoutMs: 5_000,
   routeTimeoutMs: 0,
@@ -48,7 +51,7 @@ export interface ProxyContext {
   readonly isDraining: () => boolean;
   readonly calls: OpenCalls;
   /** Of callers; those that speak HTTP and those that do not. */
-  readonly connections: Set<CallerConnection>;
+  readonly connections: CallerConnections;
   readonly upstreams: UpstreamPool;
   readonly metrics: WaypointMetrics;
   readonly accessLog: AccessLog;

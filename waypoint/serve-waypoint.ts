@@ -5,6 +5,7 @@ import type { HttpEngines } from "./http/engines.ts";
 import { nativeEngines } from "./http/native-engines.ts";
 import { OpenCalls } from "./http/open-calls.ts";
 import { isBound } from "./listener/caller-connection.ts";
+import { CallerConnections } from "./listener/caller-connections.ts";
 import { HboneListener } from "./listener/hbone-listener.ts";
 import { compileSnapshot, type WaypointSnapshot } from "./policy/snapshot.ts";
 import { DEFAULT_LIMITS, type ProxyContext, type ProxyLimits } from "./proxy-context.ts";
@@ -76,7 +77,7 @@ function makeContext(deps: WaypointDeps, given: ServeOptions, isDraining: () => 
     snapshot: snapshots(deps),
     isDraining,
     calls,
-    connections: new Set(),
+    connections: new CallerConnections(limits.maxConnections),
     upstreams: new UpstreamPool({ dialer, engines, clock, dialTimeoutMs: limits.tunnelTimeoutMs }),
     metrics,
     accessLog: new AccessLog(deps.log.child("access")),

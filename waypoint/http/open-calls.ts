@@ -4,6 +4,7 @@
  */
 import type { Clock } from "#core/base/clock.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
+import { FairShare } from "../fair-share.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import type { Reason } from "./reasons.ts";
 
@@ -29,20 +30,19 @@ interface Seen {
   sinceMs: number;
 }
 
-/** Of all, for one caller's identity: nobody keeps the others out. */
-const SHARE = 0.5;
 /** Of the time after which a call counts as idle: how often one looks. */
 const LOOKS_PER_IDLE_TIME = 10;
 
 export class OpenCalls {
   readonly #options: OpenCallsOptions;
   readonly #calls = new Map<OpenCall, Seen>();
-  readonly #byIdentity = new Map<SpiffeId, number>();
+  readonly #share: FairShare<SpiffeId>;
   #isLooking = false;
   #whenEmpty: (() => void)[] = [];
 
   constructor(options: OpenCallsOptions) {
     this.#options = options;
+    this.#share = new FairShare(options.maxCalls);
   }
 
   get size(): number {
@@ -51,18 +51,17 @@ export class OpenCalls {
 
   /** Whether `call`, which was added, is one too many. */
   isTooMany({ identity }: OpenCall): boolean {
-    const { maxCalls } = this.#options;
-    return this.#calls.size > maxCalls || (this.#byIdentity.get(identity) ?? 0) > maxCalls * SHARE;
+    return this.#share.roomFor(identity) < 0;
   }
 
   add(call: OpenCall): void {
     this.#calls.set(call, { activity: -1, sinceMs: 0 });
-    this.#byIdentity.set(call.identity, (this.#byIdentity.get(call.identity) ?? 0) + 1);
+    this.#share.add(call.identity);
     if (!this.#isLooking) this.#lookLater();
   }
 
   remove(call: OpenCall): void {
-    if (this.#calls.delete(call)) this.#uncount(call.identity);
+    if (this.#calls.delete(call)) this.#share.remove(call.identity);
     if (this.#calls.size > 0) return;
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
@@ -81,12 +80,6 @@ export class OpenCalls {
 
   endAll(reason: Reason): void {
     for (const call of this.#calls.keys()) call.end(reason);
-  }
-
-  #uncount(identity: SpiffeId): void {
-    const left = (this.#byIdentity.get(identity) ?? 1) - 1;
-    if (left === 0) this.#byIdentity.delete(identity);
-    else this.#byIdentity.set(identity, left);
   }
 
   #lookLater(): void {

@@ -13,11 +13,11 @@ export type Reason =
   | "no-certificate"
   | "peer-refused"
   | "peer-expired"
-  | "too-many-tunnels"
   | "no-configuration"
   | "not-bound"
   | "itself"
   | "no-such-port"
+  | "too-many-connections"
   | "tls-on-http-port"
   | "no-request"
   | "http-on-tcp-port"
@@ -66,7 +66,6 @@ const REASONS: Readonly<Record<Reason, ReasonFacts>> = {
     details: "tls_peer_expired",
     body: "the caller's certificate has expired",
   },
-  "too-many-tunnels": { stage: "W1", flag: "UO", status: 0, details: "overload", body: "" },
   "no-configuration": {
     stage: "W2",
     flag: "UH",
@@ -94,6 +93,13 @@ const REASONS: Readonly<Record<Reason, ReasonFacts>> = {
     status: 404,
     details: "route_not_found",
     body: "the service has no such port",
+  },
+  "too-many-connections": {
+    stage: "W2",
+    flag: "UO",
+    status: 503,
+    details: "overload",
+    body: "overload: too many connections",
   },
   "tls-on-http-port": {
     stage: "W2",

@@ -1,9 +1,12 @@
 /** A caller's connection as the listener keeps it, whatever is spoken on it. */
+import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { Reason } from "../http/reasons.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import type { DestinationRoute } from "./target-route.ts";
 
 export interface CallerConnection {
+  /** The caller's. */
+  readonly identity: SpiffeId;
   readonly route: DestinationRoute;
   /**
    * What is under way finishes; the caller is told to go elsewhere. `farewell`: the destination is not bound any more; requests that are on their way

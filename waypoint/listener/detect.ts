@@ -5,6 +5,7 @@
 import { unreachable } from "#core/base/invariant.ts";
 import type { HboneStream } from "#core/hbone/hbone-stream.ts";
 import { StreamHandle } from "#core/hbone/stream-handle.ts";
+import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { HttpProtocol } from "../http/engines.ts";
 import type { Reason } from "../http/reasons.ts";
 import type { Caller } from "./caller.ts";
@@ -40,6 +41,10 @@ class Detection implements HeldStreamWatcher, CallerConnection {
     this.#caller = caller;
     this.#startedMs = caller.context.deps.clock.monotonicMs();
     this.#stream = new HeldStream(stream, this);
+  }
+
+  get identity(): SpiffeId {
+    return this.#caller.identity;
   }
 
   get route(): DestinationRoute {

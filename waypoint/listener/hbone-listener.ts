@@ -6,8 +6,9 @@ import { type HboneServerConnection, type PeerVerdict, serveHbone } from "#core/
 import { HandshakeLimiter } from "#core/hbone/handshake-limiter.ts";
 import { isBreach } from "#core/http2/http2-errors.ts";
 import { peerChain, serverContext, verifyClientPeer } from "#core/identity/tls-options.ts";
-import { ip } from "#core/net/ip.ts";
+import { type IpAddress, ip } from "#core/net/ip.ts";
 import { spawn } from "#core/runtime/spawn.ts";
+import { FairShare } from "../fair-share.ts";
 import type { ProxyContext } from "../proxy-context.ts";
 import { serveConnect } from "./serve-connect.ts";
 import { recordTunnel } from "./tunnel-record.ts";
@@ -19,12 +20,15 @@ export class HboneListener {
   readonly #context: ProxyContext;
   readonly #handshakes: HandshakeLimiter;
   readonly #tunnels = new Set<HboneServerConnection>();
+  /** Connections accepted, by their source. */
+  readonly #share: FairShare<IpAddress>;
   #listener: Listener | undefined;
   #isDraining = false;
 
   constructor(context: ProxyContext) {
     this.#context = context;
     this.#handshakes = new HandshakeLimiter(context.limits.handshakes);
+    this.#share = new FairShare(context.limits.maxTunnels);
   }
 
   get port(): number {
@@ -54,19 +58,22 @@ export class HboneListener {
   }
 
   async #accept(handle: Handle): Promise<void> {
-    const { metrics, limits } = this.#context;
-    if (this.#tunnels.size >= limits.maxTunnels) {
+    const { metrics } = this.#context;
+    const source = handle.remote.ip;
+    if (this.#share.roomFor(source) < 1) {
       metrics.tunnelsOverLimit++;
       return handle.reset();
     }
-    const leave = this.#handshakes.tryEnter(handle.remote.ip);
+    const leave = this.#handshakes.tryEnter(source);
     if (leave === undefined) {
       metrics.handshakesRefused++;
       return handle.reset();
     }
+    this.#share.add(source);
     try {
       await this.#serve(handle, leave);
     } finally {
+      this.#share.remove(source);
       leave();
     }
   }

@@ -2,6 +2,7 @@
 import type { Handle } from "#core/handle/handle.ts";
 import type { ServerConnection, ServerConnectionEvents, ServerExchange } from "#core/http/exchange.ts";
 import type { Refusal } from "#core/http/message.ts";
+import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { HttpProtocol } from "../http/engines.ts";
 import { handleRequest } from "../http/pipeline.ts";
 import { localReply } from "../http/local-reply.ts";
@@ -37,6 +38,10 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
     this.#connection = engines.serve(protocol, handle, this, {
       fieldsRead: () => this.#policies()?.fieldsRead ?? NO_FIELDS,
     });
+  }
+
+  get identity(): SpiffeId {
+    return this.#caller.identity;
   }
 
   get route(): DestinationRoute {

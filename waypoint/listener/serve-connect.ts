@@ -13,6 +13,8 @@ export function serveConnect(context: ProxyContext, request: HboneRequest): void
   const { network, identity } = deps.options;
   const snapshot = context.snapshot();
   if (snapshot === undefined) return refuse(context, request, "no-configuration");
+  if (!context.connections.hasRoom(request.peerIdentity))
+    return refuse(context, request, "too-many-connections");
   const route = chooseTargetRoute(deps.mesh, snapshot, {
     target: request.authority,
     network,
@@ -27,6 +29,7 @@ export function serveConnect(context: ProxyContext, request: HboneRequest): void
 
 function refuse(context: ProxyContext, request: HboneRequest, reason: Reason): void {
   const { source, peerIdentity, authority } = request;
+  context.metrics.connectRefused(reason);
   recordTunnel(context, source, { reason, identity: peerIdentity, dialled: formatTarget(authority) });
   const { status } = reasonFacts(reason);
   request.refuse(status === 404 || status === 400 ? status : 503);

@@ -3,6 +3,7 @@ import type { Metric, Registry } from "prom-client";
 import { scrapedMetrics } from "#core/runtime/process-metrics.ts";
 import type { ScrapedValue } from "./histogram.ts";
 import { ConnectionMetrics } from "./connection-metrics.ts";
+import type { Reason } from "../http/reasons.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 
 export class WaypointMetrics {
@@ -15,16 +16,23 @@ export class WaypointMetrics {
   tunnelsOverLimit = 0;
   handshakesRefused = 0;
   retries = 0;
+  readonly #connectsRefused = new Map<Reason, number>();
   readonly #openCalls: () => number;
 
   constructor(openCalls: () => number) {
     this.#openCalls = openCalls;
   }
 
+  /** What was asked for is no destination, or there is no room. */
+  connectRefused(reason: Reason): void {
+    this.#connectsRefused.set(reason, (this.#connectsRefused.get(reason) ?? 0) + 1);
+  }
+
   /** Adds the metrics to a registry; values are read at each scrape. */
   register(registry: Registry): void {
     this.#registerRequests(registry);
     this.#registerConnections(registry);
+    this.#registerRefusals(registry);
     const { counter, gauge } = scrapedMetrics(registry);
     gauge("ambit_requests_open", "Requests and plain connections under way", this.#openCalls);
     counter("ambit_request_retries_total", "Requests sent again", () => this.retries);
@@ -52,6 +60,21 @@ export class WaypointMetrics {
       "ambit_handshakes_refused_total",
       "TLS handshakes refused: too many were in progress",
       () => this.handshakesRefused,
+    );
+  }
+
+  #registerRefusals(registry: Registry): void {
+    const counted = {
+      name: "ambit_connects_refused_total",
+      help: "Connections of accepted peers refused before a byte of them was read, by reason",
+      type: "counter",
+    } as const;
+    add(registry, counted, () =>
+      Array.from(this.#connectsRefused, ([reason, value]) => ({
+        metricName: counted.name,
+        labels: { reason },
+        value,
+      })),
     );
   }
 

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { eventually, httpApp, tcpApp } from "./apps.ts";
 import { FRONTEND, limits, withCatalog, withPlain } from "./catalog.ts";
 import { from, policy, rule } from "./policies.ts";
-import { type TestPod, TestWaypoint } from "./test-waypoint.ts";
+import { identity, type TestPod, TestWaypoint } from "./test-waypoint.ts";
 
 test("an answer that breaks the rules is a 502, and its connection is not used again", limits, () =>
   withPlain(
@@ -223,3 +223,47 @@ test("too many requests at once are refused with a reason, the others go on", li
     { limits: { maxCalls: 4 } },
   ),
 );
+
+for (const [name, said] of [
+  ["say nothing", ""],
+  ["have begun a request", "GET / HT"],
+  ["rest after a request", "GET / HTTP/1.1\r\nhost: a\r\n\r\n"],
+] as const) {
+  test(`too many connections of one caller that ${name} are refused, other callers go on`, limits, () =>
+    withCatalog(
+      async ({ waypoint, catalog, app }) => {
+        const held = [
+          await waypoint.http(FRONTEND, catalog.address),
+          await waypoint.http(FRONTEND, catalog.address),
+        ];
+        for (const caller of held) if (said !== "") caller.send(said);
+        if (said.endsWith("\r\n")) await eventually("they were answered", () => app.requests.length === 2);
+        const third = await waypoint.http(FRONTEND, catalog.address);
+        assert.equal(await third.ended(), "reset");
+        const line = waypoint.access().at(-1);
+        assert.deepEqual(
+          [line?.["reason"], line?.["response_code"], line?.["response_flags"], line?.["stage"]],
+          ["too-many-connections", 503, "UO", "W2"],
+        );
+        assert.match(
+          await waypoint.metrics.metrics(),
+          /^ambit_connects_refused_total\{reason="too-many-connections"\} 1$/m,
+        );
+        const other = await waypoint.http(identity("other"), catalog.address);
+        assert.equal((await other.get("/items")).status, 200);
+        held[0]?.handle.reset();
+        // The waypoint hears of it a moment later.
+        let status = 0;
+        for (let i = 0; i < 200 && status !== 200; i++) {
+          const again = await waypoint.http(FRONTEND, catalog.address);
+          status = await again.get("/items").then(
+            (answer) => answer.status,
+            () => 0,
+          );
+        }
+        assert.equal(status, 200, "there is room again");
+      },
+      { limits: { maxConnections: 4 } },
+    ),
+  );
+}
