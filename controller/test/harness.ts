@@ -1,5 +1,6 @@
 /** A whole controller over a scripted Kubernetes API, with tokens that the fake API knows. Real sockets throughout. */
 import { setTimeout as pause } from "node:timers/promises";
+import type { Clock } from "#core/base/clock.ts";
 import { EnvReader } from "#core/runtime/env.ts";
 import { kubeClientFor } from "#core/k8s/load-config.ts";
 import { jsonObject, jsonText } from "#core/k8s/json-read.ts";
@@ -55,6 +56,9 @@ export interface HarnessOptions {
   readonly seed?: (api: FakeKubeApi) => void;
   /** Do not wait for readiness. */
   readonly unready?: boolean;
+  readonly clock?: Clock;
+  /** With which the controller comes to the API. */
+  readonly token?: string;
 }
 
 let unique = 0;
@@ -82,8 +86,12 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   options.seed?.(api);
   const log: Logger = createLog("controller", { level: "debug", write: (line) => lines.push(line) }).root;
   const controller = await startController(testConfig(options.env ?? {}), {
-    client: kubeClientFor({ server: api.url }),
+    client: kubeClientFor({
+      server: api.url,
+      ...(options.token !== undefined && { token: options.token }),
+    }),
     log,
+    ...(options.clock !== undefined && { clock: options.clock }),
   });
   const harness: Harness = {
     api,

@@ -7,6 +7,7 @@ import { silentLogger } from "#core/runtime/log.ts";
 import { decodeAddress } from "#core/wire/address-codec.ts";
 import { decodeAuthorization } from "#core/wire/authorization-codec.ts";
 import { DeltaClient, type XdsUpdate } from "#core/xds/delta-client.ts";
+import type { XdsRejection } from "#core/xds/delta-state.ts";
 import type { Controller } from "../app.ts";
 import { LABEL_GATEWAY_NAME } from "../waypoints/waypoint-pods.ts";
 import { type Harness, makeToken, pod, ROOTS, ztunnelToken } from "./harness.ts";
@@ -34,16 +35,21 @@ export interface Proxy {
 
 interface Target {
   readonly h: Harness;
-  readonly controller: Controller;
+  readonly controller: Pick<Controller, "ports">;
 }
 
-/** `ztunnel-<n>` on `node-<n>`. */
-export function connectZtunnel({ h, controller }: Target, n: number): Proxy {
+/** `ztunnel-<n>` on `node-<n>`. `refuse`: what it cannot use. */
+export function connectZtunnel(
+  { h, controller }: Target,
+  n: number,
+  refuse: (update: XdsUpdate) => readonly XdsRejection[] = () => [],
+): Proxy {
   const seen: Known[] = [];
   let known: Known = { exempts: false, binds: false, denies: false };
-  const apply = (update: XdsUpdate): void => {
+  const apply = (update: XdsUpdate): readonly XdsRejection[] => {
     known = learn(known, update);
     if (JSON.stringify(known) !== JSON.stringify(seen.at(-1))) seen.push(known);
+    return refuse(update);
   };
   const node = {
     id: `ztunnel~10.244.${n}.2~ztunnel-${n}.istio-system~istio-system.svc.cluster.local`,
@@ -71,7 +77,7 @@ export function connectWaypoint({ h, controller }: Target): Proxy {
     id: `waypoint~10.244.1.9~${WAYPOINT_POD}.shop~shop.svc.cluster.local`,
     metadata: { NAMESPACE: "shop", NODE_NAME: "node-1" },
   };
-  const running = run({ h, controller }, { token, node, apply: () => undefined }, [
+  const running = run({ h, controller }, { token, node, apply: () => [] }, [
     { typeUrl: TYPE_URL_ADDRESS, mode: "wildcard" },
     { typeUrl: TYPE_URL_WAYPOINT, mode: "on-demand" },
   ]);
@@ -82,7 +88,7 @@ export function connectWaypoint({ h, controller }: Target): Proxy {
 interface ProxyOptions {
   readonly token: string;
   readonly node: { readonly id: string; readonly metadata: Readonly<Record<string, string>> };
-  readonly apply: (update: XdsUpdate) => void;
+  readonly apply: (update: XdsUpdate) => readonly XdsRejection[];
 }
 
 function run(
@@ -96,10 +102,7 @@ function run(
       clock: systemClock,
       readRoots: () => Promise.resolve(h.rootsPem()),
       readToken: () => Promise.resolve(token),
-      apply: (update) => {
-        apply(update);
-        return [];
-      },
+      apply,
     },
     {
       address: `localhost:${controller.ports().grpc}`,
