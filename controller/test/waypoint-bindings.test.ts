@@ -1,102 +1,42 @@
 /** Waypoints on demand in a whole controller: orders as proxies see them, and what holds when something is missing, foreign or restarted. */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { kubeClientFor } from "#core/k8s/load-config.ts";
-import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
-import { ANNOTATION_BINDING, TYPE_URL_WAYPOINT } from "#core/model/waypoint.ts";
-import { silentLogger } from "#core/runtime/log.ts";
-import { type Controller, startController } from "../app.ts";
-import { parseRecord } from "../waypoints/waypoint-record.ts";
-import { eventually, type Harness, policy, ROOTS, startHarness, testConfig } from "./harness.ts";
+import { jsonList, jsonObject } from "#core/k8s/json-read.ts";
+import { TYPE_URL_WAYPOINT } from "#core/model/waypoint.ts";
+import {
+  applyItems,
+  boundShop,
+  enforced,
+  ITEMS,
+  kept,
+  letters,
+  nextController,
+  stages,
+  stopAll,
+  withWaypoint,
+} from "./bound-shop.ts";
+import { eventually, type Harness, policy, ROOTS } from "./harness.ts";
 import {
   connectWaypoint,
   connectZtunnel,
   DEPLOYMENTS,
   endDeployment,
   GATEWAYS,
-  type Known,
   orphanPod,
-  type Proxy,
   runDeployment,
   WAYPOINT_KEY,
 } from "./waypoint-mesh.ts";
 
 const SERVICE_ACCOUNTS = ROOTS.serviceAccounts;
-/** Short times: orders come from acknowledgements, not from clocks. */
-const ENV = { AMBIT_WAYPOINT_DRAIN: "50ms", AMBIT_WAYPOINT_GRACE: "50ms" };
-const ITEMS = {
-  selector: { matchLabels: { app: "catalog" } },
-  rules: [{ to: [{ operation: { methods: ["GET"] } }] }],
-};
-const NO_VISITORS = {
-  action: "DENY",
-  rules: [{ from: [{ source: { principals: ["cluster.local/ns/shop/sa/visitor"] } }] }],
-};
-const stops: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const stop of stops.splice(0).toReversed()) await stop();
-});
-
-async function harness(seed?: (api: Harness["api"]) => void): Promise<Harness> {
-  const h = await startHarness({
-    env: ENV,
-    seed: (api) => {
-      api.put(ROOTS.authorizationPolicies, policy("shop", "no-visitors", NO_VISITORS));
-      seed?.(api);
-    },
-  });
-  stops.push(() => h.stop());
-  return h;
-}
-
-function kept<T extends Pick<Proxy, "disconnect">>(proxy: T): T {
-  stops.push(() => proxy.disconnect());
-  return proxy;
-}
-
-function stages({ api }: Harness): string {
-  const annotations = jsonObject(jsonObject(api.get(GATEWAYS, WAYPOINT_KEY)?.["metadata"])["annotations"]);
-  const record = parseRecord(jsonText(annotations[ANNOTATION_BINDING]));
-  return record.ok ? record.value.bindings.map(({ stage }) => stage).join() : "";
-}
-
-function enforced(h: Harness, type = "Enforced"): string {
-  const status = jsonObject(h.api.get(ROOTS.authorizationPolicies, "shop/items")?.["status"]);
-  const found = jsonList(status["conditions"])
-    .map(jsonObject)
-    .find((condition) => condition["type"] === type);
-  return found === undefined
-    ? ""
-    : `${jsonText(found["status"])} ${jsonText(found["reason"])} ${jsonText(found["message"])}`;
-}
+afterEach(stopAll);
 
 function accepted({ api }: Harness, name: string): boolean {
   const status = jsonObject(api.get(ROOTS.authorizationPolicies, `shop/${name}`)?.["status"]);
   return jsonList(status["conditions"]).length > 0;
 }
 
-const applyItems = (h: Harness, spec: object = ITEMS, generation = 1): void => {
-  h.api.put(ROOTS.authorizationPolicies, {
-    metadata: { namespace: "shop", name: "items", generation },
-    spec,
-  });
-};
-
-/** With a ready waypoint pod that is connected. */
-async function withWaypoint(h: Harness, controller: Controller = h.controller): Promise<Proxy> {
-  await eventually("pods run", () => runDeployment(h));
-  return kept(connectWaypoint({ h, controller }));
-}
-
-const letters = (seen: readonly Known[]): string =>
-  seen
-    .map(
-      ({ exempts, binds, denies }) => `${exempts ? "e" : ""}${binds ? "b" : ""}${denies ? "d" : ""}` || "-",
-    )
-    .join(" ");
-
 test("a policy comes and goes: every proxy sees exemption, binding and refusal in that order, and back in the other", async () => {
-  const h = await harness();
+  const h = await boundShop();
   const ztunnels = [1, 2].map((n) => kept(connectZtunnel({ h, controller: h.controller }, n)));
   applyItems(h);
   await withWaypoint(h);
@@ -124,7 +64,7 @@ test("a policy comes and goes: every proxy sees exemption, binding and refusal i
 });
 
 test("without an HTTP policy nothing is made", async () => {
-  const h = await harness();
+  const h = await boundShop();
   applyItems(h, { rules: [{}] });
   kept(connectZtunnel({ h, controller: h.controller }, 1));
   await eventually("status", () => {
@@ -136,7 +76,7 @@ test("without an HTTP policy nothing is made", async () => {
 });
 
 test("the node of a bound pod is waited for, and named", async () => {
-  const h = await harness();
+  const h = await boundShop();
   const first = kept(connectZtunnel({ h, controller: h.controller }, 1));
   applyItems(h);
   await withWaypoint(h);
@@ -151,7 +91,7 @@ test("the node of a bound pod is waited for, and named", async () => {
 });
 
 test("no waypoint, no binding: traffic goes on as before while it starts", async () => {
-  const h = await harness();
+  const h = await boundShop();
   const ztunnels = [1, 2].map((n) => kept(connectZtunnel({ h, controller: h.controller }, n)));
   applyItems(h);
   await eventually("said", () => /False WaypointStarting/.test(enforced(h)));
@@ -166,7 +106,7 @@ test("no waypoint, no binding: traffic goes on as before while it starts", async
 
 test("an account of the reserved name that somebody else made is not touched, nothing is bound, and the status says so", async () => {
   const foreign = { metadata: { namespace: "shop", name: "ambit-waypoint", labels: { mine: "yes" } } };
-  const h = await harness((api) => api.put(SERVICE_ACCOUNTS, foreign));
+  const h = await boundShop((api) => api.put(SERVICE_ACCOUNTS, foreign));
   applyItems(h);
   await eventually("said", () =>
     /WaypointFailed .*ServiceAccount shop\/ambit-waypoint belongs to somebody else/.test(enforced(h)),
@@ -178,24 +118,14 @@ test("an account of the reserved name that somebody else made is not touched, no
   assert.deepEqual(writes, []);
 });
 
-test("a Gateway of the reserved name without the controller's record is not adopted", async () => {
-  const spec = { gatewayClassName: "istio-waypoint", listeners: [] };
-  const h = await harness((api) =>
-    api.put(GATEWAYS, { metadata: { namespace: "shop", name: "ambit-waypoint" }, spec }),
-  );
-  applyItems(h);
-  await eventually("said", () => /WaypointFailed .*was not made by the controller/.test(enforced(h)));
-  assert.equal(h.api.get(DEPLOYMENTS, WAYPOINT_KEY), undefined);
-});
-
 test("a changed policy is said to be enforced when the waypoint has the new version", async () => {
-  const h = await harness();
+  const h = await boundShop();
   for (const n of [1, 2]) kept(connectZtunnel({ h, controller: h.controller }, n));
   applyItems(h);
   const waypoint = await withWaypoint(h);
   await eventually(`Enforced: ${enforced(h)}`, () => enforced(h).startsWith("True"));
   await waypoint.disconnect();
-  applyItems(h, { ...ITEMS, rules: [{ to: [{ operation: { paths: ["/x"] } }] }] }, 2);
+  applyItems(h, { ...ITEMS, rules: [{ to: [{ operation: { paths: ["/x"] } }] }] }, { generation: 2 });
   await eventually(`waits: ${enforced(h)}`, () => /False (Updating|WaitingForWaypoint)/.test(enforced(h)));
   assert.equal(stages(h), "enforced", "what is bound stays bound");
   kept(connectWaypoint({ h, controller: h.controller }));
@@ -203,18 +133,13 @@ test("a changed policy is said to be enforced when the waypoint has the new vers
 });
 
 test("another controller goes on where the first one ended, in every stage", async () => {
-  const h = await harness();
+  const h = await boundShop();
   kept(connectZtunnel({ h, controller: h.controller }, 1));
   applyItems(h);
   await withWaypoint(h);
   await eventually(`waits for node-2: ${stages(h)}`, () => stages(h) === "exempting");
   await h.controller.stop();
-  const second = await startController(testConfig({ ...ENV, POD_NAME: "controller-1" }), {
-    client: kubeClientFor({ server: h.api.url }),
-    log: silentLogger,
-  });
-  stops.push(() => second.stop());
-  await eventually("ready", () => second.readiness.isReady());
+  const second = await nextController(h);
   assert.equal(stages(h), "exempting");
   const ztunnels = [1, 2].map((n) => kept(connectZtunnel({ h, controller: second }, n)));
   for (const { seen } of ztunnels)
@@ -226,7 +151,7 @@ test("another controller goes on where the first one ended, in every stage", asy
 });
 
 test("only a waypoint may ask for a configuration, and only for its own", async () => {
-  const h = await harness();
+  const h = await boundShop();
   applyItems(h);
   await eventually("pods run", () => runDeployment(h));
   const waypoint = kept(connectWaypoint({ h, controller: h.controller }));

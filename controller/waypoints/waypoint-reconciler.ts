@@ -160,6 +160,8 @@ export class WaypointReconciler {
 
   async #create(key: string, wanted: readonly WantedBinding[], progress: GatewayProgress): Promise<boolean> {
     const { api, clock, log, source, times } = this.#deps;
+    // What belonged to a Gateway that was deleted goes with it.
+    progress.deploymentUid = "";
     if (wanted.length === 0 || progress.awaited !== undefined) return progress.awaited !== undefined;
     const namespace = key.slice(0, key.indexOf("/"));
     if (source.isTerminating(namespace)) return false;
