@@ -17,6 +17,8 @@ import { Wire } from "./wire.ts";
 export interface MeshOptions {
   /** Environment added to the containers of a workload: `{ "istio-cni-node": { AMBIT_CAPTURE: "clsact" } }`. */
   readonly env?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** How long a kubelet waits before the second start of a container that crashes, and twice that before the next. */
+  readonly crashBackoffMs?: number;
 }
 
 export interface Mesh {
@@ -37,7 +39,8 @@ export async function meshUp(options: MeshOptions = {}): Promise<Mesh> {
   const began = performance.now();
   const id = `e2e${process.pid}${"abcdefgh"[meshes++ % 8]}`;
   const log = createLog("e2e", { level: "error" }).root;
-  const cluster = await clusterUp({ id, nodes: 2, log, sandboxRetryMs: 1_000, crashBackoffMs: 1_000 });
+  const { crashBackoffMs = 1_000 } = options;
+  const cluster = await clusterUp({ id, nodes: 2, log, sandboxRetryMs: 1_000, crashBackoffMs });
   try {
     const client = loadKubeClient(cluster.kubeconfigPath);
     await installMesh(
@@ -77,7 +80,8 @@ function nodeNamed(cluster: Cluster, name: string): ClusterNode {
 
 function withEnv(manifest: Manifest, env: NonNullable<MeshOptions["env"]>): Manifest {
   const added = env[jsonText(jsonObject(manifest["metadata"])["name"])];
-  if (manifest["kind"] !== "DaemonSet" || added === undefined) return manifest;
+  if (added === undefined || !["DaemonSet", "Deployment"].includes(jsonText(manifest["kind"])))
+    return manifest;
   const copy = structuredClone(manifest) as Manifest;
   const template = jsonObject(jsonObject(copy["spec"])["template"]);
   const variables = Object.entries(added).map(([name, value]) => ({ name, value }));

@@ -1,5 +1,5 @@
 /** Waypoints as suites and tour see them: Gateways with their conditions, and the pods behind them. */
-import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { jsonList, jsonObject, type JsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { AUTHORIZATION_POLICY, kindPath } from "#core/k8s/kinds.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
 import { ANNOTATION_BINDING, AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
@@ -20,7 +20,7 @@ export interface GatewayFacts {
 
 const GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name";
 
-function gatewaysPath(namespace: string): string {
+export function gatewaysPath(namespace: string): string {
   return `/apis/gateway.networking.k8s.io/v1/namespaces/${namespace}/gateways`;
 }
 
@@ -43,8 +43,12 @@ export async function bindingStages(
   gateway: string,
 ): Promise<readonly string[]> {
   const path = `${gatewaysPath(namespace)}/${gateway}`;
-  const object = jsonObject(await client.json({ method: "GET", path }));
-  const text = jsonText(jsonObject(jsonObject(object["metadata"])["annotations"])[ANNOTATION_BINDING]);
+  return stagesOn(jsonObject(await client.json({ method: "GET", path })));
+}
+
+/** The same of a Gateway at hand. */
+export function stagesOn(gateway: JsonObject): readonly string[] {
+  const text = jsonText(jsonObject(jsonObject(gateway["metadata"])["annotations"])[ANNOTATION_BINDING]);
   if (text === "") return [];
   const { bindings } = jsonObject(JSON.parse(text));
   return jsonList(bindings).map((binding) => jsonText(jsonObject(binding)["stage"]));

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { DEPLOYMENT, kindPath } from "#core/k8s/kinds.ts";
+import { everybodyForbidden, forbidden, underAttack } from "../framework/attack.ts";
 import { eventually } from "../framework/eventually.ts";
 import { type Forger, forger } from "../framework/forgery.ts";
 import { ITEMS_POLICY } from "../framework/l7-policies.ts";
@@ -27,44 +28,11 @@ before(async () => {
 });
 after(() => mesh?.down());
 
-const FORBIDDEN = "/items/666";
-const forbidden = (n: number): string => `${FORBIDDEN}${n}`;
-
-/** Forbidden requests of every kind of caller, again and again while `change` runs; none arrives, and what is allowed does after it. */
-async function underAttack(change: () => Promise<unknown>): Promise<void> {
-  arrivals.begin();
-  const over = new AbortController();
-  const again = async (one: () => Promise<unknown>): Promise<number> => {
-    let tried = 0;
-    for (; !over.signal.aborted; tried++) await one();
-    return tried;
-  };
-  const host = shop.catalog.ipv4;
-  const attacks = Promise.all([
-    again(() => asked(shop.intruder, forbidden(1), { host })),
-    again(() => asked(shop.frontend, forbidden(2), { method: "POST" })),
-    again(() => asked(shop.frontend, forbidden(3), { method: "POST", host })),
-    again(() => asked(shop.visitor, forbidden(4), { host })),
-  ]);
-  try {
-    await change();
-  } finally {
-    over.abort();
-    await attacks;
-  }
-  const tried = (await attacks).reduce((sum, n) => sum + n, 0);
-  assert.ok(tried > 10, `only ${tried} tries`);
-  assert.equal((await asked(shop.frontend, "/items/7700")).status, 200);
-  const seen = await eventually("what is allowed arrives", () => {
-    const all = arrivals.since();
-    return all.some(({ path }) => path === "/items/7700") ? all : undefined;
-  });
-  const wrong = seen.filter(({ path }) => path.startsWith(FORBIDDEN));
-  assert.deepEqual(wrong.slice(0, 3), [], `${wrong.length} of ${tried} forbidden requests arrived`);
-}
+const attacked = (change: () => Promise<unknown>): Promise<void> =>
+  underAttack({ shop, arrivals }, everybodyForbidden(shop), change);
 
 test("a selector that is widened and narrowed again: what was enforced stays enforced all the while", () =>
-  underAttack(async () => {
+  attacked(async () => {
     const wide = ITEMS_POLICY.replace(
       "selector: { matchLabels: { app: catalog } }",
       "selector: { matchLabels: {} }",
@@ -81,7 +49,7 @@ test("a selector that is widened and narrowed again: what was enforced stays enf
   }));
 
 test("the destination's ztunnel is killed: the next one refuses from its first connection on", () =>
-  underAttack(async () => {
+  attacked(async () => {
     const ztunnel = await ztunnelOn(mesh, "n2");
     const began = performance.now();
     killContainer(mesh.node("n2"), ztunnel.uid, "istio-proxy");
@@ -92,7 +60,7 @@ test("the destination's ztunnel is killed: the next one refuses from its first c
   }));
 
 test("the source's ztunnel is killed: the next one goes through the waypoint from its first connection on", () =>
-  underAttack(async () => {
+  attacked(async () => {
     const ztunnel = await ztunnelOn(mesh, "n1");
     killContainer(mesh.node("n1"), ztunnel.uid, "istio-proxy");
     await eventually("judged again", async () => {
@@ -102,7 +70,7 @@ test("the source's ztunnel is killed: the next one goes through the waypoint fro
   }));
 
 test("the waypoint's Deployment is deleted by hand: callers wait or are refused, and it comes back by itself", () =>
-  underAttack(async () => {
+  attacked(async () => {
     const old = await theWaypoint(mesh);
     const began = performance.now();
     await mesh.client.json({
@@ -120,7 +88,7 @@ test("the waypoint's Deployment is deleted by hand: callers wait or are refused,
   }));
 
 test("a port that is called TCP for a while is HTTP again with its policies", () =>
-  underAttack(async () => {
+  attacked(async () => {
     const rename = (name: string): Promise<unknown> =>
       mesh.client.json({
         method: "PATCH",

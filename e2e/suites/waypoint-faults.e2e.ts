@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { DEPLOYMENT, kindPath, POD } from "#core/k8s/kinds.ts";
+import { underAttack, visitors } from "../framework/attack.ts";
 import { eventually } from "../framework/eventually.ts";
 import { ITEMS_POLICY } from "../framework/l7-policies.ts";
 import {
@@ -20,43 +21,35 @@ import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
 import { killContainer } from "../framework/node-inside.ts";
 import { applyYaml, listPods, onlyPod } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
-import { AUTOMATIC, bindingStages, gatewaysOf, untilEnforced, untilGone } from "../framework/waypoints.ts";
-import { SYSTEM } from "../framework/ztunnel-state.ts";
+import { killAtEachStage, killController, renewController } from "../framework/stage-kills.ts";
+import { AUTOMATIC, gatewaysOf, untilEnforced, untilGone } from "../framework/waypoints.ts";
+
+const COMING = ["starting", "exempting", "binding", "draining", "denying", "enforced"];
+const GOING = ["releasing", "lifting", "unbinding", "resting"];
 
 let mesh: Mesh;
 let shop: L7Shop;
 let arrivals: ArrivalWatch;
 
 before(async () => {
-  mesh = await meshUp();
+  mesh = await meshUp({ env: { "ambit-controller": { AMBIT_WAYPOINT_GRACE: "4s" } }, crashBackoffMs: 100 });
   shop = await openL7Shop(mesh);
   arrivals = new ArrivalWatch(mesh, shop.catalog);
 });
 after(() => mesh?.down());
 
-async function killController(): Promise<void> {
-  const pod = await onlyPod(mesh.client, SYSTEM, "app=ambit-controller");
-  killContainer(mesh.node(pod.node), pod.uid, pod.container);
-}
-
-/** Waits until a binding of the namespace is in one of these stages. */
-function untilStage(...wanted: readonly string[]): Promise<string> {
-  return eventually(`stage ${wanted.join(" or ")}`, async () =>
-    (await bindingStages(mesh.client, "shop", AUTOMATIC)).find((stage) => wanted.includes(stage)),
-  );
-}
-
-test("the controller killed while a waypoint comes: the next one goes on, nothing fails", async () => {
+test("the controller killed in every stage while a waypoint comes: nothing fails, nobody gets in", async () => {
   const database = await dbStats(shop);
   await shop.load.begin();
-  await applyYaml(mesh.client, ITEMS_POLICY);
-  const stage = await untilStage("exempting", "binding", "draining", "denying", "enforced");
-  say(`controller killed in stage ${stage}`);
-  await killController();
-  await untilEnforced(mesh.client, "shop", "items");
-  assert.deepEqual(await asked(shop.frontend, "/items", { method: "POST" }), REFUSED);
-  await shop.load.expectNoFailure("controller killed while a waypoint came", { mayRetry: true });
+  await underAttack({ shop, arrivals }, visitors(shop), async () => {
+    const killed = await killAtEachStage(mesh, "shop", COMING, () => applyYaml(mesh.client, ITEMS_POLICY));
+    say(`controller killed in ${killed.join(", ")}`);
+    await untilEnforced(mesh.client, "shop", "items");
+    assert.deepEqual(await asked(shop.frontend, "/items", { method: "POST" }), REFUSED);
+  });
+  await shop.load.expectNoFailure("controller killed six times while a waypoint came", { mayRetry: true });
   await expectDatabaseUntouched(shop, database);
+  await renewController(mesh);
 });
 
 test("the waypoint killed under load: requests wait, none passes unevaluated, service resumes by itself", async () => {
@@ -79,8 +72,8 @@ test("the waypoint killed under load: requests wait, none passes unevaluated, se
   assert.deepEqual(refusals, [], "none was refused while it was away");
 });
 
-test("without a controller a waypoint goes on, and one that is killed comes back", async () => {
-  await killController();
+test("the controller killed, then the waypoint: requests wait for both", async () => {
+  await killController(mesh);
   const waypoint = await theWaypoint(mesh);
   killContainer(mesh.node(waypoint.node), waypoint.uid, waypoint.container);
   await eventually("judged again", async () => {
@@ -130,16 +123,16 @@ test("the waypoint's pod deleted under load: another one takes over, requests wa
   await shop.load.expectNoFailure("the waypoint's pod replaced", { mayRetry: true });
 });
 
-test("the controller killed while a waypoint goes: the next one goes on, nothing fails", async () => {
+test("the controller killed in every stage while a waypoint goes: nothing fails, the older policy holds", async () => {
   await shop.load.begin();
-  await removeYaml(mesh, ITEMS_POLICY);
-  const stage = await untilStage("releasing", "lifting", "unbinding", "resting");
-  say(`controller killed in stage ${stage}`);
-  await killController();
-  await eventually("POST is allowed again", async () =>
-    (await asked(shop.frontend, "/items", { method: "POST" })).status === 200 ? true : undefined,
-  );
-  await untilGone(mesh.client, "shop", AUTOMATIC);
-  await shop.load.expectNoFailure("controller killed while a waypoint went", { mayRetry: true });
+  await underAttack({ shop, arrivals }, visitors(shop), async () => {
+    const killed = await killAtEachStage(mesh, "shop", GOING, () => removeYaml(mesh, ITEMS_POLICY));
+    say(`controller killed in ${killed.join(", ")}`);
+    await eventually("POST is allowed again", async () =>
+      (await asked(shop.frontend, "/items", { method: "POST" })).status === 200 ? true : undefined,
+    );
+    await untilGone(mesh.client, "shop", AUTOMATIC);
+  });
+  await shop.load.expectNoFailure("controller killed four times while a waypoint went", { mayRetry: true });
   assert.deepEqual(await gatewaysOf(mesh.client, "shop"), []);
 });
