@@ -22,8 +22,11 @@ interface GatewayFacts {
   readonly className?: string;
 }
 
+/** Of a waypoint that the controller has made and that nobody's policy is behind. */
+const MADE = { "ambit.io/binding": formatRecord({ deploymentUid: "d1", bindings: [] }) };
+
 function gateway(name: string, facts: GatewayFacts = {}): JsonObject {
-  const { namespace = "shop", labels = {}, annotations = {}, programmed = "True" } = facts;
+  const { namespace = "shop", labels = {}, annotations = MADE, programmed = "True" } = facts;
   const condition =
     programmed === "True"
       ? { reason: "Programmed", message: "ready" }
@@ -74,13 +77,27 @@ function policy(name: string, spec: JsonObject, status: JsonObject = {}, namespa
 }
 const methods = { rules: [{ to: [{ operation: { methods: ["GET"] } }] }] };
 
+const items = policy("items", methods, {
+  conditions: [
+    {
+      type: "Enforced",
+      status: "True",
+      reason: "Enforced",
+      message: "waypoint shop/ambit-waypoint enforces it",
+    },
+  ],
+});
+
 for (const { words, file } of [
   { words: "waypoint list -n shop", file: "waypoint-list.txt" },
   { words: "waypoint list -A", file: "waypoint-list-all.txt" },
   { words: "waypoint status -A --wait=false", file: "waypoint-status.txt" },
 ]) {
   test(`ambit ${words} prints ${file}: other classes are left out`, async () => {
-    const { exit, out } = await runAmbit(words, clusterOf(shop, elsewhere, explicit, ingress, automatic));
+    const { exit, out } = await runAmbit(
+      words,
+      clusterOf(shop, elsewhere, explicit, ingress, automatic, items),
+    );
     assert.equal(exit, ExitCode.ok);
     assert.equal(out, golden(file, out));
     assert.doesNotMatch(out, /ingress/);
@@ -97,6 +114,11 @@ test("JSON and YAML have the reasons of an automatic waypoint", async () => {
     field: "spec.rules[0].to[0].operation.methods",
     scope: "pods app=catalog",
     stage: "enforced",
+    enforced: {
+      status: "-",
+      reason: "",
+      message: "the policy is not there any more, or may not be read: what is bound for it is on its way out",
+    },
   });
   assert.deepEqual(parse((await runAmbit("waypoint list -n shop -o yaml", cluster)).out), [first]);
 });
@@ -109,17 +131,15 @@ test("a record that cannot be read is no sign that nothing needs the waypoint", 
   );
   assert.match(out, /shop\/ambit-waypoint: metadata\.annotations ambit\.io\/binding is not JSON/);
   assert.match(out, /and why is not known/);
-  const empty = { "ambit.io/binding": formatRecord({ deploymentUid: "d1", bindings: [] }) };
-  const idle = await runAmbit(
-    "waypoint list -n shop",
-    clusterOf(shop, gateway("ambit-waypoint", { annotations: empty })),
-  );
+  const idle = await runAmbit("waypoint list -n shop", clusterOf(shop, gateway("ambit-waypoint")));
   assert.match(idle.out, /no policy needs it any more: it goes after its grace period/);
 });
 
-test("a Gateway that took the reserved name without a record is not shown as the controller's", async () => {
-  const { out } = await runAmbit("waypoint list -n shop", clusterOf(shop, gateway("ambit-waypoint")));
-  assert.match(out, /ambit-waypoint +default +service +True\n$/);
+test("a Gateway of the reserved name without a record is shown as the controller's, which has lost it", async () => {
+  const lost = gateway("ambit-waypoint", { annotations: {} });
+  const { out } = await runAmbit("waypoint list -n shop", clusterOf(shop, lost));
+  assert.match(out, /shop\/ambit-waypoint: metadata\.annotations ambit\.io\/binding is missing\n/);
+  assert.match(out, /made by the controller, and why is not known\.\n$/);
 });
 
 const enforced = (message: string): JsonObject => ({
@@ -227,6 +247,27 @@ test("status fails when one is not programmed in time, and says why", async () =
   assert.equal(other.exit, ExitCode.ok);
   const nobody = await runAmbit("waypoint status nobody -n shop --waypoint-timeout 1s", cluster);
   assert.deepEqual([nobody.exit, nobody.out], [ExitCode.notFound, "No waypoints found.\n"]);
+});
+
+test("status says of each policy whether it is enforced, and what the controller waits for", async () => {
+  const waits = enforced("waypoint shop/ambit-waypoint is in stage draining\u001b[2J");
+  const reviews = policy("reviews", { targetRefs: [] }, waits);
+  const { out } = await runAmbit("waypoint status -n shop", clusterOf(shop, automatic, items, reviews));
+  assert.match(out, /\n  shop\/items: enforced: waypoint shop\/ambit-waypoint enforces it\n/);
+  assert.match(
+    out,
+    /\n  shop\/reviews: not enforced: WaypointStarting: waypoint .* in stage draining\?\[2J\n/,
+  );
+  const silent = await runAmbit(
+    "waypoint status -n shop",
+    clusterOf(shop, automatic, policy("items", methods)),
+  );
+  assert.match(silent.out, /shop\/items: not enforced: the controller has not said anything about it yet/);
+  const closed = { ...clusterOf(shop, automatic, items), forbidden: ["AuthorizationPolicy shop"] };
+  const refused = await runAmbit("waypoint status -n shop", closed);
+  assert.equal(refused.exit, ExitCode.ok);
+  assert.match(refused.err, /Policies of namespace shop were not looked at/);
+  assert.match(refused.out, /shop\/items: not enforced: .*or may not be read/);
 });
 
 test("generate prints the Gateway that istioctl prints, in YAML and JSON", async () => {

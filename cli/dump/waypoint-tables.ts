@@ -1,7 +1,7 @@
 /** Pure. The tables of `ambit waypoint`: istioctl's columns, and for automatic waypoints why they exist. */
 import { printable } from "../render/printable.ts";
 import { renderTable } from "../render/table.ts";
-import type { WaypointView } from "./waypoint-view.ts";
+import type { Enforced, WaypointView } from "./waypoint-view.ts";
 
 /** [NAMESPACE,] NAME, REVISION, TRAFFIC TYPE, PROGRAMMED; then the reasons. */
 export function waypointListText(waypoints: readonly WaypointView[], withNamespace: boolean): string {
@@ -12,10 +12,10 @@ export function waypointListText(waypoints: readonly WaypointView[], withNamespa
     ),
     { padding: 5 },
   );
-  return `${table}${reasonsText(waypoints)}`;
+  return `${table}${reasonsText(waypoints, () => "")}`;
 }
 
-/** [NAMESPACE,] NAME, STATUS, TYPE, REASON, MESSAGE of the condition Programmed; then the reasons. */
+/** [NAMESPACE,] NAME, STATUS, TYPE, REASON, MESSAGE of the condition Programmed; then the reasons, and what is said of each policy. */
 export function waypointStatusText(waypoints: readonly WaypointView[], withNamespace: boolean): string {
   const table = renderTable(
     inNamespace(withNamespace, "NAMESPACE", ["NAME", "STATUS", "TYPE", "REASON", "MESSAGE"]),
@@ -30,15 +30,28 @@ export function waypointStatusText(waypoints: readonly WaypointView[], withNames
     ),
     { padding: 5 },
   );
-  return `${table}${reasonsText(waypoints)}`;
+  return `${table}${reasonsText(waypoints, standingText)}`;
 }
 
 function inNamespace(shown: boolean, cell: string, cells: readonly string[]): readonly string[] {
   return shown ? [cell, ...cells] : cells;
 }
 
-function reasonsText(waypoints: readonly WaypointView[]): string {
-  return waypoints.map((w) => `${problemsText(w)}${w.automatic ? whyText(w) : ""}`).join("");
+function reasonsText(waypoints: readonly WaypointView[], more: (waypoint: WaypointView) => string): string {
+  return waypoints.map((w) => `${problemsText(w)}${w.automatic ? `${whyText(w)}${more(w)}` : ""}`).join("");
+}
+
+function standingText({ reasons }: WaypointView): string {
+  return reasons
+    .flatMap(({ policy, enforced }) =>
+      enforced === undefined ? [] : [`\n${printable(`  ${policy}: ${enforcedText(enforced)}`)}\n`],
+    )
+    .join("");
+}
+
+function enforcedText({ status, reason, message }: Enforced): string {
+  if (status === "True") return `enforced: ${message}`;
+  return `not enforced: ${reason === "" ? "" : `${reason}: `}${message}`;
 }
 
 function problemsText({ namespace, name, problems }: WaypointView): string {
@@ -48,8 +61,14 @@ function problemsText({ namespace, name, problems }: WaypointView): string {
 function whyText({ namespace, name, reasons, problems }: WaypointView): string {
   const title = `\n${printable(`${namespace}/${name}`)} was made by the controller, `;
   if (reasons.length > 0) {
-    const rows = reasons.map((r) => [`  ${r.policy}`, r.field, r.scope, r.stage]);
-    return `${title}since these policies speak of requests:\n${renderTable(["  POLICY", "FIELD", "COVERS", "STAGE"], rows, { padding: 3 })}`;
+    const rows = reasons.map((r) => [
+      `  ${r.policy}`,
+      r.field,
+      r.scope,
+      r.stage,
+      r.enforced?.status ?? "Unknown",
+    ]);
+    return `${title}since these policies speak of requests:\n${renderTable(["  POLICY", "FIELD", "COVERS", "STAGE", "ENFORCED"], rows, { padding: 3 })}`;
   }
   // What cannot be read is no reason to think that nothing is there.
   return problems.length > 0

@@ -13,6 +13,16 @@ export interface WaypointReason {
   readonly scope: string;
   /** How far that has got (docs/adr/0016). */
   readonly stage: string;
+  /** Of the policy; undefined while nobody has looked. */
+  readonly enforced?: Enforced;
+}
+
+/** Condition `Enforced`. */
+export interface Enforced {
+  /** True, False or Unknown; `-` without the policy. */
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
 }
 
 export interface Programmed {

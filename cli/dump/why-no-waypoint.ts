@@ -1,10 +1,11 @@
 /** Pure. Why a namespace has no waypoint, as sentences: nothing needs one, or what the controller said about what would. */
 import { l7Fields } from "#controller/translate/l7-fields.ts";
 import { policyTargets } from "#controller/translate/policy-targets.ts";
-import { jsonObject, type JsonObject, jsonText } from "#core/k8s/json-read.ts";
+import type { JsonObject } from "#core/k8s/json-read.ts";
 import type { CustomObject } from "#core/k8s/object-types.ts";
 import { projectCustom, projectNamespace } from "#core/k8s/project.ts";
 import { LABEL_DATAPLANE_MODE } from "#core/model/well-known.ts";
+import { enforcedOf } from "./waypoint-enforcement.ts";
 
 export interface WaypointlessFacts {
   readonly namespace: JsonObject;
@@ -35,12 +36,12 @@ function wishOf(policy: CustomObject): readonly string[] {
   return [`AuthorizationPolicy ${namespace}/${name} needs one for ${field}; ${standing(policy)}.`];
 }
 
-function standing({ conditions }: CustomObject): string {
-  const enforced = conditions.map(jsonObject).find((condition) => condition["type"] === "Enforced");
+function standing(policy: CustomObject): string {
+  const enforced = enforcedOf(policy);
   if (enforced === undefined)
     return "the controller has not said anything about it yet (`ambit proxy-status`)";
-  const [status, reason, message] = ["status", "reason", "message"].map((key) => jsonText(enforced[key]));
-  return `Enforced: ${status} ${reason}: ${(message ?? "").replace(/\.$/, "")}`;
+  const { status, reason, message } = enforced;
+  return `Enforced: ${status} ${reason}: ${message.replace(/\.$/, "")}`;
 }
 
 function notEnrolled({

@@ -68,7 +68,7 @@ function besideWaypoint(policy: MeshPolicy, { judges, enforced }: WaypointPart):
 
 /** A ztunnel could not use the policy, and goes on with what it had before: worse than any field without effect. */
 export function refusedCondition(observedGeneration: number, reason: string): Condition {
-  const message = `a ztunnel refused the policy: ${reason}`;
+  const message = `a ztunnel refused the policy and goes on with the version before it: ${reason}`;
   return {
     type: "ZtunnelAccepted",
     status: "False",

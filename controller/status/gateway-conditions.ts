@@ -1,4 +1,5 @@
 /** Pure. What the status of a waypoint's Gateway says. */
+import { noPodText } from "../waypoints/enforcement-text.ts";
 import type { GatewayView } from "../waypoints/waypoint-view.ts";
 import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
 import { ANNOTATION_BINDING } from "#core/model/waypoint.ts";
@@ -9,7 +10,7 @@ const MAX_REASONS = 5;
 
 export function gatewayConditions(gateway: WaypointGateway, view: GatewayView): readonly Condition[] {
   const observedGeneration = gateway.generation;
-  const programmed = programmedVerdict(view);
+  const programmed = programmedVerdict(gateway, view);
   return [
     {
       type: "Accepted",
@@ -57,12 +58,18 @@ function withoutEffect({ problems }: WaypointGateway): readonly string[] {
     .map(({ path, message }) => `${path} ${message}`);
 }
 
-function programmedVerdict(view: GatewayView): Pick<Condition, "status" | "reason" | "message"> {
+function programmedVerdict(
+  gateway: WaypointGateway,
+  view: GatewayView,
+): Pick<Condition, "status" | "reason" | "message"> {
   if (view.obstacle !== undefined) return { status: "False", reason: "Invalid", message: view.obstacle };
   if (view.addresses.length === 0)
-    return { status: "False", reason: "AddressNotAssigned", message: "its service has no address yet" };
-  if (view.readyPods === 0)
-    return { status: "False", reason: "Pending", message: "none of its pods is ready" };
+    return {
+      status: "False",
+      reason: "AddressNotAssigned",
+      message: "its Service has no cluster address yet",
+    };
+  if (view.readyPods === 0) return { status: "False", reason: "Pending", message: noPodText(gateway.key) };
   const address = view.addresses[0] ?? "";
   const at = address.includes(":") ? `[${address}]` : address;
   return { status: "True", reason: "Programmed", message: `reached at ${at}:${HBONE_PORT}` };

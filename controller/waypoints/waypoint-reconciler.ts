@@ -188,7 +188,7 @@ export class WaypointReconciler {
     const provision = await api.provide(gateway);
     progress.provideAtMs = clock.monotonicMs() + RESYNC_MS;
     if (provision.kind === "taken") {
-      progress.obstacle = `${provision.what} belongs to somebody else`;
+      progress.obstacle = `${provision.what} belongs to somebody else; delete or rename it`;
       progress.provideAtMs = clock.monotonicMs() + FIRST_RETRY_MS;
       return;
     }

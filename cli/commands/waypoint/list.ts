@@ -5,14 +5,15 @@ import { ExitCode } from "../../exit-codes.ts";
 import { OUTPUT_FLAG, type OutputFormat, renderStructured } from "../../render/structured.ts";
 import { printableLines } from "../../render/printable.ts";
 import { ALL_NAMESPACES_FLAG } from "./flags.ts";
-import { readWaypoints, readWhyNone } from "./read-waypoints.ts";
+import { readEnforcement, readWaypoints, readWhyNone } from "./read-waypoints.ts";
 
 export const listCommand = defineCommand({
   name: "list",
   summary: "Waypoints of a namespace, and why they are there; or why there is none",
   description:
     "TRAFFIC TYPE is what a waypoint serves: an automatic one serves whatever its policies cover. For automatic waypoints each\n" +
-    "policy and field follows that made them necessary, with its stage on the way to being enforced.",
+    "policy and field follows that made them necessary, with its stage on the way to being enforced (`ambit waypoint status` tells\n" +
+    "what a stage waits for), and whether it is.",
   flags: { "all-namespaces": ALL_NAMESPACES_FLAG, output: OUTPUT_FLAG },
   examples: [
     { command: "ambit waypoint list -n shop", meaning: "Does the shop have a waypoint, and why?" },
@@ -22,7 +23,8 @@ export const listCommand = defineCommand({
   run: async ({ flags }, context) => {
     const everywhere = flags["all-namespaces"];
     const { namespace } = context.options;
-    const waypoints = await readWaypoints(context, everywhere ? undefined : namespace);
+    const found = await readWaypoints(context, everywhere ? undefined : namespace);
+    const waypoints = await readEnforcement(context, found);
     const format = flags.output as OutputFormat;
     const why = waypoints.length > 0 || everywhere ? [] : await readWhyNone(context, namespace);
     if (format !== "short") {

@@ -4,6 +4,7 @@ import { kubeStatus } from "#core/k8s/kube-client.ts";
 import { AUTHORIZATION_POLICY, GATEWAY, NAMESPACE } from "#core/k8s/kinds.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import type { CommandContext } from "../../context.ts";
+import { withEnforcement } from "../../dump/waypoint-enforcement.ts";
 import { whyNoWaypoint } from "../../dump/why-no-waypoint.ts";
 import { type WaypointView, waypointViews } from "../../dump/waypoint-view.ts";
 
@@ -18,6 +19,18 @@ export async function readWaypoints(
   return waypointViews(await objects.list(GATEWAY, namespace));
 }
 
+/** With what is said of the policies behind automatic ones. */
+export async function readEnforcement(
+  context: CommandContext,
+  waypoints: readonly WaypointView[],
+): Promise<readonly WaypointView[]> {
+  const namespaces = new Set(
+    waypoints.flatMap(({ reasons }) => reasons.map(({ policy }) => policy.split("/")[0] ?? "")),
+  );
+  const lists = [...namespaces].map((namespace) => readPolicies(context, namespace));
+  return withEnforcement(waypoints, (await Promise.all(lists)).flat());
+}
+
 /** Sentences for a namespace without a waypoint. */
 export async function readWhyNone(context: CommandContext, namespace: string): Promise<readonly string[]> {
   const { objects } = await context.cluster();
@@ -25,20 +38,19 @@ export async function readWhyNone(context: CommandContext, namespace: string): P
   if (object === undefined) throw new AmbitError("CLI_NO_NAMESPACE", `there is no namespace ${namespace}`);
   const root = context.options.systemNamespace;
   const own = await objects.list(AUTHORIZATION_POLICY, namespace);
-  const meshWide = namespace === root ? [] : await readMeshWide(context, root);
+  const meshWide = namespace === root ? [] : await readPolicies(context, root);
   return whyNoWaypoint({ namespace: object, policies: [...own, ...meshWide] });
 }
 
-/** Who owns just a namespace may not see the mesh's: the answer is given without, and says so. */
-async function readMeshWide(context: CommandContext, root: string): Promise<readonly JsonObject[]> {
+/** Who owns just one namespace may not see those of another, such as the mesh's: the answer is given without, and says so. */
+async function readPolicies(context: CommandContext, namespace: string): Promise<readonly JsonObject[]> {
   const { objects } = await context.cluster();
   try {
-    return await objects.list(AUTHORIZATION_POLICY, root);
+    return await objects.list(AUTHORIZATION_POLICY, namespace);
   } catch (error) {
     if (kubeStatus(error) !== 403) throw error;
-    context.note(
-      `Policies of namespace ${root} were not looked at: you may not list them. They hold for the whole mesh.`,
-    );
+    const reach = namespace === context.options.systemNamespace ? " They hold for the whole mesh." : "";
+    context.note(`Policies of namespace ${namespace} were not looked at: you may not list them.${reach}`);
     return [];
   }
 }
