@@ -42,28 +42,62 @@ export interface Road {
   move(to: ReplicaName): void;
 }
 
+/** What the API does with replicas' requests. */
+class Cuts {
+  readonly answered: FakeRequest[] = [];
+  readonly #cut = new Set<string>();
+  #stage: Stage | undefined;
+  #breakWatches: () => void = () => undefined;
+
+  intercept(api: Harness["api"]): void {
+    const before = api.intercept;
+    this.#breakWatches = () => api.breakWatches();
+    api.intercept = (request) => {
+      if (this.#cut.has(request.authorization)) return { status: 503, body: { kind: "Status" } };
+      if (request.method !== "GET") this.#write(request);
+      return before(request);
+    };
+  }
+
+  cut(authorization: string): void {
+    this.#cut.add(authorization);
+    this.#breakWatches();
+  }
+
+  heal(authorization: string): void {
+    this.#cut.delete(authorization);
+  }
+
+  has(authorization: string): boolean {
+    return this.#cut.has(authorization);
+  }
+
+  after(stage: Stage): void {
+    this.#stage = stage;
+  }
+
+  #write(request: FakeRequest): void {
+    this.answered.push(request);
+    const { path, body, authorization } = request;
+    const mark = `"stage\\":\\"${this.#stage ?? ""}\\"`;
+    if (!path.includes("/gateways/") || !JSON.stringify(body ?? {}).includes(mark)) return;
+    this.#stage = undefined;
+    setImmediate(() => this.cut(authorization));
+  }
+}
+
+const bearer = (name: ReplicaName): string => `Bearer ${name}`;
+
 export async function startReplicas(env: Readonly<Record<string, string>>): Promise<ReplicaMesh> {
-  const cut = new Set<string>();
-  const answered: FakeRequest[] = [];
-  let fuse: (request: FakeRequest) => void = () => undefined;
+  const cuts = new Cuts();
   const h = await startHarness({
     env: { ...env, POD_NAME: "controller-a" },
     token: "a",
     clock: quickClock,
-    seed: (api) => {
-      const reviews = api.intercept;
-      api.intercept = (request) => {
-        if (cut.has(request.authorization)) return { status: 503, body: { kind: "Status" } };
-        if (request.method !== "GET") answered.push(request);
-        fuse(request);
-        return reviews(request);
-      };
-    },
+    seed: (api) => cuts.intercept(api),
   });
-  const { root: log } = createLog("controller", {
-    level: "debug",
-    write: (line) => (h.log as string[]).push(line),
-  });
+  const write = (line: string): unknown => (h.log as string[]).push(line);
+  const { root: log } = createLog("controller", { level: "debug", write });
   const b = await startController(testConfig({ ...env, POD_NAME: "controller-b" }), {
     client: kubeClientFor({ server: h.api.url, token: "b" }),
     log,
@@ -75,31 +109,19 @@ export async function startReplicas(env: Readonly<Record<string, string>>): Prom
   return {
     h,
     controllers,
-    cutOff: (name) => {
-      cut.add(`Bearer ${name}`);
-      h.api.breakWatches();
-    },
-    cutOffAfter: (stage) => {
-      fuse = ({ path, body, authorization }) => {
-        if (!path.includes("/gateways/") || !JSON.stringify(body ?? {}).includes(`"stage\\":\\"${stage}\\"`))
-          return;
-        fuse = () => undefined;
-        setImmediate(() => {
-          cut.add(authorization);
-          h.api.breakWatches();
-        });
-      };
-    },
-    heal: (name) => cut.delete(`Bearer ${name}`),
-    isCutOff: (name) => cut.has(`Bearer ${name}`),
-    writes: (name) => answered.filter(({ authorization }) => authorization === `Bearer ${name}`),
+    cutOff: (name) => cuts.cut(bearer(name)),
+    cutOffAfter: (stage) => cuts.after(stage),
+    heal: (name) => cuts.heal(bearer(name)),
+    isCutOff: (name) => cuts.has(bearer(name)),
+    writes: (name) => cuts.answered.filter(({ authorization }) => authorization === bearer(name)),
     road: async (to) => {
       const road = await layRoad(controllers, to);
       roads.push(road.server);
       return road;
     },
     stop: async () => {
-      cut.clear();
+      cuts.heal(bearer("a"));
+      cuts.heal(bearer("b"));
       await b.stop();
       await h.stop();
       for (const server of roads) server.close();
