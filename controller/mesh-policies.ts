@@ -109,10 +109,10 @@ export class MeshPolicies {
    * Names of the policies in force for a pod that are named by workloads. The L4 form of an HTTP policy is there only where
    * the waypoint judges requests already, or never will: by itself it would refuse every request.
    */
-  selecting(read: ReadContext, { pod, standing, pushes }: PodWaypoint): readonly PolicyKey[] {
+  selecting(read: ReadContext, { pod, takesL4Forms, pushes }: PodWaypoint): readonly PolicyKey[] {
     const mesh = this.readMesh(read);
     const selected = this.#reaching(read, this.#selectorPolicies, pod, mesh).filter(
-      ({ key, l7Fields }) => l7Fields.length === 0 || standing !== "automatic" || pushes.l4Forms.has(key),
+      ({ key, l7Fields }) => l7Fields.length === 0 || takesL4Forms || pushes.l4Forms.has(key),
     );
     const names = selected.map((policy) =>
       read.get(this.formerForms, policy.key) === undefined ? policy.key : nextKey(policy),

@@ -16,22 +16,30 @@ import { isLivePod } from "./translate/pod.ts";
 import { serviceSelects } from "./translate/selectors.ts";
 import { podChoice, podStanding, serviceChoice, type WaypointChoice } from "./translate/waypoint-choice.ts";
 import { waypointOf } from "./waypoint-of.ts";
+import { attachedOf, type Carrier } from "./waypoints/attachment.ts";
 import { type Binding, pushesOf } from "./waypoints/binding.ts";
-import { inScope, type PodPushes, podPushes } from "./waypoints/pod-binding.ts";
-import { mayAttach, readWaypointGateway, type WaypointGateway } from "./waypoints/waypoint-gateway.ts";
+import {
+  type Attached,
+  automaticClaim,
+  type ChoiceRefusal,
+  placeOf,
+  refusalOf,
+  stageOfChoice,
+} from "./waypoints/object-place.ts";
+import { inScope } from "./waypoints/pod-binding.ts";
+import { type PodPlace, podPlace } from "./waypoints/pod-place.ts";
+import { readWaypointGateway, type WaypointGateway } from "./waypoints/waypoint-gateway.ts";
 
 /** Where a pod stands among waypoints. */
-export interface PodWaypoint {
+export interface PodWaypoint extends Omit<PodPlace, "gateway"> {
   readonly pod: PodObject;
   /** Services that select the pod. */
   readonly services: readonly ServiceObject[];
-  /** `automatic`: HTTP policies about it are enforced by a waypoint of its namespace, never by a ztunnel's approximation. */
   readonly standing: ReturnType<typeof podStanding>["kind"];
-  /** `namespace/name` of the waypoint that has it in its configuration. */
-  readonly judge: string | undefined;
   /** Named on the workload. */
   readonly waypoint: GatewayAddress | undefined;
-  readonly pushes: PodPushes;
+  /** Why the waypoint that labels name does not serve it. */
+  readonly refusal: ChoiceRefusal | undefined;
   /** Ports that are kept from an automatic waypoint. */
   readonly excluded: ExcludedPorts;
 }
@@ -40,17 +48,13 @@ export interface PodWaypoint {
 export interface ServiceWaypoint {
   readonly service: ServiceObject;
   readonly choice: WaypointChoice;
-  readonly judge: string | undefined;
+  readonly judges: readonly string[];
+  /** `namespace/name` of the waypoint in force. */
+  readonly inForce: string | undefined;
   readonly waypoint: GatewayAddress | undefined;
   /** Why a waypoint that somebody chose does not serve it. */
   readonly refusal: ChoiceRefusal | undefined;
 }
-
-export type ChoiceRefusal =
-  | "WaypointNotFound"
-  | "WaypointIsNotReady"
-  | "AttachmentDenied"
-  | "UnsupportedTrafficType";
 
 export interface WaypointGraphOptions {
   readonly enrolment: EnrolmentOptions;
@@ -76,6 +80,7 @@ export class MeshWaypoints {
   readonly #sources: Sources;
   readonly #options: WaypointGraphOptions;
   readonly #sparing: KeyIndex<NamespaceBindings>;
+  readonly #byCarrier: KeyIndex<WaypointGateway>;
   readonly #servicesByNamespace: KeyIndex<ServiceObject>;
 
   constructor(sources: Sources, options: WaypointGraphOptions, scheduler: Scheduler) {
@@ -91,6 +96,9 @@ export class MeshWaypoints {
       },
       scheduler,
     );
+    this.#byCarrier = this.gateways.index("waypoints by label", (gateway) =>
+      attachedOf(gateway).map(({ carrier }) => carrier),
+    );
     this.#servicesByNamespace = sources.services.index("services by namespace, for waypoints", (s) => [
       s.metadata.namespace,
     ]);
@@ -105,13 +113,9 @@ export class MeshWaypoints {
     this.podsByNamespace = this.pods.index("waypoint pods by namespace", ({ pod }) => [
       pod.metadata.namespace,
     ]);
-    this.podsByJudge = this.pods.index("pods by waypoint", ({ judge }) =>
-      judge === undefined ? [] : [judge],
-    );
+    this.podsByJudge = this.pods.index("pods by waypoint", ({ judges }) => judges);
     this.services = this.#deriveServices(scheduler);
-    this.servicesByJudge = this.services.index("services by waypoint", ({ judge }) =>
-      judge === undefined ? [] : [judge],
-    );
+    this.servicesByJudge = this.services.index("services by waypoint", ({ judges }) => judges);
   }
 
   /** Namespaces whose automatic waypoint passes the policies of a namespace; undefined: those of the whole mesh. */
@@ -165,28 +169,27 @@ export class MeshWaypoints {
     const { namespace: name } = pod.metadata;
     const namespace = read.get(this.#sources.namespaces, name);
     const services = this.servicesOf(read, pod);
-    const standing = podStanding(pod, namespace, services, this.#options.enrolment).kind;
-    const mesh = this.#options.readMesh(read);
-    const covering =
-      standing === "automatic" && isLivePod(pod)
-        ? this.#bindings(read, name).filter(({ scope }) => inScope(scope, pod, services))
-        : [];
-    const pushes = podPushes(covering);
-    const excluded = excludedPorts(pod, namespace, { isAutomatic: standing === "automatic" });
-    const own = { pod, services, standing, pushes, excluded };
-    if (covering.length > 0) {
-      const waypoint = pushes.binds ? waypointAddress(name, AUTOMATIC_WAYPOINT, mesh.dnsDomain) : undefined;
-      return { ...own, judge: `${name}/${AUTOMATIC_WAYPOINT}`, waypoint };
-    }
-    const chosen = standing === "explicit" ? podChoice(pod, namespace) : undefined;
-    const gateway = chosen?.kind === "explicit" ? this.#chosen(read, chosen) : undefined;
-    if (gateway === undefined || usable(gateway, name, namespace, "workload") !== undefined)
-      return { ...own, judge: undefined, waypoint: undefined };
-    return {
-      ...own,
-      judge: gateway.key,
-      waypoint: waypointAddress(gateway.namespace, gateway.name, mesh.dnsDomain),
-    };
+    const standing = podStanding(pod, namespace, services, this.#options).kind;
+    const choice = podChoice(pod, namespace);
+    const others = services.map((service) => serviceChoice(service, namespace));
+    const attached = this.#attached(read, [
+      ...(choice.kind === "explicit" ? [choice.carrier] : []),
+      ...services.map((service) => `service ${name}/${service.metadata.name}`),
+      `namespace ${name}`,
+    ]);
+    const refusal = this.#refusal(read, choice, name, "workload");
+    const bindings = isLivePod(pod) ? this.#bindings(read, name) : [];
+    const { gateway, ...place } = podPlace({
+      namespace: name,
+      standing: standing === "automatic" || standing === "explicit" ? standing : "none",
+      choices: [choice, ...others],
+      refusal,
+      attached,
+      bindings: bindings.filter(({ scope }) => inScope(scope, pod, services)),
+    });
+    const isAutomatic = standing === "automatic" || !place.takesL4Forms;
+    const excluded = excludedPorts(pod, namespace, { isAutomatic });
+    return { pod, services, standing, refusal, excluded, ...place, waypoint: this.#address(read, gateway) };
   }
 
   #deriveServices(scheduler: Scheduler): Derived<ServiceObject, ServiceWaypoint> {
@@ -207,24 +210,28 @@ export class MeshWaypoints {
     const { namespace: name, name: serviceName } = service.metadata;
     const namespace = read.get(this.#sources.namespaces, name);
     const choice = serviceChoice(service, namespace);
-    const none = { service, choice, judge: undefined, waypoint: undefined, refusal: undefined };
+    const none = {
+      service,
+      choice,
+      judges: [],
+      inForce: undefined,
+      waypoint: undefined,
+      refusal: undefined,
+    };
     // A waypoint's own service is how others reach it.
     const isGateway = read.get(this.gateways, `${name}/${serviceName}`) !== undefined;
     if (isGateway || service.type === "ExternalName" || choice.kind === "opted-out") return none;
-    const mesh = this.#options.readMesh(read);
-    if (choice.kind === "explicit") {
-      const gateway = this.#chosen(read, choice);
-      if (gateway === undefined) return { ...none, refusal: "WaypointNotFound" };
-      const refusal = usable(gateway, name, namespace, "service");
-      if (refusal !== undefined) return { ...none, refusal };
-      const waypoint = waypointAddress(gateway.namespace, gateway.name, mesh.dnsDomain);
-      return { ...none, judge: gateway.key, waypoint };
-    }
-    const covering = this.#covering(read, service);
-    if (covering.length === 0) return none;
-    const binds = covering.some(({ stage }) => pushesOf(stage).binds);
-    const waypoint = binds ? waypointAddress(name, AUTOMATIC_WAYPOINT, mesh.dnsDomain) : undefined;
-    return { ...none, judge: `${name}/${AUTOMATIC_WAYPOINT}`, waypoint };
+    const refusal = this.#refusal(read, choice, name, "service");
+    const attached = this.#attached(read, [`service ${name}/${serviceName}`, `namespace ${name}`]);
+    const isLeft = stageOfChoice(choice, attached) === "enforced";
+    const { gateway, judges } = placeOf({
+      traffic: "service",
+      choice,
+      refusal,
+      attached,
+      automatic: isLeft ? undefined : automaticClaim(name, this.#covering(read, service)),
+    });
+    return { ...none, judges, inForce: gateway, waypoint: this.#address(read, gateway), refusal };
   }
 
   /** Bindings that name the service, or that cover any of its pods: callers of that pod would be refused otherwise. */
@@ -236,7 +243,7 @@ export class MeshWaypoints {
       this.podsByNamespace,
       namespace,
       (one) =>
-        one.judge === `${namespace}/${AUTOMATIC_WAYPOINT}` &&
+        one.judges.includes(`${namespace}/${AUTOMATIC_WAYPOINT}`) &&
         serviceSelects(service.selector, one.pod.metadata.labels),
     );
     return bindings.filter(
@@ -246,29 +253,39 @@ export class MeshWaypoints {
     );
   }
 
-  #chosen(
+  #refusal(
     read: ReadContext,
-    choice: Extract<WaypointChoice, { readonly kind: "explicit" }>,
-  ): WaypointGateway | undefined {
-    return read.get(this.gateways, `${choice.namespace}/${choice.name}`);
+    choice: WaypointChoice,
+    namespace: string,
+    traffic: "service" | "workload",
+  ): ChoiceRefusal | undefined {
+    if (choice.kind !== "explicit") return undefined;
+    const gateway = read.get(this.gateways, `${choice.namespace}/${choice.name}`);
+    const object = read.get(this.#sources.namespaces, namespace);
+    return refusalOf(gateway, { namespace, object }, traffic);
+  }
+
+  #attached(read: ReadContext, carriers: readonly Carrier[]): readonly Attached[] {
+    return [...new Set(carriers)].flatMap((carrier) =>
+      read
+        .fetch(this.#byCarrier, carrier)
+        .toSorted((a, b) => (a.key < b.key ? -1 : 1))
+        .flatMap((gateway) =>
+          attachedOf(gateway)
+            .filter((attachment) => attachment.carrier === carrier)
+            .map((attachment) => ({ gateway, attachment })),
+        ),
+    );
+  }
+
+  #address(read: ReadContext, key: string | undefined): GatewayAddress | undefined {
+    if (key === undefined) return undefined;
+    const [namespace = "", gateway = ""] = key.split("/");
+    return waypointAddress(namespace, gateway, this.#options.readMesh(read).dnsDomain);
   }
 }
 
 const ALL = "all";
-
-/** Why an explicit waypoint does not take objects of a namespace; undefined when it does. */
-function usable(
-  gateway: WaypointGateway,
-  namespace: string,
-  object: NamespaceObject | undefined,
-  traffic: "service" | "workload",
-): ChoiceRefusal | undefined {
-  if (gateway.automatic || !mayAttach(gateway, namespace, object)) return "AttachmentDenied";
-  if (gateway.serves !== traffic && gateway.serves !== "all") return "UnsupportedTrafficType";
-  // It has been made when nobody knows any more what it was: callers wait for it.
-  const isMade = gateway.record.deploymentUid !== "" || gateway.lost !== undefined;
-  return isMade ? undefined : "WaypointIsNotReady";
-}
 
 function reads(...collections: readonly unknown[]): readonly Collection<never>[] {
   return collections as readonly Collection<never>[];

@@ -13,9 +13,11 @@ import { OutsiderCensus } from "./waypoints/outsider-census.ts";
 import { scrapeMetrics } from "./waypoints/scrape-metrics.ts";
 import { podOwner } from "./translate/pod-owner.ts";
 import { directPorts } from "./translate/service-endpoints.ts";
-import { needsWaypoint, type WaypointNeeds } from "./waypoints/needs-waypoint.ts";
+import type { WaypointChoice } from "./translate/waypoint-choice.ts";
+import { type NeedFacts, needsWaypoint, type WaypointNeeds } from "./waypoints/needs-waypoint.ts";
 import { ownership, recordedWaypoint } from "./waypoint-of.ts";
 import { inScope } from "./waypoints/pod-binding.ts";
+import { attachmentNeeds, isAttached, type Takeovers } from "./waypoints/takeovers.ts";
 import { waypointApi } from "./waypoints/waypoint-api.ts";
 import type { WaypointGateway } from "./waypoints/waypoint-gateway.ts";
 import { LABEL_GATEWAY_NAME, waypointPods, type WaypointPods } from "./waypoints/waypoint-pods.ts";
@@ -60,6 +62,7 @@ export function waypointReconciler(config: ControllerConfig, deps: WaypointContr
     isLeader,
     source: progressSource(config, deps),
     needs: () => currentNeeds(config, deps),
+    takeovers: (needs) => currentTakeovers(config, deps, needs),
     gateways: () => [...graph.index.waypoints.gateways.values()],
     generation: (policy) => graph.index.policies.authorizationPolicies.get(policy)?.generation ?? 0,
     onView,
@@ -119,10 +122,32 @@ function liveZtunnels(config: ControllerConfig, { sources }: MeshGraph): readonl
   );
 }
 
-function currentNeeds(config: ControllerConfig, { graph, pods }: WaypointControlDeps): WaypointNeeds {
+function currentNeeds(config: ControllerConfig, deps: WaypointControlDeps): WaypointNeeds {
+  return needsWaypoint(needFacts(config, deps));
+}
+
+/** What policies would ask for if labels that have not come true yet were not there is held until they have. */
+function currentTakeovers(
+  config: ControllerConfig,
+  deps: WaypointControlDeps,
+  { namespaces: wanted }: WaypointNeeds,
+): Takeovers {
+  const { index, sources } = deps.graph;
+  const gateways = new Map(index.waypoints.gateways.entries());
+  const counts = (choice: WaypointChoice): boolean => isAttached(choice, gateways);
+  const namespaces = new Map(sources.namespaces.entries());
+  const services = new Map(sources.services.entries());
+  const pods = [...sources.pods.values()];
+  return {
+    held: needsWaypoint({ ...needFacts(config, deps), counts }).namespaces,
+    attachments: attachmentNeeds({ namespaces, services, pods, gateways, wanted }),
+  };
+}
+
+function needFacts(config: ControllerConfig, { graph, pods }: WaypointControlDeps): NeedFacts {
   const { index, sources } = graph;
   const gateways = [...index.waypoints.gateways.values()];
-  return needsWaypoint({
+  return {
     rootNamespace: index.mesh().rootNamespace,
     enrolment: config.nodeCheck.enrolment,
     policies: [...index.policies.authorizationPolicies.values()].filter(
@@ -135,7 +160,7 @@ function currentNeeds(config: ControllerConfig, { graph, pods }: WaypointControl
     explicitWaypoints: new Set(gateways.filter((one) => !one.automatic).map(({ key }) => key)),
     immediately: (namespace, policy) =>
       index.waypoints.bindings.get(namespace)?.immediately.has(policy) === true,
-  });
+  };
 }
 
 function progressSource(config: ControllerConfig, deps: WaypointControlDeps): ProgressSource {
@@ -164,7 +189,6 @@ function labelledPods({ sources }: MeshGraph, { namespace, name }: WaypointGatew
 
 /** Of enrolled pods that are served: those of its services too, since their policies spare it. */
 function nodesOf({ index }: MeshGraph, gateway: WaypointGateway): ReadonlySet<string> {
-  if (!gateway.automatic) return new Set();
   const { podsByJudge, podsByNamespace, servicesByJudge } = index.waypoints;
   const nodes = new Set<string>();
   const add = ({ node }: PodObject): void => {
@@ -173,7 +197,10 @@ function nodesOf({ index }: MeshGraph, gateway: WaypointGateway): ReadonlySet<st
   for (const { pod } of podsByJudge.get(gateway.key)) add(pod);
   const services = servicesByJudge.get(gateway.key).map(({ service }) => service);
   if (services.length === 0) return nodes;
-  for (const { pod, standing, services: of } of podsByNamespace.get(gateway.namespace)) {
+  const namespaces = new Set(services.map(({ metadata }) => metadata.namespace));
+  for (const { pod, standing, services: of } of [...namespaces].flatMap((name) =>
+    podsByNamespace.get(name),
+  )) {
     const isServed = of.some((service) => services.includes(service));
     if (isServed && standing !== "host-network" && standing !== "not-enrolled") add(pod);
   }

@@ -109,7 +109,7 @@ const NO_VISITORS = noVisitors();
 /** What a destination does that has heard of the annotation, or not yet. */
 function arrives(isExcluded: boolean, from: SpiffeId, port: number): boolean {
   const free = isExcluded ? [DECLARED_TCP, TOGGLED] : [DECLARED_TCP];
-  const only = onlyThroughWaypoint("shop", onlyThroughName(free), "cluster.local");
+  const only = onlyThroughWaypoint("shop", onlyThroughName(free, []), "cluster.local");
   const connection = {
     source: { ip: ip("10.0.0.9"), port: 40_000 },
     destination: { ip: POD, port },

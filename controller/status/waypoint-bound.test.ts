@@ -7,16 +7,22 @@ import type { ServiceWaypoint } from "../mesh-waypoints.ts";
 import { boundConditions, boundConditionsOf } from "./waypoint-bound.ts";
 
 const service = projectService({ metadata: { name: "catalog", namespace: "shop" } });
-const explicit = { kind: "explicit", namespace: "shop", name: "edge" } as const;
+const explicit = {
+  kind: "explicit",
+  namespace: "shop",
+  name: "edge",
+  carrier: "service shop/catalog",
+} as const;
 
 function standing(given: Partial<ServiceWaypoint>): ServiceWaypoint {
-  return { service, choice: explicit, judge: undefined, waypoint: undefined, refusal: undefined, ...given };
+  const none = { judges: [], inForce: undefined, waypoint: undefined, refusal: undefined };
+  return { service, choice: explicit, ...none, ...given };
 }
 
 const ROWS: readonly (readonly [string, Partial<ServiceWaypoint>, readonly string[]])[] = [
   [
     "bound",
-    { judge: "shop/edge" },
+    { inForce: "shop/edge" },
     ["True", "WaypointAccepted", "Successfully attached to waypoint shop/edge"],
   ],
   [
@@ -27,7 +33,21 @@ const ROWS: readonly (readonly [string, Partial<ServiceWaypoint>, readonly strin
   ["not ready", { refusal: "WaypointIsNotReady" }, ["False", "WaypointIsNotReady", "not ready"]],
   ["not allowed", { refusal: "AttachmentDenied" }, ["False", "AttachmentDenied", "allowedRoutes"]],
   ["for pods", { refusal: "UnsupportedTrafficType" }, ["False", "UnsupportedTrafficType", "waypoint-for"]],
-  ["an automatic one", { choice: { kind: "automatic" }, judge: "shop/ambit-waypoint" }, []],
+  [
+    "the one before goes on",
+    { inForce: "shop/ambit-waypoint", refusal: "WaypointNotFound" },
+    [
+      "False",
+      "WaypointNotFound",
+      "there is no Gateway shop/edge of class istio-waypoint; meanwhile waypoint shop/ambit-waypoint goes on",
+    ],
+  ],
+  [
+    "taking over",
+    { inForce: "shop/old" },
+    ["False", "WaypointIsNotReady", "not in force yet; meanwhile waypoint shop/old goes on"],
+  ],
+  ["an automatic one", { choice: { kind: "automatic" }, inForce: "shop/ambit-waypoint" }, []],
   ["opted out", { choice: { kind: "opted-out", by: "service shop/catalog" } }, []],
   ["a waypoint's own service", {}, []],
 ];

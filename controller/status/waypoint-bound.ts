@@ -1,16 +1,28 @@
 /** Pure. What the status of a Service says about the waypoint that somebody chose for it. */
 import { jsonObject } from "#core/k8s/json-read.ts";
-import type { ChoiceRefusal, ServiceWaypoint } from "../mesh-waypoints.ts";
+import type { ServiceWaypoint } from "../mesh-waypoints.ts";
+import type { ChoiceRefusal } from "../waypoints/object-place.ts";
 import type { Condition } from "./conditions.ts";
 
 const WAYPOINT_BOUND = "istio.io/WaypointBound";
 
 /** Empty for services of which nobody says `istio.io/use-waypoint`. */
-export function boundConditions({ service, choice, judge, refusal }: ServiceWaypoint): readonly Condition[] {
-  if (choice.kind !== "explicit" || (judge === undefined && refusal === undefined)) return [];
+export function boundConditions({
+  service,
+  choice,
+  inForce,
+  refusal,
+}: ServiceWaypoint): readonly Condition[] {
+  if (choice.kind !== "explicit" || (inForce === undefined && refusal === undefined)) return [];
   const observedGeneration = service.metadata.generation;
   const waypoint = `${choice.namespace}/${choice.name}`;
   const bound = { type: WAYPOINT_BOUND, observedGeneration };
+  if (inForce !== undefined && inForce !== waypoint) {
+    const why =
+      refusal === undefined ? `waypoint ${waypoint} is not in force yet` : whyNot(refusal, waypoint);
+    const message = `${why}; meanwhile waypoint ${inForce} goes on`;
+    return [{ ...bound, status: "False", reason: refusal ?? "WaypointIsNotReady", message }];
+  }
   if (refusal === undefined) {
     const message = `Successfully attached to waypoint ${waypoint}`;
     return [{ ...bound, status: "True", reason: "WaypointAccepted", message }];

@@ -26,10 +26,10 @@ export interface Known {
   readonly denies: boolean;
 }
 
-export interface Proxy {
+export interface Proxy<K = Known> {
   readonly client: DeltaClient;
   /** Distinct states in the order in which they came. */
-  readonly seen: readonly Known[];
+  readonly seen: readonly K[];
   disconnect(): Promise<void>;
 }
 
@@ -40,14 +40,30 @@ interface Target {
 
 /** `ztunnel-<n>` on `node-<n>`. `refuse`: what it cannot use. */
 export function connectZtunnel(
-  { h, controller }: Target,
+  target: Target,
   n: number,
   refuse: (update: XdsUpdate) => readonly XdsRejection[] = () => [],
 ): Proxy {
-  const seen: Known[] = [];
-  let known: Known = { exempts: false, binds: false, denies: false };
+  const first: Known = { exempts: false, binds: false, denies: false };
+  return connectObserver(target, n, { first, learn, refuse });
+}
+
+interface Observer<K> {
+  readonly first: K;
+  readonly learn: (known: K, update: XdsUpdate) => K;
+  readonly refuse: (update: XdsUpdate) => readonly XdsRejection[];
+}
+
+/** The same, with something else to look at. */
+export function connectObserver<K>(
+  { h, controller }: Target,
+  n: number,
+  { first, learn: next, refuse }: Observer<K>,
+): Proxy<K> {
+  const seen: K[] = [];
+  let known = first;
   const apply = (update: XdsUpdate): readonly XdsRejection[] => {
-    known = learn(known, update);
+    known = next(known, update);
     if (JSON.stringify(known) !== JSON.stringify(seen.at(-1))) seen.push(known);
     return refuse(update);
   };
@@ -62,26 +78,27 @@ export function connectZtunnel(
   return { ...running, seen };
 }
 
-/** The pod of the automatic waypoint. */
-export function connectWaypoint({ h, controller }: Target): Proxy {
-  const token = makeToken({ sub: `system:serviceaccount:shop:${AUTOMATIC_WAYPOINT}` });
+/** The pod of a waypoint of the shop. */
+export function connectWaypoint({ h, controller }: Target, gateway: string = AUTOMATIC_WAYPOINT): Proxy {
+  const podName = podOf(gateway);
+  const token = makeToken({ sub: `system:serviceaccount:shop:${gateway}` });
   h.tokens.set(token, {
-    account: `system:serviceaccount:shop:${AUTOMATIC_WAYPOINT}`,
-    accountUid: `uid-account-${AUTOMATIC_WAYPOINT}`,
-    podName: WAYPOINT_POD,
-    podUid: `uid-${WAYPOINT_POD}`,
+    account: `system:serviceaccount:shop:${gateway}`,
+    accountUid: `uid-account-${gateway}`,
+    podName,
+    podUid: `uid-${podName}`,
     node: "node-1",
     audiences: ["istio-ca"],
   });
   const node = {
-    id: `waypoint~10.244.1.9~${WAYPOINT_POD}.shop~shop.svc.cluster.local`,
+    id: `waypoint~10.244.1.9~${podName}.shop~shop.svc.cluster.local`,
     metadata: { NAMESPACE: "shop", NODE_NAME: "node-1" },
   };
   const running = run({ h, controller }, { token, node, apply: () => [] }, [
     { typeUrl: TYPE_URL_ADDRESS, mode: "wildcard" },
     { typeUrl: TYPE_URL_WAYPOINT, mode: "on-demand" },
   ]);
-  void running.client.demand(TYPE_URL_WAYPOINT, WAYPOINT_KEY, new AbortController().signal);
+  void running.client.demand(TYPE_URL_WAYPOINT, `shop/${gateway}`, new AbortController().signal);
   return { ...running, seen: [] };
 }
 
@@ -142,12 +159,17 @@ function learn(known: Known, { typeUrl, resources, removed }: XdsUpdate): Known 
   return removed.includes(CATALOG) ? { ...next, binds: false, denies: false } : next;
 }
 
+function podOf(gateway: string): string {
+  return gateway === AUTOMATIC_WAYPOINT ? WAYPOINT_POD : `${WAYPOINT_POD}-${gateway}`;
+}
+
 /** What the Deployment controller and a kubelet would do: a ready pod while there is a Deployment. */
-export function runDeployment({ api }: Harness): boolean {
-  const deployment = api.get(DEPLOYMENTS, WAYPOINT_KEY);
+export function runDeployment({ api }: Harness, gateway: string = AUTOMATIC_WAYPOINT): boolean {
+  const deployment = api.get(DEPLOYMENTS, `shop/${gateway}`);
+  const [set, ip] = gateway === AUTOMATIC_WAYPOINT ? ["wp-1", 9] : [`${gateway}-1`, 10 + gateway.length];
   if (deployment === undefined) return false;
   const uid = jsonText(jsonObject(deployment["metadata"])["uid"]);
-  const labels = { [LABEL_GATEWAY_NAME]: AUTOMATIC_WAYPOINT, "istio.io/dataplane-mode": "none" };
+  const labels = { [LABEL_GATEWAY_NAME]: gateway, "istio.io/dataplane-mode": "none" };
   const owner = (kind: string, name: string, of: string): object => ({
     apiVersion: "apps/v1",
     kind,
@@ -158,21 +180,21 @@ export function runDeployment({ api }: Harness): boolean {
   api.put(REPLICA_SETS, {
     metadata: {
       namespace: "shop",
-      name: "wp-1",
-      uid: "uid-set",
+      name: set,
+      uid: `uid-${set}`,
       labels,
-      ownerReferences: [owner("Deployment", AUTOMATIC_WAYPOINT, uid)],
+      ownerReferences: [owner("Deployment", gateway, uid)],
     },
   });
-  const own = jsonObject(api.get(ROOTS.serviceAccounts, WAYPOINT_KEY));
+  const own = jsonObject(api.get(ROOTS.serviceAccounts, `shop/${gateway}`));
   api.put(ROOTS.serviceAccounts, {
     ...own,
-    metadata: { ...jsonObject(own["metadata"]), uid: `uid-account-${AUTOMATIC_WAYPOINT}` },
+    metadata: { ...jsonObject(own["metadata"]), uid: `uid-account-${gateway}` },
   });
-  const metadata = { labels, ownerReferences: [owner("ReplicaSet", "wp-1", "uid-set")] };
+  const metadata = { labels, ownerReferences: [owner("ReplicaSet", set, `uid-${set}`)] };
   api.put(
     ROOTS.pods,
-    pod("shop", WAYPOINT_POD, { node: "node-1", ip: "10.244.1.9", account: AUTOMATIC_WAYPOINT, metadata }),
+    pod("shop", podOf(gateway), { node: "node-1", ip: `10.244.1.${ip}`, account: gateway, metadata }),
   );
   return true;
 }

@@ -57,7 +57,7 @@ test("a namespace's own waypoint alone is spared by the synthetic DENY, on all p
       arbitraryConnection,
       fc.uniqueArray(fc.constantFrom<number>(80, 443, 8080), { maxLength: 2 }),
       (list, connection, tcpPorts) => {
-        const name = onlyThroughName(tcpPorts);
+        const name = onlyThroughName(tcpPorts, []);
         assert.ok(isOnlyThroughWaypoint(name));
         const spared = list.map((policy) => sparingWaypoints(policy, PRINCIPALS));
         const all = [...spared, onlyThroughWaypoint("shop", name, "cluster.local")];
@@ -71,7 +71,7 @@ test("a namespace's own waypoint alone is spared by the synthetic DENY, on all p
 });
 
 test("names say their ports, in one order", () => {
-  assert.equal(onlyThroughName([]), "ambit_only_through_waypoint");
-  assert.equal(onlyThroughName([6379, 443, 5432]), "ambit_only_through_waypoint_443_5432_6379");
+  assert.equal(onlyThroughName([], []), "ambit_only_through_waypoint");
+  assert.equal(onlyThroughName([6379, 443, 5432], []), "ambit_only_through_waypoint_443_5432_6379");
   assert.ok(!isOnlyThroughWaypoint("ambit_only_through_waypoints"));
 });

@@ -33,18 +33,32 @@ export function sparingWaypoints(policy: Authorization, principals: readonly str
   };
 }
 
-/** Name, without namespace, of the policy that refuses everybody but the waypoint on all ports but these. */
-export function onlyThroughName(tcpPorts: readonly number[]): string {
-  return [ONLY_THROUGH_WAYPOINT, ...tcpPorts.toSorted((a, b) => a - b)].join("_");
+export interface WaypointName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/**
+ * Name, without namespace, of the policy that refuses everybody but the waypoint, and these others, on all ports but these:
+ * `ambit_only_through_waypoint_5432_own.shop`.
+ */
+export function onlyThroughName(tcpPorts: readonly number[], others: readonly WaypointName[]): string {
+  const also = others.map(({ namespace, name }) => `${name}.${namespace}`).toSorted();
+  return [ONLY_THROUGH_WAYPOINT, ...tcpPorts.toSorted((a, b) => a - b), ...also].join("_");
 }
 
 /** The policy of such a name: the name says all of it. */
 export function onlyThroughWaypoint(namespace: string, name: string, trustDomain: string): Authorization {
-  const ports = name.slice(ONLY_THROUGH_WAYPOINT.length).split("_").filter(Boolean).map(Number);
-  const waypoint = waypointPrincipal(trustDomain, namespace, AUTOMATIC_WAYPOINT);
+  const parts = name.slice(ONLY_THROUGH_WAYPOINT.length).split("_").filter(Boolean);
+  const ports = parts.filter((part) => !part.includes(".")).map(Number);
+  const others = parts.filter((part) => part.includes(".")).map(splitName);
+  const principals = [{ namespace, name: AUTOMATIC_WAYPOINT }, ...others].map((one): StringMatch => ({
+    kind: "exact",
+    value: waypointPrincipal(trustDomain, one.namespace, one.name),
+  }));
   const match = {
     ...EMPTY_MATCH,
-    principals: { any: [], none: [{ kind: "exact", value: waypoint } as const] },
+    principals: { any: [], none: principals },
     destinationPorts: { any: [], none: ports },
   };
   return {
@@ -55,4 +69,10 @@ export function onlyThroughWaypoint(namespace: string, name: string, trustDomain
     rules: [{ clauses: [{ matches: [match] }] }],
     dryRun: false,
   };
+}
+
+/** No namespace has a dot in its name. */
+function splitName(text: string): WaypointName {
+  const dot = text.lastIndexOf(".");
+  return { name: text.slice(0, dot), namespace: text.slice(dot + 1) };
 }

@@ -5,7 +5,7 @@ import { type PolicyKey, podWorkloadUid, policyKey } from "#core/model/ids.ts";
 import { type Locality, NO_LOCALITY } from "#core/model/locality.ts";
 import { ANNOTATION_REDIRECTION, LABEL_USE_WAYPOINT } from "#core/model/well-known.ts";
 import type { Workload } from "#core/model/workload.ts";
-import { onlyThroughName } from "./exemptions.ts";
+import { onlyThroughName, type WaypointName } from "./exemptions.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { type AddressFacts, podAddresses } from "./pod-addresses.ts";
 import { canonicalName, canonicalRevision, podOwner } from "./pod-owner.ts";
@@ -21,8 +21,10 @@ export interface PodFacts {
   /** Selector-scoped policies in force for the pod; each exists in the same state. */
   readonly policies: readonly PolicyKey[];
   readonly waypoint: GatewayAddress | undefined;
-  /** Nobody but the automatic waypoint may come, but to ports that count as TCP. */
-  readonly onlyThroughWaypoint: boolean;
+  /** Why the waypoint that labels name does not serve it. */
+  readonly refusal: string | undefined;
+  /** If there: nobody but the automatic waypoint and these others may come, but to ports that count as TCP. */
+  readonly onlyThrough: readonly WaypointName[] | undefined;
   /** Ports that are kept from it. */
   readonly excluded: ExcludedPorts;
 }
@@ -41,7 +43,7 @@ export function translatePod(pod: PodObject, facts: PodFacts): Translated<Worklo
   const problems: TranslationProblem[] = refused.map(({ text, why }) =>
     problemOf(pod, "status.podIPs", "Refused", `${text} ${why}; it is left out`),
   );
-  if (wantsWaypoint(pod) && facts.waypoint === undefined) {
+  if (wantsWaypoint(pod) && (facts.waypoint === undefined || facts.refusal !== undefined)) {
     const path = `metadata.labels ${LABEL_USE_WAYPOINT}`;
     problems.push(
       problemOf(
@@ -92,11 +94,11 @@ function workload(pod: PodObject, facts: PodFacts, addresses: Workload["addresse
 
 function onlyThrough(
   pod: PodObject,
-  { onlyThroughWaypoint, services, excluded }: PodFacts,
+  { onlyThrough: others, services, excluded }: PodFacts,
 ): readonly PolicyKey[] {
-  return onlyThroughWaypoint
-    ? [policyKey(pod.metadata.namespace, onlyThroughName(directPorts(pod, services, excluded.ports)))]
-    : [];
+  if (others === undefined) return [];
+  const name = onlyThroughName(directPorts(pod, services, excluded.ports), others);
+  return [policyKey(pod.metadata.namespace, name)];
 }
 
 /** A value that cannot be read, and ports whose services say HTTP, which wins. */

@@ -10,7 +10,8 @@ type Labels = Readonly<Record<string, string>>;
 
 export type WaypointChoice =
   | { readonly kind: "automatic" }
-  | { readonly kind: "explicit"; readonly namespace: string; readonly name: string }
+  /** `carrier`: whose label it is; pods of a namespace count as one. */
+  | { readonly kind: "explicit"; readonly namespace: string; readonly name: string; readonly carrier: string }
   /** `istio.io/use-waypoint: none`. `by`: whose label it is. */
   | { readonly kind: "opted-out"; readonly by: string };
 
@@ -27,12 +28,26 @@ export function serviceChoice(
   namespace: NamespaceObject | undefined,
 ): WaypointChoice {
   const { namespace: own, name, labels } = service.metadata;
-  return choice(labels, own, `service ${own}/${name}`) ?? namespaceChoice(namespace, own);
+  const by = `service ${own}/${name}`;
+  return choice(labels, own, { by, carrier: by }) ?? namespaceChoice(namespace, own);
 }
 
 export function podChoice(pod: PodObject, namespace: NamespaceObject | undefined): WaypointChoice {
   const { namespace: own, name, labels } = pod.metadata;
-  return choice(labels, own, `pod ${own}/${name}`) ?? namespaceChoice(namespace, own);
+  return (
+    choice(labels, own, { by: `pod ${own}/${name}`, carrier: `pods ${own}` }) ??
+    namespaceChoice(namespace, own)
+  );
+}
+
+export interface StandingOptions {
+  readonly enrolment: EnrolmentOptions;
+  /** Explicit choices for which this is false are passed over. */
+  readonly counts?: (choice: WaypointChoice) => boolean;
+}
+
+function always(): boolean {
+  return true;
 }
 
 /**
@@ -43,7 +58,7 @@ export function podStanding(
   pod: PodObject,
   namespace: NamespaceObject | undefined,
   services: readonly ServiceObject[],
-  options: EnrolmentOptions,
+  { enrolment: options, counts = always }: StandingOptions,
 ): PodStanding {
   const enrolment = enrolmentOf(pod, namespace, options);
   if (enrolment.kind === "skip")
@@ -52,7 +67,7 @@ export function podStanding(
     podChoice(pod, namespace),
     ...services.map((service) => serviceChoice(service, namespace)),
   ];
-  const explicit = choices.find((c) => c.kind === "explicit");
+  const explicit = choices.find((c) => c.kind === "explicit" && counts(c));
   return explicit ?? choices.find((c) => c.kind === "opted-out") ?? { kind: "automatic" };
 }
 
@@ -69,15 +84,21 @@ function enrolmentOf(
   );
 }
 
-function namespaceChoice(namespace: NamespaceObject | undefined, name: string): WaypointChoice {
-  return choice(namespace?.metadata.labels ?? {}, name, `namespace ${name}`) ?? { kind: "automatic" };
+export function namespaceChoice(namespace: NamespaceObject | undefined, name: string): WaypointChoice {
+  const by = `namespace ${name}`;
+  return choice(namespace?.metadata.labels ?? {}, name, { by, carrier: by }) ?? { kind: "automatic" };
 }
 
-function choice(labels: Labels, namespace: string, by: string): WaypointChoice | undefined {
+function choice(
+  labels: Labels,
+  namespace: string,
+  { by, carrier }: { readonly by: string; readonly carrier: string },
+): WaypointChoice | undefined {
   const name = own(labels, LABEL_USE_WAYPOINT);
   if (name === undefined || name === "") return undefined;
   if (name === "none") return { kind: "opted-out", by };
-  return { kind: "explicit", namespace: own(labels, LABEL_USE_WAYPOINT_NAMESPACE) || namespace, name };
+  const of = own(labels, LABEL_USE_WAYPOINT_NAMESPACE) || namespace;
+  return { kind: "explicit", namespace: of, name, carrier };
 }
 
 function own(labels: Labels, key: string): string | undefined {

@@ -70,6 +70,11 @@ export function noWaypointText(waypoint: string): string {
   return `there is no Gateway ${waypoint} of class istio-waypoint, which a label ${LABEL_USE_WAYPOINT} names: make it (\`ambit waypoint apply\`), or correct the label`;
 }
 
+/** What came before a waypoint that is not in force yet. */
+export function goesOnText(waypoints: readonly string[]): string {
+  return `meanwhile waypoint ${listed(waypoints)} goes on as before`;
+}
+
 export const NOTHING_COVERED = `it covers no pod and no service of the mesh: look at its selector or targetRefs, and whether the namespace has the label ${LABEL_DATAPLANE_MODE}=ambient`;
 
 export const ONLY_TCP_COVERED =

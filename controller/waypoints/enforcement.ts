@@ -2,13 +2,15 @@
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
 import type { Condition } from "../status/conditions.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
-import { type Binding, bindingKey, type WantedBinding } from "./binding.ts";
+import { attachedOf, namespaceOf } from "./attachment.ts";
+import { type Binding, bindingKey, pushesOf, type WantedBinding } from "./binding.ts";
 import {
   auditText,
   behindText,
   dryRunText,
   explicitSelectorText,
   gapText,
+  goesOnText,
   noPodText,
   noRoomText,
   NOTHING_COVERED,
@@ -122,10 +124,13 @@ function stageVerdict(name: string, policy: MeshPolicy, { wish, binding, view }:
   return onItsWay(name, binding, wait);
 }
 
-function onItsWay(name: string, binding: Binding, wait: ReturnType<GatewayView["waits"]["get"]>): Verdict {
+function onItsWay(
+  name: string,
+  { stage }: Pick<Binding, "stage">,
+  wait: ReturnType<GatewayView["waits"]["get"]>,
+): Verdict {
   const isNamed = wait?.reason === "WaitingForNode" || wait?.reason === "WaitingForWaypoint";
-  const reason = isNamed ? wait.reason : STARTED[binding.stage];
-  return no(reason, stageText(name, binding.stage, wait));
+  return no(isNamed ? wait.reason : STARTED[stage], stageText(name, stage, wait));
 }
 
 /** A newer generation is in force when everybody has acknowledged it. */
@@ -149,18 +154,41 @@ function explicit(
   view: WaypointView,
   gateway: (key: string) => WaypointGateway | undefined,
 ): readonly Verdict[] {
-  // With a waypoint that people made, selector policies stay at ztunnels, as in Istio.
   const names = view.needs.explicit.get(policy.key) ?? [];
-  if (policy.targets.length === 0) {
-    return names.map((name) => no("ExplicitWaypoint", explicitSelectorText(name)));
-  }
   return names.map((name) => {
-    const one = view.gateways.get(name);
-    if (gateway(name) === undefined || one === undefined) return no("TargetNotFound", noWaypointText(name));
-    if (one.obstacle !== undefined) return no("WaypointFailed", unmadeText(name, one.obstacle));
-    if (one.readyPods === 0) return no("WaypointStarting", `waypoint ${name}: ${noPodText(name)}`);
-    return enforcedBy(name, policy.l7Fields[0] ?? policy.targets[0]?.path ?? "spec", policy, one);
+    const verdict = explicitVerdict(name, policy, { view: view.gateways.get(name), gateway: gateway(name) });
+    const others = [...view.gateways.keys()].flatMap((key) => (key === name ? [] : (gateway(key) ?? [])));
+    const before = others.filter((other) => isInForce(other, policy)).map(({ key }) => key);
+    return verdict.status === "True" || before.length === 0
+      ? verdict
+      : no(verdict.reason, `${verdict.message}; ${goesOnText(before)}`);
   });
+}
+
+interface Explicit {
+  readonly view: GatewayView | undefined;
+  readonly gateway: WaypointGateway | undefined;
+}
+
+function explicitVerdict(name: string, policy: MeshPolicy, { view, gateway }: Explicit): Verdict {
+  if (gateway === undefined || view === undefined) return no("TargetNotFound", noWaypointText(name));
+  // With a waypoint that people made, selector policies stay at ztunnels, as in Istio.
+  if (policy.targets.length === 0) return no("ExplicitWaypoint", explicitSelectorText(name));
+  if (view.obstacle !== undefined) return no("WaypointFailed", unmadeText(name, view.obstacle));
+  if (view.readyPods === 0) return no("WaypointStarting", `waypoint ${name}: ${noPodText(name)}`);
+  const behind = attachedOf(gateway).find(
+    ({ carrier, stage }) => namespaceOf(carrier) === policy.namespace && stage !== "enforced",
+  );
+  if (behind !== undefined) return onItsWay(name, behind, view.waits.get(behind.carrier));
+  return enforcedBy(name, policy.l7Fields[0] ?? policy.targets[0]?.path ?? "spec", policy, view);
+}
+
+/** Whether another waypoint than the one that labels name still judges by the policy. */
+function isInForce(gateway: WaypointGateway, { key, namespace }: MeshPolicy): boolean {
+  const stages = gateway.automatic
+    ? gateway.record.bindings.filter(({ policy }) => policy === key)
+    : attachedOf(gateway).filter(({ carrier }) => namespaceOf(carrier) === namespace);
+  return stages.some(({ stage }) => pushesOf(stage).binds);
 }
 
 function gaps(found: readonly Gap[]): readonly Verdict[] {

@@ -1,7 +1,6 @@
 /** What the reconciler remembers about one Gateway between two looks. Nothing of it is missed after a restart. */
 import type { PodObject } from "#core/k8s/object-types.ts";
 import type { SeenByAll } from "../replicas/merge-reports.ts";
-import { type Binding, bindingKey } from "./binding.ts";
 import type { BindingFacts } from "./binding-machine.ts";
 import { bindingFacts } from "./proxy-progress.ts";
 import type { GatewayView } from "./waypoint-view.ts";
@@ -114,11 +113,11 @@ export function viewOf(
 
 /** Something is on its way. */
 export function isUnsettled(
-  bindings: readonly Binding[],
+  keys: readonly string[],
   facts: BindingFacts,
   waits: GatewayView["waits"],
 ): boolean {
   if (!facts.published || facts.readyWaypoints === 0) return true;
-  if (bindings.some((one) => waits.get(bindingKey(one))?.reason !== "Done")) return true;
-  return bindings.length > 0 && facts.waypointsBehind.length + facts.destinationsBehind.length > 0;
+  if (keys.some((key) => waits.get(key)?.reason !== "Done")) return true;
+  return keys.length > 0 && facts.waypointsBehind.length + facts.destinationsBehind.length > 0;
 }

@@ -10,7 +10,12 @@ import { WAYPOINT_CLASS } from "#core/model/waypoint.ts";
 import { LABEL_DATAPLANE_MODE } from "#core/model/well-known.ts";
 import type { PolicyTarget } from "../translate/policy-targets.ts";
 import { selectorMatches, serviceSelects } from "../translate/selectors.ts";
-import { podStanding, type PodStanding, serviceChoice } from "../translate/waypoint-choice.ts";
+import {
+  podStanding,
+  type PodStanding,
+  serviceChoice,
+  type WaypointChoice,
+} from "../translate/waypoint-choice.ts";
 import type { BindingScope, WantedBinding } from "./binding.ts";
 
 /** A policy as far as this question goes. */
@@ -39,6 +44,8 @@ export interface NeedFacts {
   readonly explicitWaypoints: ReadonlySet<string>;
   /** Whether callers of what the policy covers in the namespace are held, not let through, meanwhile. */
   readonly immediately: (namespace: string, policy: PolicyKey) => boolean;
+  /** Explicit choices for which this is false are passed over; all count if it is missing. */
+  readonly counts?: (choice: WaypointChoice) => boolean;
 }
 
 /** Why something that a policy covers is not covered by an automatic waypoint. */
@@ -106,7 +113,7 @@ function placesOf(facts: NeedFacts): ReadonlyMap<string, Place> {
           pod,
           object,
           inIt.filter((s) => serviceSelects(s.selector, pod.metadata.labels)),
-          facts.enrolment,
+          facts,
         );
       const place: Place = {
         object,
@@ -227,7 +234,7 @@ function targetService(
   at: { readonly place: Place; readonly facts: NeedFacts; readonly bound: string[]; readonly result: Result },
 ): void {
   const { place, facts, bound, result } = at;
-  const choice = serviceChoice(service, place.object);
+  const choice = choiceThatCounts(service, place, facts);
   if (choice.kind !== "opted-out") noteWaysAround(policy, service, place, result);
   if (choice.kind === "explicit") push(result.explicit, policy.key, `${choice.namespace}/${choice.name}`);
   else if (choice.kind === "opted-out") gap(policy, { reason: "OptedOut", what: choice.by }, result);
@@ -236,6 +243,11 @@ function targetService(
     for (const { pod, standing } of covered) noteGap(policy, pod, standing, { isMeshWide: false, result });
     if (isNeeded(place, covered, facts)) bound.push(service.metadata.name);
   }
+}
+
+function choiceThatCounts(service: ServiceObject, { object }: Place, { counts }: NeedFacts): WaypointChoice {
+  const choice = serviceChoice(service, object);
+  return choice.kind === "explicit" && counts?.(choice) === false ? { kind: "automatic" } : choice;
 }
 
 /** Services that share pods with one of the targets, and are none. */

@@ -23,13 +23,16 @@ export interface StepResult {
 export interface StepInput {
   readonly bindings: readonly Binding[];
   readonly wanted: readonly WantedBinding[];
+  /** Wanted no more, but what follows is not in force yet: kept where callers are sent through the waypoint, never begun. */
+  readonly held?: readonly WantedBinding[];
   readonly facts: BindingFacts;
   readonly nowMs: number;
   readonly times: BindingTimes;
 }
 
-export function nextBindings({ bindings, wanted, facts, nowMs, times }: StepInput): StepResult {
+export function nextBindings({ bindings, wanted, held = [], facts, nowMs, times }: StepInput): StepResult {
   const wishes = new Map(wanted.map((wish) => [bindingKey(wish), wish]));
+  const heldBack = new Map(held.map((wish) => [bindingKey(wish), wish]));
   const stages = new Map(bindings.map((binding) => [bindingKey(binding), binding.stage]));
   const unfinished = wanted.filter(
     (wish) => wish.observes !== true && stages.get(bindingKey(wish)) !== "enforced",
@@ -37,7 +40,7 @@ export function nextBindings({ bindings, wanted, facts, nowMs, times }: StepInpu
   const waits = new Map<string, Extract<Step, { readonly kind: "stay" }>>();
   const kept = bindings.flatMap((binding): readonly Binding[] => {
     const key = bindingKey(binding);
-    const wish = wishes.get(key);
+    const wish = wishes.get(key) ?? (pushesOf(binding.stage).binds ? heldBack.get(key) : undefined);
     const asked = isReplaced(binding, unfinished) ? "gradually" : "nothing";
     const step = observing(
       wish,

@@ -82,6 +82,7 @@ function world(gateway: WaypointGateway | undefined): World {
       explicit: new Map(),
       waysAround: new Map(),
     }),
+    takeovers: () => ({ held: new Map(), attachments: new Map() }),
     gateways: () => (gateway === undefined ? [] : [gateway]),
     generation: () => 1,
     onView: () => undefined,

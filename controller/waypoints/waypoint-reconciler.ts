@@ -8,7 +8,7 @@ import { kubeStatus } from "#core/k8s/kube-client.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
-import { bindingKey, type WantedBinding } from "./binding.ts";
+import type { WantedBinding } from "./binding.ts";
 import { type BindingFacts, type BindingTimes, NO_FACTS_YET } from "./binding-machine.ts";
 import {
   factsOf,
@@ -24,6 +24,8 @@ import {
 import type { WaypointApi } from "./waypoint-api.ts";
 import type { WaypointNeeds } from "./needs-waypoint.ts";
 import { nextBindings } from "./next-record.ts";
+import { type AskedOfGateway, nextStep, stagesOf } from "./next-step.ts";
+import type { Takeovers } from "./takeovers.ts";
 import type { GatewayView, WaypointView } from "./waypoint-view.ts";
 import { RECORD_MISSING, type WaypointGateway } from "./waypoint-gateway.ts";
 import { formatRecord } from "./waypoint-record.ts";
@@ -36,6 +38,7 @@ export interface ReconcilerDeps {
   readonly isLeader: () => boolean;
   readonly source: ProgressSource;
   readonly needs: () => WaypointNeeds;
+  readonly takeovers: (needs: WaypointNeeds) => Takeovers;
   readonly gateways: () => readonly WaypointGateway[];
   /** Of the policies behind bindings: a new generation must be acknowledged anew. */
   readonly generation: (policy: string) => number;
@@ -43,8 +46,7 @@ export interface ReconcilerDeps {
   readonly onView: (view: WaypointView) => void;
 }
 
-interface Wanted {
-  readonly wanted: readonly WantedBinding[];
+interface Wanted extends AskedOfGateway {
   readonly generations: GatewayView["generations"];
 }
 
@@ -97,7 +99,7 @@ export class WaypointReconciler {
 
   /** True while something is on its way. */
   async #round(): Promise<boolean> {
-    const { isLeader, source, needs: readNeeds, gateways: readGateways, onView } = this.#deps;
+    const { isLeader, source, needs: readNeeds, takeovers, gateways: readGateways, onView } = this.#deps;
     if (source.isReady())
       this.#watchingSinceMs = Math.min(this.#watchingSinceMs, this.#deps.clock.monotonicMs());
     if (!isLeader() || !source.isReady()) {
@@ -105,6 +107,7 @@ export class WaypointReconciler {
       return false;
     }
     const needs = readNeeds();
+    const { held, attachments } = takeovers(needs);
     const gateways = new Map(readGateways().map((gateway) => [gateway.key, gateway]));
     const automatic = new Set([...needs.namespaces.keys()].map((name) => `${name}/${AUTOMATIC_WAYPOINT}`));
     const views = new Map<string, GatewayView>();
@@ -115,7 +118,8 @@ export class WaypointReconciler {
       const namespace = key.slice(0, key.indexOf("/"));
       const wanted = automatic.has(key) ? (needs.namespaces.get(namespace) ?? []) : [];
       const generations = this.#generations(key, gateways.get(key), needs);
-      const result = await this.#one(key, gateways.get(key), { wanted, generations }, progress);
+      const asked = { wanted, held: held.get(namespace) ?? [], attachments: attachments.get(key) };
+      const result = await this.#one(key, gateways.get(key), { ...asked, generations }, progress);
       busy ||= result.busy;
       views.set(key, result.view);
     }
@@ -127,21 +131,21 @@ export class WaypointReconciler {
   async #one(
     key: string,
     gateway: WaypointGateway | undefined,
-    { wanted, generations }: Wanted,
+    asked: Wanted,
     progress: GatewayProgress,
   ): Promise<{ readonly busy: boolean; readonly view: GatewayView }> {
     const { clock, log } = this.#deps;
-    const view = (): GatewayView => viewOf(progress, facts, waits, generations);
+    const view = (): GatewayView => viewOf(progress, facts, waits, asked.generations);
     let waits: GatewayView["waits"] = new Map();
     let facts: BindingFacts | undefined;
     let busy = false;
     forgetOldAwaited(progress, clock.monotonicMs());
     if (clock.monotonicMs() < progress.retryAtMs) return { busy: true, view: view() };
     try {
-      if (gateway === undefined) busy = await this.#create(key, wanted, progress);
-      else if (!isNobodys(gateway, wanted)) {
+      if (gateway === undefined) busy = await this.#create(key, asked.wanted, progress);
+      else if (!isNobodys(gateway, asked.wanted)) {
         await this.#provide(gateway, progress);
-        ({ waits, facts, busy } = await this.#step(gateway, wanted, progress));
+        ({ waits, facts, busy } = await this.#step(gateway, asked, progress));
       }
       progress.failure = undefined;
       progress.failures = 0;
@@ -199,7 +203,7 @@ export class WaypointReconciler {
 
   async #step(
     gateway: WaypointGateway,
-    wanted: readonly WantedBinding[],
+    asked: AskedOfGateway,
     progress: GatewayProgress,
   ): Promise<{ readonly waits: GatewayView["waits"]; readonly facts: BindingFacts; readonly busy: boolean }> {
     const { clock, times, source } = this.#deps;
@@ -210,9 +214,7 @@ export class WaypointReconciler {
       progress.awaited = undefined;
     }
     const blocked = progress.obstacle !== undefined || gateway.deleting;
-    const { bindings, changed, waits } = nextBindings({
-      bindings: gateway.record.bindings,
-      wanted: gateway.automatic ? wanted : [],
+    const { bindings, attached, changed, waits } = nextStep(gateway, asked, {
       // Nothing comes between callers and pods for which there can be no waypoint.
       facts: blocked ? { ...facts, readyWaypoints: 0 } : facts,
       nowMs: clock.nowMs(),
@@ -222,9 +224,10 @@ export class WaypointReconciler {
     const isEmpty = gateway.automatic && bindings.length === 0;
     if (isEmpty) return { waits, facts, busy: await this.#leave(gateway, progress) };
     progress.leaving = false;
-    const unsettled = isUnsettled(bindings, facts, waits);
+    const record = { deploymentUid: uid, bindings, ...(attached.length > 0 && { attached }) };
+    const unsettled = isUnsettled([...stagesOf(record).keys()], facts, waits);
     if (!changed && uid === gateway.record.deploymentUid) return { waits, facts, busy: unsettled };
-    await this.#write(gateway, { deploymentUid: uid, bindings }, progress);
+    await this.#write(gateway, record, progress);
     return { waits, facts, busy: true };
   }
 
@@ -251,24 +254,20 @@ export class WaypointReconciler {
   ): Promise<void> {
     const { api, isLeader, log } = this.#deps;
     if (!isLeader()) return;
-    const before = new Map(gateway.record.bindings.map((binding) => [bindingKey(binding), binding.stage]));
+    const before = stagesOf(gateway.record);
     await api.writeRecord(gateway, record);
     this.#await(progress, record);
     if (gateway.lost !== undefined) {
       progress.restored = gateway.lost;
-      const closed = record.bindings.map(({ policy }) => policy);
+      const closed = [...stagesOf(record).keys()];
       log.warn(
         { waypoint: gateway.key, record: gateway.lost, closed },
         "record lost: made anew from policies",
       );
     }
-    for (const binding of record.bindings) {
-      const from = before.get(bindingKey(binding));
-      if (from !== binding.stage)
-        log.info(
-          { waypoint: gateway.key, policy: binding.policy, from: from ?? "nothing", stage: binding.stage },
-          "binding",
-        );
+    for (const [what, stage] of stagesOf(record)) {
+      const from = before.get(what) ?? "nothing";
+      if (from !== stage) log.info({ waypoint: gateway.key, what, from, stage }, "binding");
     }
   }
 

@@ -5,12 +5,15 @@
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { type Parsed, parsed, problem } from "#core/base/parse-result.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
+import { type Attachment, attachmentFields, readAttachments } from "./attachment.ts";
 import { type Binding, type BindingScope, type Stage, STAGES } from "./binding.ts";
 
 export interface WaypointRecord {
   /** `metadata.uid` of the Deployment that the controller has applied; "" before. */
   readonly deploymentUid: string;
   readonly bindings: readonly Binding[];
+  /** Of a waypoint that people made: whom it serves. */
+  readonly attached?: readonly Attachment[];
 }
 
 export const NO_RECORD: WaypointRecord = { deploymentUid: "", bindings: [] };
@@ -25,7 +28,7 @@ const MAX_FIELD = 256;
 const ENTRY_BYTES = 512 + MAX_FIELD;
 const HEAD_BYTES = 512;
 
-export function formatRecord({ deploymentUid, bindings }: WaypointRecord): string {
+export function formatRecord({ deploymentUid, bindings, attached = [] }: WaypointRecord): string {
   const listed = bindings.map(({ policy, field, scope, stage, sinceMs }) => ({
     policy,
     field: field.slice(0, MAX_FIELD),
@@ -33,7 +36,12 @@ export function formatRecord({ deploymentUid, bindings }: WaypointRecord): strin
     stage,
     since: new Date(sinceMs).toISOString(),
   }));
-  return JSON.stringify({ form: FORM, deployment: deploymentUid, bindings: listed });
+  return JSON.stringify({
+    form: FORM,
+    deployment: deploymentUid,
+    bindings: listed,
+    ...(attached.length > 0 && { attached: attached.map(attachmentFields) }),
+  });
 }
 
 /**
@@ -65,7 +73,7 @@ export function parseRecord(text: string): Parsed<WaypointRecord> {
   } catch {
     return problem("", "is not JSON");
   }
-  const { form, deployment, bindings } = jsonObject(raw);
+  const { form, deployment, bindings, attached } = jsonObject(raw);
   if (form !== FORM) return problem("form", "is not known");
   const listed = jsonList(bindings);
   if (listed.length > MAX_BINDINGS) return problem("bindings", `has more than ${MAX_BINDINGS} entries`);
@@ -75,7 +83,10 @@ export function parseRecord(text: string): Parsed<WaypointRecord> {
     if (binding === undefined) return problem(`bindings[${i}]`, "is malformed");
     read.push(binding);
   }
-  return parsed({ deploymentUid: jsonText(deployment), bindings: read });
+  const attachments = readAttachments(jsonList(attached));
+  if (attachments === undefined) return problem("attached", "is malformed");
+  const record = { deploymentUid: jsonText(deployment), bindings: read };
+  return parsed(attachments.length === 0 ? record : { ...record, attached: attachments });
 }
 
 function readBinding(raw: Readonly<Record<string, unknown>>): Binding | undefined {
