@@ -1,6 +1,5 @@
 /** The fence around the controller's own account (deploy/31-admission-waypoints.yaml): a stolen token of it is not every account of the cluster. */
 import { after, before, describe, test } from "node:test";
-import { eventually } from "#local/apiserver/testing/test-api.ts";
 import {
   type Asked,
   CONTAINER,
@@ -84,7 +83,11 @@ describe("the controller's account", { concurrency: false }, () => {
     ],
     ["root", () => withPod(podSpec("edge", { securityContext: {} })), /no privilege/],
     ["root in the container", () => withPod(container(context({ runAsUser: 0 }))), /no privilege/],
-    ["a privileged container", () => withPod(container(context({ privileged: true }))), /no privilege/],
+    [
+      "a privileged container",
+      () => withPod(container(context({ privileged: true, allowPrivilegeEscalation: true }))),
+      /no privilege/,
+    ],
     [
       "an added capability",
       () => withPod(container(context({ capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] } }))),
@@ -147,10 +150,7 @@ describe("the controller's account", { concurrency: false }, () => {
   test("removes the automatic waypoint, and everything of it goes with it", async () => {
     await fenced.allowed(by("DELETE", `${PATHS.gateways}/ambit-waypoint`));
     for (const path of [PATHS.deployments, PATHS.services, PATHS.serviceaccounts])
-      await eventually(
-        () => fenced.api.request("GET", `${path}/ambit-waypoint`),
-        (answer) => answer.code === 404,
-      );
+      await fenced.untilGone(`${path}/ambit-waypoint`);
     await fenced.podsOf("ambit-waypoint", (pods) => pods.length === 0);
   });
 });

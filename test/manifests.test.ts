@@ -184,6 +184,7 @@ test("every fence refuses, fails closed and is bound", () => {
     "ambit-waypoint-tokens",
     "ambit-waypoint-gateways",
     "ambit-controller-fence",
+    "ambit-waypoint-exec",
   ]);
   for (const policy of policies) assert.equal(jsonObject(policy["spec"])["failurePolicy"], "Fail");
   const bound = ofKind("ValidatingAdmissionPolicyBinding").map((binding) => jsonObject(binding["spec"]));

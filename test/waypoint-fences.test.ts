@@ -5,7 +5,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { jsonObject, jsonText } from "#core/k8s/json-read.ts";
-import { eventually } from "#local/apiserver/testing/test-api.ts";
 import {
   type Asked,
   CONTAINER,
@@ -201,8 +200,5 @@ describe("the reserved name", { concurrency: false }, () => {
 
 test("a namespace with waypoints can be deleted", async () => {
   assert.equal((await fenced.api.request("DELETE", "/api/v1/namespaces/shop")).code, 200);
-  await eventually(
-    () => fenced.api.request("GET", "/api/v1/namespaces/shop"),
-    (answer) => answer.code === 404,
-  );
+  await fenced.untilGone("/api/v1/namespaces/shop");
 });

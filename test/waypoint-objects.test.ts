@@ -9,7 +9,6 @@ import { projectCustom } from "#core/k8s/project.ts";
 import { type WaypointApi, waypointApi } from "#controller/waypoints/waypoint-api.ts";
 import { readWaypointGateway, type WaypointGateway } from "#controller/waypoints/waypoint-gateway.ts";
 import { NO_RECORD } from "#controller/waypoints/waypoint-record.ts";
-import { eventually } from "#local/apiserver/testing/test-api.ts";
 import { FencedApi, gateway, PATHS } from "./testing/fenced-api.ts";
 
 let fenced: FencedApi;
@@ -52,10 +51,7 @@ for (const name of ["ambit-waypoint", "edge"]) {
     const provision = await waypoints.provide(made);
     assert.ok(provision.kind === "provided");
     assert.match(provision.addresses.join(), /^10\.96\./);
-    await eventually(
-      () => fenced.api.request("GET", podsOf(name)),
-      (answer) => jsonList(answer.body["items"]).length === 1,
-    );
+    await fenced.until(podsOf(name), (answer) => jsonList(answer.body["items"]).length === 1);
     await waypoints.writeRecord(made, { deploymentUid: provision.deploymentUid, bindings: [] });
     assert.equal((await read(name)).record.deploymentUid, provision.deploymentUid);
     image = `ambit/waypoint:${name}`;
@@ -66,16 +62,10 @@ for (const name of ["ambit-waypoint", "edge"]) {
 
 test("the automatic one is removed: its pods first, then the Gateway and all that is left", async () => {
   await waypoints.removePods(await read("ambit-waypoint"));
-  await eventually(
-    () => fenced.api.request("GET", podsOf("ambit-waypoint")),
-    (answer) => jsonList(answer.body["items"]).length === 0,
-  );
+  await fenced.until(podsOf("ambit-waypoint"), (answer) => jsonList(answer.body["items"]).length === 0);
   await waypoints.deleteGateway(await read("ambit-waypoint"));
   for (const path of [PATHS.gateways, PATHS.services, PATHS.serviceaccounts])
-    await eventually(
-      () => fenced.api.request("GET", `${path}/ambit-waypoint`),
-      (answer) => answer.code === 404,
-    );
+    await fenced.untilGone(`${path}/ambit-waypoint`);
 });
 
 test("an account of the name that was there before is not taken", async () => {

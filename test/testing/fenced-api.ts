@@ -168,11 +168,21 @@ export class FencedApi {
   }
 
   async podsOf(name: string, enough: (pods: readonly Json[]) => boolean): Promise<readonly Json[]> {
-    const answer = await eventually(
-      () => this.api.request("GET", `${PATHS.pods}?labelSelector=app=${name}`),
-      ({ body }) => enough(jsonList(body["items"]).map(jsonObject)),
+    const podsIn = ({ body }: TestAnswer): readonly Json[] => jsonList(body["items"]).map(jsonObject);
+    return podsIn(
+      await this.until(`${PATHS.pods}?labelSelector=app=${name}`, (answer) => enough(podsIn(answer))),
     );
-    return jsonList(answer.body["items"]).map(jsonObject);
+  }
+
+  /** Fails when that does not come true in five seconds. */
+  async until(path: string, holds: (answer: TestAnswer) => boolean): Promise<TestAnswer> {
+    const answer = await eventually(() => this.api.request("GET", path), holds);
+    assert.ok(holds(answer), answer.text);
+    return answer;
+  }
+
+  untilGone(path: string): Promise<TestAnswer> {
+    return this.until(path, (answer) => answer.code === 404);
   }
 
   async replicaSetOf(name: string): Promise<Json> {

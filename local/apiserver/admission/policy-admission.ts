@@ -1,4 +1,4 @@
-/** ValidatingAdmissionPolicy: CEL over object, oldObject, request, namespaceObject, params and the policy's variables. */
+/** ValidatingAdmissionPolicy: CEL over object, oldObject, request, namespaceObject, authorizer, params and the policy's variables. */
 import type {
   V1MatchResources,
   V1ValidatingAdmissionPolicy,
@@ -8,7 +8,9 @@ import type {
 } from "@kubernetes/client-node";
 import type { CelInput } from "@bufbuild/cel";
 import { StatusError } from "../http/status-error.ts";
+import type { JsonMap } from "../object.ts";
 import type { AdmissionRequest } from "../rest/context.ts";
+import { celAuthorizer } from "../schema/cel-authorizer.ts";
 import { compileCel, toCel } from "../schema/cel.ts";
 import { type AdmissionDeps, namespaceLabels, namespaceOf } from "./admission-deps.ts";
 import { policyParams } from "./policy-params.ts";
@@ -128,32 +130,48 @@ function evaluate(spec: V1ValidatingAdmissionPolicySpec, variables: Variables): 
   return undefined;
 }
 
-function inputs({ store, registry }: AdmissionDeps, request: AdmissionRequest): Variables {
+function inputs({ store, registry, rbac }: AdmissionDeps, request: AdmissionRequest): Variables {
   const { target, operation, object, old, context } = request;
-  const { group, version, kind, plural } = target.resource;
+  const { group, version, plural } = target.resource;
   const schema = registry.schema(target.resource);
-  const gvk = { group, version, kind };
-  const gvr = { group, version, resource: plural };
+  const kind = kindOf(request);
+  const resource = { group, version, resource: plural };
   const { username, uid, groups, extra } = context.user;
+  const name = target.isOneOfMany === true ? "" : target.name;
   return {
     object: toCel(object, schema),
     oldObject: toCel(old, schema),
     namespaceObject: toCel(namespaceOf(store, target.namespace)),
+    authorizer: celAuthorizer((access) => rbac.allows(context.user, access)),
     request: toCel({
-      kind: gvk,
-      resource: gvr,
-      requestKind: gvk,
-      requestResource: gvr,
-      subResource: target.subresource,
-      requestSubResource: target.subresource,
-      name: target.name,
-      namespace: target.namespace,
+      kind,
+      resource,
+      requestKind: kind,
+      requestResource: resource,
       operation,
-      userInfo: { username, uid: uid ?? "", groups, extra: extra ?? {} },
+      ...whatIsThere({ name, namespace: target.namespace }),
+      ...whatIsThere({ subResource: target.subresource, requestSubResource: target.subresource }),
+      userInfo: { username, groups, ...whatIsThere({ uid, extra }) },
       dryRun: context.dryRun,
       options: context.options,
     }),
   };
+}
+
+/** Options of a connection and requests for tokens are of kinds of their own. */
+function kindOf({ target, object }: AdmissionRequest): Readonly<Record<string, string>> {
+  const { group, version, kind } = target.resource;
+  if (target.subresource === "" || object?.kind === undefined || object.kind === kind)
+    return { group, version, kind };
+  const [first = "", second] = (object.apiVersion ?? "").split("/");
+  return { group: second === undefined ? "" : first, version: second ?? first, kind: object.kind };
+}
+
+/** To expressions an empty text is no text: asking for it is an error. */
+function whatIsThere(fields: JsonMap): JsonMap {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined && value !== ""),
+  );
 }
 
 /** A variable that fails to evaluate is absent: only what uses it fails. */

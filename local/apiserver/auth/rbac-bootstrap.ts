@@ -26,7 +26,7 @@ const WORKLOADS =
 const CORE_READ =
   "configmaps endpoints events namespaces pods pods/log pods/status serviceaccounts services services/status";
 const CORE_WRITE =
-  "configmaps events pods pods/exec pods/portforward pods/eviction secrets serviceaccounts services";
+  "configmaps events pods pods/attach pods/exec pods/portforward pods/eviction secrets serviceaccounts services";
 const INFO_PATHS = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
 const DISCOVERY_PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", ...INFO_PATHS];
 
@@ -55,7 +55,7 @@ const USER_ROLES: readonly BootstrapRole[] = [
     labels: toEdit,
     rules: [
       rule("", CORE_WRITE, WRITE),
-      rule("", "pods/exec pods/portforward secrets", READ),
+      rule("", "pods/attach pods/exec pods/portforward secrets", READ),
       rule("", "serviceaccounts", ["impersonate"]),
       rule("", "serviceaccounts/token", ["create"]),
       rule("apps", WORKLOADS, WRITE),

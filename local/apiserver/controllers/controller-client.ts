@@ -69,13 +69,18 @@ export class ControllerClient {
   /** Deletes exactly this object, not another of its name. */
   async delete(id: string, object: ApiObject, options: JsonMap = {}): Promise<boolean> {
     const target = this.#target(id, object.metadata.namespace ?? "", object.metadata.name);
-    const { gone } = await deleteObject(
-      this.deps,
-      target,
-      { preconditions: { uid: object.metadata.uid }, ...options },
-      this.#context,
-    );
-    return gone;
+    return this.#delete(target, object, options);
+  }
+
+  /** As the deletion of a whole collection does. */
+  async deleteAsOneOfMany(id: string, object: ApiObject): Promise<boolean> {
+    const target = this.#target(id, object.metadata.namespace ?? "", object.metadata.name);
+    return this.#delete({ ...target, isOneOfMany: true }, object, {});
+  }
+
+  async #delete(target: Target, object: ApiObject, options: JsonMap): Promise<boolean> {
+    const exactly = { preconditions: { uid: object.metadata.uid }, ...options };
+    return (await deleteObject(this.deps, target, exactly, this.#context)).gone;
   }
 
   /** A queue that ends with the controller. */

@@ -52,7 +52,7 @@ async function drain(client: ControllerClient, namespace: ApiObject): Promise<bo
   for (const resource of registry.stored().filter((candidate) => candidate.namespaced)) {
     for (const object of client.list(resource.id, name)) {
       const marked = object.metadata.deletionTimestamp !== undefined;
-      if (marked || !(await client.delete(resource.id, object))) left += 1;
+      if (marked || !(await client.deleteAsOneOfMany(resource.id, object))) left += 1;
     }
   }
   if (left === 0) {

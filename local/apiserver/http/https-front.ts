@@ -9,6 +9,7 @@ import { authenticate, impersonated } from "../auth/authenticate.ts";
 import type { KeyAndCertificate } from "../auth/certificate.ts";
 import type { UserInfo } from "../auth/user.ts";
 import type { Resource } from "../registry/resource.ts";
+import { admitConnect } from "../rest/connect.ts";
 import type { RestDeps, Target } from "../rest/context.ts";
 import { answerWriter } from "./answer.ts";
 import { isWebSocket, kubeletTarget, proxyUpgrade } from "./kubelet-proxy.ts";
@@ -164,7 +165,9 @@ export class HttpsFront {
       const info = requestInfo(request.method ?? "GET", url.pathname, url.searchParams);
       if (info.kind !== "resource" || !STREAMED.has(info.subresource))
         throw badRequest("this path does not take an upgrade");
-      const target = this.#target(this.#user(request), info);
+      const user = this.#user(request);
+      const target = this.#target(user, info);
+      await admitConnect(this.#options.deps, target, user, url.searchParams);
       if (!isWebSocket(request))
         throw new StatusError(
           501,

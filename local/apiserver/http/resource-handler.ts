@@ -4,6 +4,7 @@ import type { KubeletConnector } from "../apiserver-options.ts";
 import type { UserInfo } from "../auth/user.ts";
 import { type ApiObject, digList, isRecord, type JsonMap } from "../object.ts";
 import { apiVersionOf, type Resource } from "../registry/resource.ts";
+import { admitConnect } from "../rest/connect.ts";
 import type { RequestContext, RestDeps, Target } from "../rest/context.ts";
 import { createObject } from "../rest/create.ts";
 import { deleteObject } from "../rest/delete.ts";
@@ -34,7 +35,7 @@ export interface ResourceCall {
 }
 
 const OBJECT_SUBRESOURCES = new Set(["", "status"]);
-const STREAMS = new Set(["exec", "portforward"]);
+const STREAMS = new Set(["exec", "attach", "portforward"]);
 
 export async function handleResource(
   deps: RestDeps,
@@ -46,11 +47,14 @@ export async function handleResource(
   if (verb === "watch") return startWatch(deps, call);
   if (target.subresource === "log")
     return proxyLog(kubeletTarget(deps, target, call.query, kubelets), call.response);
-  if (STREAMS.has(target.subresource))
-    throw new StatusError(
-      501,
-      `${target.subresource} is provided as a WebSocket only (kubectl 1.31 or later)`,
-    );
+  if (STREAMS.has(target.subresource)) {
+    await admitConnect(deps, target, call.user, call.query);
+    const how =
+      target.subresource === "attach"
+        ? "not provided"
+        : "provided as a WebSocket only (kubectl 1.31 or later)";
+    throw new StatusError(501, `${target.subresource} is ${how}`);
+  }
   const form = negotiate(call.request.headers.accept);
   if (verb === "get" && OBJECT_SUBRESOURCES.has(target.subresource)) {
     return answerObject(deps, call, form, { code: 200, object: readObject(deps, target) });
@@ -280,7 +284,8 @@ async function deleteCollection(
   const match = matcher(resource, call.query, "");
   const items: ApiObject[] = [];
   for (const { object } of matchingEntries(deps, resource, { namespace, match })) {
-    const target = { ...call.target, namespace: object.metadata.namespace ?? "", name: object.metadata.name };
+    const { namespace: where = "", name } = object.metadata;
+    const target = { ...call.target, namespace: where, name, isOneOfMany: true };
     items.push((await deleteObject(deps, target, options, context)).object);
   }
   const metadata = { resourceVersion: String(deps.store.revision) };

@@ -5,7 +5,7 @@ import { ALL_VERBS } from "./resource.ts";
 /** group version Kind plural scope(+ namespaced, - cluster, ! create-only review) short,names |subresources @categories %generation */
 const TABLE = `
  v1 Namespace namespaces - ns |status,finalize
- v1 Pod pods + po |status,log,exec,portforward,eviction,binding @all %
+ v1 Pod pods + po |status,log,exec,attach,portforward,ephemeralcontainers,eviction,binding @all %
  v1 Service services + svc |status @all
  v1 ConfigMap configmaps + cm
  v1 Secret secrets +

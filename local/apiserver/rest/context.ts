@@ -16,7 +16,7 @@ export type Operation = "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
 export interface AdmissionRequest {
   readonly operation: Operation;
   readonly target: Target;
-  /** Absent for DELETE and CONNECT. */
+  /** Absent for DELETE; the options of a CONNECT. */
   readonly object: ApiObject | undefined;
   readonly old: ApiObject | undefined;
   readonly context: RequestContext;
@@ -61,6 +61,8 @@ export interface Target {
   readonly namespace: string;
   readonly name: string;
   readonly subresource: string;
+  /** Deleted as one of many, whose names the request does not say: admission sees none. */
+  readonly isOneOfMany?: boolean;
 }
 
 /** The circumstances of a write by one of the server's own controllers. */

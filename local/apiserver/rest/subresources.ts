@@ -15,6 +15,7 @@ import {
 import type { ScalePaths } from "../registry/resource.ts";
 import { boundTo } from "../registry/strategies/pods.ts";
 import { jsonPath, simplePath } from "../view/json-path.ts";
+import { admitEphemeralContainers } from "./connect.ts";
 import type { RequestContext, RestDeps, Target } from "./context.ts";
 import { deleteObject } from "./delete.ts";
 import { modifyObject, readObject } from "./modify.ts";
@@ -33,7 +34,7 @@ export interface Answer {
 
 const SUCCESS: JsonMap = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
 
-export function handleSubresource(
+export async function handleSubresource(
   deps: RestDeps,
   target: Target,
   request: SubresourceRequest,
@@ -50,12 +51,15 @@ export function handleSubresource(
       return finalize(deps, target, request, context);
     case "token":
       return token(deps, target, request, context);
+    case "ephemeralcontainers":
+      await admitEphemeralContainers(deps, target, request, context);
+      break;
     default:
-      throw new StatusError(
-        501,
-        `${target.resource.plural}/${target.subresource} is not provided by this server`,
-      );
   }
+  throw new StatusError(
+    501,
+    `${target.resource.plural}/${target.subresource} is not provided by this server`,
+  );
 }
 
 const BUILTIN_SCALE: ScalePaths = {
@@ -213,6 +217,8 @@ async function token(
   const bound = boundObject(deps, target, dig(spec, "boundObjectRef"));
   const asObject = {
     ...(request.body as object),
+    apiVersion: "authentication.k8s.io/v1",
+    kind: "TokenRequest",
     metadata: { name: target.name, namespace: target.namespace },
   } as ApiObject;
   await deps.admission.validate({ operation: "CREATE", target, object: asObject, old: undefined, context });

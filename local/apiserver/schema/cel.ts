@@ -18,6 +18,7 @@ import {
 } from "@bufbuild/cel";
 import { strings } from "@bufbuild/cel/ext";
 import { isRecord, type JsonMap } from "../object.ts";
+import { AUTHORIZER_FUNCTIONS } from "./cel-authorizer.ts";
 import { fieldSchema, itemSchema, resolve, type Schema } from "./schema.ts";
 
 export type CelOutcome =
@@ -51,6 +52,7 @@ function extreme(
 
 const FUNCTIONS: CelFunc[] = [
   ...strings,
+  ...AUTHORIZER_FUNCTIONS,
   celFunc("isURL", [STRING], BOOL, (text) => URL.canParse(text)),
   celFunc("url", [STRING], STRING, (text) => new URL(text).href),
   urlPart("getScheme", (url) => url.protocol.slice(0, -1)),

@@ -34,6 +34,7 @@ export interface TestApi {
 }
 
 export interface Credentials {
+  readonly host: string;
   readonly port: number;
   readonly ca: string;
   readonly cert: string;
@@ -48,8 +49,10 @@ export function credentialsOf(kubeconfig: string): Credentials {
   const decoded = (text: string | undefined): string => Buffer.from(text ?? "", "base64").toString();
   const { cluster } = config.clusters[0];
   const { user } = config.users[0];
+  const { hostname, port } = new URL(cluster["server"] ?? "");
   return {
-    port: Number(new URL(cluster["server"] ?? "").port),
+    host: hostname,
+    port: Number(port),
     ca: decoded(cluster["certificate-authority-data"]),
     cert: decoded(user["client-certificate-data"]),
     key: decoded(user["client-key-data"]),
@@ -59,12 +62,12 @@ export function credentialsOf(kubeconfig: string): Credentials {
 const WATCH_LIMIT_MS = 5000;
 
 export function clientOf(kubeconfig: string): Pick<TestApi, "request" | "watch"> & { close(): void } {
-  const { port, ca, cert, key } = credentialsOf(kubeconfig);
+  const { host, port, ca, cert, key } = credentialsOf(kubeconfig);
   const admin = new https.Agent({ ca, cert, key, keepAlive: true });
   const bearer = new https.Agent({ ca, keepAlive: false });
   const target = (method: string, path: string, options: RequestOptions = {}): https.RequestOptions => {
     const agent = options.token === undefined ? admin : bearer;
-    return { host: "127.0.0.1", port, method, path, agent, headers: headersOf(options) };
+    return { host, port, method, path, agent, headers: headersOf(options) };
   };
   return {
     request: (method, path, options = {}) => send(target(method, path, options), bodyOf(options.body)),

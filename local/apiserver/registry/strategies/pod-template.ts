@@ -91,6 +91,7 @@ function defaultVolume(volume: V1Volume): void {
   if (Object.keys(volume).length === 1) volume.emptyDir = {};
 }
 
+const ESCALATION = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
 const PROPAGATION = "Bidirectional mount propagation is available only to privileged containers";
 
 /** Names are unique and mounts refer to volumes that exist. */
@@ -108,6 +109,9 @@ export function podSpecProblems(spec: V1PodSpec, path: string): FieldProblem[] {
       if (names.has(container.name)) problems.push(duplicateValue(`${at}.name`, container.name));
       names.add(container.name);
       if ((container.image ?? "") === "") problems.push(required(`${at}.image`));
+      const { privileged, allowPrivilegeEscalation } = container.securityContext ?? {};
+      if (privileged === true && allowPrivilegeEscalation === false)
+        problems.push(invalidValue(`${at}.securityContext`, container.securityContext, ESCALATION));
       list(container.volumeMounts).forEach((mount, j) => {
         if (mount.mountPropagation === "Bidirectional" && container.securityContext?.privileged !== true)
           problems.push(forbiddenField(`${at}.volumeMounts.mountPropagation`, PROPAGATION));
