@@ -132,6 +132,40 @@ test("another endpoint is asked only after the decision for it", limits, () =>
 );
 
 test(
+  "another endpoint is asked under the policies of now, and not under those of the request's beginning",
+  limits,
+  () =>
+    withPair(async ({ waypoint, live, dead }, get) => {
+      const own = policy("own", { action: "deny", rules: [rule({ from: [from("frontend")] })] });
+      const workloads = (
+        policies: readonly (typeof own.key)[],
+      ): Parameters<typeof waypoint.configure>[0] => ({
+        policies: [own],
+        workloads: [
+          { workload: live.workload.uid, policies },
+          { workload: dead.workload.uid, policies: [] },
+        ],
+      });
+      // In the moment in which the first endpoint turns out to be none.
+      Object.defineProperty(dead, "refuseWith", {
+        get: () => {
+          waypoint.configure(workloads([own.key]));
+          return 503;
+        },
+      });
+      for (let i = 0; i < 20 && dead.peers.length === 0; i++) {
+        const before = live.peers.length;
+        waypoint.configure(workloads([]));
+        const status = await get();
+        if (dead.peers.length === 0) continue;
+        assert.equal(status, 403);
+        assert.equal(live.peers.length, before);
+      }
+      assert.equal(dead.peers.length, 1);
+    }),
+);
+
+test(
   "a pooled connection that died meanwhile costs a safe request nothing, and a POST is not repeated",
   limits,
   async () => {
@@ -190,6 +224,31 @@ test("a route's time runs out: 504, and the upstream's request is given up", lim
     },
     { limits: { routeTimeoutMs: 100 } },
   ),
+);
+
+test(
+  "a defect in a step lets nobody past it: 500, and the connection's next request is judged",
+  limits,
+  async () => {
+    await withCatalog(async ({ waypoint, app, catalog }) => {
+      const caller = await waypoint.http(FRONTEND, catalog.address);
+      const sound = waypoint.config.get();
+      assert.ok(sound !== undefined);
+      const broken = Object.defineProperty({ ...sound }, "pathNormalization", {
+        get: () => {
+          throw new Error("a defect");
+        },
+      });
+      waypoint.config.set(broken);
+      const answer = await caller.get("/items");
+      assert.deepEqual([answer.status, answer.body], [500, "internal error"]);
+      assert.equal(app.requests.length, 0);
+      const [line] = waypoint.access();
+      assert.deepEqual([line?.["reason"], line?.["error"]], ["failure", "a defect"]);
+      waypoint.config.set(sound);
+      assert.equal((await caller.get("/items")).status, 200);
+    });
+  },
 );
 
 test("a request on which nothing moves is ended", limits, () =>
