@@ -213,6 +213,7 @@ test("a policy about connections becomes one about requests and the controller e
 test("... and when it ends later, in the middle of the order, with its status written", async () => {
   const h = await boundShop();
   const ztunnels = twoZtunnels(h);
+  await eventually("they know", () => ztunnels.every(({ seen }) => seen.length > 0));
   applyItems(h, L4);
   await eventually("theirs", () => enforced(h, "ZtunnelAccepted").startsWith("True"));
   applyItems(h, ITEMS, { generation: 2 });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { DEPLOYMENT, kindPath } from "#core/k8s/kinds.ts";
+import { ANNOTATION_BINDING } from "#core/model/waypoint.ts";
 import { everybodyForbidden, forbidden, underAttack } from "../framework/attack.ts";
 import { eventually } from "../framework/eventually.ts";
 import { type Forger, forger } from "../framework/forgery.ts";
@@ -10,9 +11,10 @@ import { ArrivalWatch, asked, type L7Shop, openL7Shop, REFUSED, theWaypoint } fr
 import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
 import { knock } from "../framework/tunnel-moves.ts";
 import { killContainer } from "../framework/node-inside.ts";
+import { aroundAdmission, whileNoController } from "../framework/outages.ts";
 import { applyYaml } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
-import { AUTOMATIC, bindingStages, untilEnforced } from "../framework/waypoints.ts";
+import { AUTOMATIC, bindingStages, gatewaysOf, gatewaysPath, untilEnforced } from "../framework/waypoints.ts";
 import { ztunnelOn } from "../framework/ztunnel-state.ts";
 
 let mesh: Mesh;
@@ -105,6 +107,47 @@ test("a port that is called TCP for a while is HTTP again with its policies", ()
       (await asked(shop.frontend, "/items/7703")).status === 200 ? true : undefined,
     );
   }));
+
+test("the record of what is bound is damaged while no controller runs: the next one closes what policies are about, and makes it anew", () =>
+  attacked(async () => {
+    await whileNoController(mesh, () =>
+      aroundAdmission(mesh.client, () =>
+        mesh.client.json({
+          method: "PATCH",
+          path: `${gatewaysPath("shop")}/${AUTOMATIC}`,
+          contentType: "application/merge-patch+json",
+          body: { metadata: { annotations: { [ANNOTATION_BINDING]: '{"form":2}' } } },
+        }),
+      ),
+    );
+    await enforcedAnew();
+    const [gateway] = await gatewaysOf(mesh.client, "shop");
+    const told = gateway?.conditions.map(({ message }) => message).join("\n") ?? "";
+    assert.match(told, /ambit\.io\/binding\) form is not known, and is made anew/);
+  }));
+
+test("the Gateway is deleted by hand: its pods stay closed, and it comes back", () =>
+  attacked(async () => {
+    const began = performance.now();
+    await aroundAdmission(mesh.client, () =>
+      mesh.client.json({ method: "DELETE", path: `${gatewaysPath("shop")}/${AUTOMATIC}` }),
+    );
+    await enforcedAnew();
+    await eventually("allowed requests pass again", async () =>
+      (await asked(shop.frontend, "/items/7701")).status === 200 ? true : undefined,
+    );
+    say(`Gateway deleted: allowed requests passed ${seconds(began)} s later`);
+  }));
+
+async function enforcedAnew(): Promise<void> {
+  await eventually(
+    "recorded and enforced",
+    async () =>
+      (await bindingStages(mesh.client, "shop", AUTOMATIC)).join() === "enforced" ? true : undefined,
+    60_000,
+  );
+  await untilEnforced(mesh.client, "shop", "items");
+}
 
 test("the waypoint of another namespace is nobody here, bound or not", async () => {
   const forge: Forger = await forger(mesh);

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { everybodyForbidden, forbidden, underAttack, visitors } from "../framework/attack.ts";
 import { eventually } from "../framework/eventually.ts";
 import type { DbStats } from "../framework/db-stats.ts";
 import { ITEMS_POLICY } from "../framework/l7-policies.ts";
@@ -22,7 +23,16 @@ import {
 import { type Mesh, meshUp } from "../framework/mesh.ts";
 import { applyYaml } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
-import { AUTOMATIC, gatewaysOf, policyCondition, untilEnforced, untilGone } from "../framework/waypoints.ts";
+import { killController } from "../framework/stage-kills.ts";
+import {
+  AUTOMATIC,
+  bindingStages,
+  gatewaysOf,
+  policyCondition,
+  untilEnforced,
+  untilGone,
+  waypointPodsOf,
+} from "../framework/waypoints.ts";
 
 let mesh: Mesh;
 let shop: L7Shop;
@@ -157,4 +167,43 @@ test("an L4 policy says that it needs no waypoint", async () => {
   });
   assert.equal(condition?.status, "True");
   assert.deepEqual(await gatewaysOf(mesh.client, "shop"), []);
+});
+
+const IMMEDIATELY = ITEMS_POLICY.replace(
+  "namespace: shop }",
+  "namespace: shop, annotations: { ambit.io/enforce: immediately } }",
+);
+
+test("immediately, without a waypoint yet: from the moment on at which the destination knows nothing forbidden arrives, and what is allowed waits", async () => {
+  assert.notEqual(IMMEDIATELY, ITEMS_POLICY);
+  await shop.load.begin();
+  await applyYaml(mesh.client, IMMEDIATELY);
+  await eventually("who is not in the mesh is refused", async () =>
+    (await asked(shop.intruder, "/items/1", { host: shop.catalog.ipv4 })).status === 0 ? true : undefined,
+  );
+  await underAttack({ shop, arrivals }, everybodyForbidden(shop), async () => {
+    assert.deepEqual(
+      await waypointPodsOf(mesh.client, "shop", AUTOMATIC).then((pods) => pods.filter(({ ready }) => ready)),
+      [],
+    );
+    say(`immediately: Enforced after ${(await untilEnforced(mesh.client, "shop", "items")).toFixed(1)} s`);
+  });
+  await shop.load.expectNoFailure("enforced immediately", { mayRetry: true });
+});
+
+test("a policy about connections becomes one about requests while the controller restarts: whom it refused stays refused", async () => {
+  const aboutConnections = ITEMS_POLICY.replace(/\n *to: .*\n/, "\n");
+  assert.notEqual(aboutConnections, ITEMS_POLICY);
+  await applyYaml(mesh.client, aboutConnections);
+  await eventually("ztunnels enforce it alone", async () =>
+    (await bindingStages(mesh.client, "shop", AUTOMATIC)).join() === "resting" ? true : undefined,
+  );
+  assert.equal((await asked(shop.frontend, "/items", { method: "POST" })).status, 200);
+  const refused = [() => asked(shop.intruder, forbidden(1), { host: shop.catalog.ipv4 }), ...visitors(shop)];
+  await underAttack({ shop, arrivals }, refused, async () => {
+    await killController(mesh);
+    await applyYaml(mesh.client, ITEMS_POLICY);
+    await untilEnforced(mesh.client, "shop", "items");
+  });
+  assert.deepEqual(await asked(shop.frontend, "/items", { method: "POST" }), REFUSED);
 });
