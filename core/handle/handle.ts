@@ -49,6 +49,8 @@ export interface Handle {
   readonly closed: boolean;
   /** True where `write` leaves nothing of the caller's memory referenced, whatever it returns. */
   readonly copiesOnWrite: boolean;
+  /** What it runs in ends soon, or has ended: it is of no use for anything that begins anew. */
+  readonly isLeaving?: boolean;
   start(events: HandleEvents, buffers?: ReadBuffers): void;
   write(bytes: Uint8Array): WriteResult;
   /** One gathered write of several pieces, in order; same rules. */

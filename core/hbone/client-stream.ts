@@ -4,6 +4,7 @@
  */
 import { ErrorCode } from "../http2/error-codes.ts";
 import type { DeliveryResult, Http2Stream, Http2StreamEvents, StreamEnd } from "../http2/http2-stream.ts";
+import type { Http2Session } from "../http2/session.ts";
 import { firstValue, type HeaderField } from "../http2/hpack/header-field.ts";
 import { AmbitError } from "../runtime/errors.ts";
 import type { Clock } from "../base/clock.ts";
@@ -29,6 +30,7 @@ export interface HboneClientStream extends HboneStream {
 /** Where a stream was opened. */
 export interface OpenedOn {
   readonly stream: Http2Stream;
+  readonly session: Pick<Http2Session, "isDraining">;
   readonly peerIdentity: SpiffeId;
   readonly peerCertificateSerial: string;
 }
@@ -69,6 +71,10 @@ export class ClientStream implements HboneClientStream, Http2StreamEvents {
 
   get isOpen(): boolean {
     return this.#state === "open";
+  }
+
+  get isLeaving(): boolean {
+    return this.#on?.session.isDraining ?? true;
   }
 
   get peerIdentity(): SpiffeId {

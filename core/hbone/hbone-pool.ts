@@ -172,6 +172,7 @@ export class HbonePool {
 function openedOn(tunnel: Tunnel, stream: OpenedOn["stream"]): OpenedOn {
   return {
     stream,
+    session: tunnel.session,
     peerIdentity: tunnel.peerIdentity,
     peerCertificateSerial: tunnel.peerCertificateSerial,
   };

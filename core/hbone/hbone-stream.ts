@@ -30,6 +30,8 @@ export interface HboneStreamEvents {
 export interface HboneStream {
   /** False until the CONNECT was answered: only few bytes should be read from the application. */
   readonly isOpen: boolean;
+  /** The tunnel under it takes no new streams, or is gone: what begins anew goes elsewhere. */
+  readonly isLeaving?: boolean | undefined;
   start(events: HboneStreamEvents): void;
   /** Copies `bytes` at once. "pause": accepted, but stop reading until `onWritable`. */
   write(bytes: Uint8Array): "more" | "pause" | "closed";

@@ -80,7 +80,7 @@ function world(streamCount: number) {
     });
     const opened = client.openStream(fields, stream);
     assert.ok(opened !== undefined);
-    stream.openedOn({ stream: opened, peerIdentity: identity, peerCertificateSerial: "1" });
+    stream.openedOn({ stream: opened, session: client, peerIdentity: identity, peerCertificateSerial: "1" });
     relays.push(relay(app("near").handle, stream));
     pump();
   }

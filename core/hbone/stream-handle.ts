@@ -51,6 +51,10 @@ export class StreamHandle implements Handle, HboneStreamEvents {
     parts.stream.start(this);
   }
 
+  get isLeaving(): boolean {
+    return this.#stream.isLeaving === true;
+  }
+
   start(events: HandleEvents, buffers?: ReadBuffers): void {
     this.#events = events;
     this.#buffers = buffers;

@@ -32,6 +32,10 @@ export class HeldStream implements HboneStream, HboneStreamEvents {
     return this.#stream.isOpen;
   }
 
+  get isLeaving(): boolean | undefined {
+    return this.#stream.isLeaving;
+  }
+
   start(events: HboneStreamEvents): void {
     this.#events = events;
     this.#watcher = undefined;

@@ -306,6 +306,20 @@ export class TestPod {
     });
   }
 
+  get tunnels(): number {
+    return this.#connections.length;
+  }
+
+  /** As a ztunnel does that ends: no new streams in the tunnels that there are. */
+  drain(): void {
+    for (const connection of this.#connections) connection.drain();
+  }
+
+  /** The tunnels that there are end at once. */
+  cut(): void {
+    for (const connection of this.#connections) connection.close("cut");
+  }
+
   async close(): Promise<void> {
     this.#listener?.close();
     for (const connection of this.#connections) connection.close("the test is over");

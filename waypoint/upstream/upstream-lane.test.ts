@@ -267,5 +267,5 @@ test("a connection of an hour takes no further request", async () => {
     if (user.got === undefined) break;
   }
   assert.equal(user.got, undefined);
-  assert.equal(connections[0]?.destroyed, "used for long enough");
+  assert.equal(connections[0]?.destroyed, "it takes no further request");
 });

@@ -40,6 +40,7 @@ export interface LaneParts {
 export class PooledConnection implements ClientConnectionEvents {
   readonly connection: ClientConnection;
   readonly #lane: UpstreamLane;
+  readonly #handle: Handle;
   owner: LaneOwner | undefined;
   /** It has carried a request before. */
   wasUsed = false;
@@ -50,11 +51,17 @@ export class PooledConnection implements ClientConnectionEvents {
 
   constructor(lane: UpstreamLane, handle: Handle, connect: LaneParts["connect"]) {
     this.#lane = lane;
+    this.#handle = handle;
     this.connection = connect(handle, this);
   }
 
   get lane(): UpstreamLane {
     return this.#lane;
+  }
+
+  /** It takes no further request: it is old, or its own end or that of its tunnel is near. */
+  get isLeaving(): boolean {
+    return !this.connection.usable || this.looks > OLD_LOOKS || this.#handle.isLeaving === true;
   }
 
   /** From now on it carries requests of `owner` alone. */
@@ -111,7 +118,7 @@ export class UpstreamLane {
   }
 
   onFree(connection: PooledConnection): void {
-    if (!connection.connection.usable || connection.looks > OLD_LOOKS) {
+    if (connection.isLeaving) {
       this.#retire(connection);
       return;
     }
@@ -135,7 +142,8 @@ export class UpstreamLane {
   look(): void {
     for (const connection of this.#all) {
       connection.looks++;
-      if (connection.users === 0 && ++connection.idleLooks > IDLE_LOOKS) {
+      if (connection.isLeaving) this.#retire(connection);
+      else if (connection.users === 0 && ++connection.idleLooks > IDLE_LOOKS) {
         connection.connection.destroy("idle");
       }
     }
@@ -152,14 +160,14 @@ export class UpstreamLane {
     }
     while (this.#free.length > 0) {
       const connection = this.#free.at(-1) as PooledConnection;
-      const isOld = connection.looks > OLD_LOOKS;
-      if (connection.connection.capacity > 0 && connection.owner === undefined && !isOld) {
+      const { isLeaving } = connection;
+      if (connection.connection.capacity > 0 && connection.owner === undefined && !isLeaving) {
         // The last used is the last: behind it there is none that is fresher.
         return needsFresh && this.#mayBeStale(connection) ? undefined : connection;
       }
       this.#free.pop();
       connection.isListed = false;
-      if (isOld) this.#retire(connection);
+      if (isLeaving) this.#retire(connection);
     }
     return undefined;
   }
@@ -213,7 +221,7 @@ export class UpstreamLane {
   }
 
   #retire(connection: PooledConnection): void {
-    if (connection.users === 0) connection.connection.destroy("used for long enough");
+    if (connection.users === 0) connection.connection.destroy("it takes no further request");
   }
 
   #reportEmpty(): void {
