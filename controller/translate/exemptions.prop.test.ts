@@ -70,8 +70,28 @@ test("a namespace's own waypoint alone is spared by the synthetic DENY, on all p
   );
 });
 
+test("another waypoint that is taking over is let through as well, and nobody else", () => {
+  const other = spiffeId({ trustDomain: "cluster.local", namespace: "infra", serviceAccount: "own.edge" });
+  const ports = fc.uniqueArray(fc.constantFrom<number>(80, 443, 8080), { maxLength: 2 });
+  fc.assert(
+    fc.property(arbitraryConnection, ports, (connection, tcpPorts) => {
+      const name = onlyThroughName(tcpPorts, [{ namespace: "infra", name: "own.edge" }]);
+      assert.ok(isOnlyThroughWaypoint(name));
+      const [both, one] = [name, onlyThroughName(tcpPorts, [])].map((of) =>
+        onlyThroughWaypoint("shop", of, "cluster.local"),
+      );
+      assert.ok(both !== undefined && one !== undefined);
+      for (const sourceIdentity of [WAYPOINT, other])
+        assert.equal(evaluate([both], { ...connection, sourceIdentity }).kind, "allow");
+      assert.equal(evaluate([both], connection).kind, evaluate([one], connection).kind);
+    }),
+  );
+});
+
 test("names say their ports, in one order", () => {
   assert.equal(onlyThroughName([], []), "ambit_only_through_waypoint");
   assert.equal(onlyThroughName([6379, 443, 5432], []), "ambit_only_through_waypoint_443_5432_6379");
+  const others = ["own", "edge"].map((name) => ({ namespace: "shop", name }));
+  assert.equal(onlyThroughName([443], others), "ambit_only_through_waypoint_443_edge.shop_own.shop");
   assert.ok(!isOnlyThroughWaypoint("ambit_only_through_waypoints"));
 });

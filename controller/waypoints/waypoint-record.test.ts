@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { PolicyKey } from "#core/model/ids.ts";
+import type { Attachment } from "./attachment.ts";
 import { type Binding, type BindingScope, STAGES } from "./binding.ts";
 import { formatRecord, parseRecord, recordHasRoom, type WaypointRecord } from "./waypoint-record.ts";
 
@@ -28,10 +29,19 @@ const binding: fc.Arbitrary<Binding> = fc.record({
   stage: fc.constantFrom(...STAGES),
   sinceMs: fc.integer({ min: 0, max: 4e12 }),
 });
-const record: fc.Arbitrary<WaypointRecord> = fc.record({
-  deploymentUid: fc.uuid(),
-  bindings: fc.array(binding, { maxLength: 5 }),
+const attachment: fc.Arbitrary<Attachment> = fc.record({
+  carrier: fc.constantFrom("namespace shop", "pods a-b", "service shop/cata.log"),
+  stage: fc.constantFrom(...STAGES),
+  sinceMs: fc.integer({ min: 0, max: 4e12 }),
 });
+const record: fc.Arbitrary<WaypointRecord> = fc.record(
+  {
+    deploymentUid: fc.uuid(),
+    bindings: fc.array(binding, { maxLength: 5 }),
+    attached: fc.array(attachment, { minLength: 1, maxLength: 3 }),
+  },
+  { requiredKeys: ["deploymentUid", "bindings"] },
+);
 
 test("what is written is read again", () => {
   fc.assert(
@@ -51,6 +61,27 @@ test("nothing that is thrown at it makes it throw", () => {
 
 const usual = { policy: "a/b", field: "f", labels: {}, stage: "enforced", since: "2026-01-01T00:00:00.000Z" };
 const one = (change: object): string => JSON.stringify({ form: 1, bindings: [{ ...usual, ...change }] });
+
+test("an attachment is read, and is no longer when anything of it is wrong", () => {
+  const since = "2026-01-01T00:00:00.000Z";
+  const good = { carrier: "service shop/catalog", stage: "enforced", since };
+  const read = (...attached: readonly object[]): boolean =>
+    parseRecord(JSON.stringify({ form: 1, bindings: [], attached })).ok;
+  assert.ok(read(good));
+  for (const carrier of [
+    "",
+    "shop",
+    "namespace",
+    "namespace a/b",
+    "service shop",
+    "pods shop/x",
+    "namespace A",
+  ])
+    assert.ok(!read(good, { ...good, carrier }), carrier);
+  assert.ok(!read({ ...good, stage: "done" }));
+  assert.ok(!read({ ...good, since: "soon" }));
+  assert.ok(!read(...Array.from({ length: 501 }, () => good)));
+});
 
 test("the usual one is read, and is no longer when anything of it is wrong", () => {
   assert.ok(parseRecord(one({})).ok);

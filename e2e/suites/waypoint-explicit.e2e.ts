@@ -1,10 +1,15 @@
-/** A Gateway of class istio-waypoint that a user makes, with istio.io/use-waypoint: as in Istio, and before any automatic one. */
+/**
+ * A Gateway of class istio-waypoint that a user makes, with istio.io/use-waypoint: as in Istio, and before any automatic one. One waypoint takes over from
+ * another without a moment of none.
+ */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { forbidden, underAttack } from "../framework/attack.ts";
 import { eventually } from "../framework/eventually.ts";
 import { OWN_GATEWAY, OWN_WAYPOINT, READ_ONLY } from "../framework/l7-policies.ts";
 import {
   accessLog,
+  ArrivalWatch,
   asked,
   dbStats,
   type L7Shop,
@@ -13,41 +18,84 @@ import {
   removeYaml,
   theWaypoint,
 } from "../framework/l7-shop.ts";
-import { type Mesh, meshUp } from "../framework/mesh.ts";
+import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
 import { applyYaml } from "../framework/pods.ts";
-import { AUTOMATIC, gatewaysOf, untilEnforced, untilGone } from "../framework/waypoints.ts";
+import { say } from "../framework/say.ts";
+import { AUTOMATIC, gatewaysOf, policyCondition, untilEnforced, untilGone } from "../framework/waypoints.ts";
 
 let mesh: Mesh;
 let shop: L7Shop;
 
+let arrivals: ArrivalWatch;
+
 before(async () => {
   mesh = await meshUp();
   shop = await openL7Shop(mesh);
+  arrivals = new ArrivalWatch(mesh, shop.catalog);
+  await applyYaml(mesh.client, READ_ONLY);
+  await untilEnforced(mesh.client, "shop", "read-only");
 });
 after(() => mesh?.down());
 
 const names = async (): Promise<readonly string[]> =>
   (await gatewaysOf(mesh.client, "shop")).map(({ name }) => name);
 
+const choose = (waypoint: string | undefined): Promise<unknown> =>
+  mesh.kubectl.labelNamespace("shop", "istio.io/use-waypoint", waypoint);
+
+/**
+ * What is forbidden by the waypoint before and by the one after never arrives, and nothing that both allow fails. Visitors come by the pod's own
+ * address: who calls the service through a waypoint that people made is not known to L4 policies, as in Istio.
+ */
+async function takeover(from: string, to: string, change: () => Promise<unknown>): Promise<void> {
+  const { ipv4, ipv6 } = shop.catalog;
+  const attackers = [
+    () => asked(shop.frontend, forbidden(2), { method: "POST" }),
+    () => asked(shop.visitor, forbidden(4), { host: ipv4 }),
+    () => asked(shop.visitor, forbidden(5), { host: ipv6 }),
+  ];
+  await shop.load.begin();
+  const began = performance.now();
+  await underAttack({ shop, arrivals }, attackers, async () => {
+    await change();
+    await eventually(`${to} judges`, async () => {
+      await asked(shop.frontend, "/items/7701");
+      const seen = accessLog(mesh, await theWaypoint(mesh, to)).some(
+        (line) => line["path"] === "/items/7701",
+      );
+      return seen ? true : undefined;
+    });
+    await untilEnforced(mesh.client, "shop", "read-only");
+  });
+  say(`from waypoint ${from} to ${to}: enforced after ${seconds(began)} s`);
+  await shop.load.expectNoFailure(`from waypoint ${from} to ${to}`, { mayRetry: true });
+}
+
+test("one that people make takes over from the automatic one under load: nothing forbidden arrives, nothing allowed fails", async () => {
+  await takeover(AUTOMATIC, OWN_WAYPOINT, async () => {
+    await choose(OWN_WAYPOINT);
+    await eventually("what is not there yet is said, and what came before goes on", async () => {
+      const facts = { namespace: "shop", name: "read-only", type: "Enforced" };
+      const condition = await policyCondition(mesh.client, facts);
+      return condition?.status === "False" && condition.message.includes(`${AUTOMATIC} goes on`)
+        ? true
+        : undefined;
+    });
+    assert.equal((await asked(shop.frontend, "/items")).status, 200, "callers do not wait for it");
+    await applyYaml(mesh.client, OWN_GATEWAY);
+  });
+  await untilGone(mesh.client, "shop", AUTOMATIC);
+});
+
 test("it is programmed, and judges the requests of the services that use it", async () => {
-  await applyYaml(mesh.client, OWN_GATEWAY);
-  await eventually("Programmed", async () => {
-    const gateway = (await gatewaysOf(mesh.client, "shop")).find(({ name }) => name === OWN_WAYPOINT);
-    const condition = gateway?.conditions.find(({ type }) => type === "Programmed");
-    if (condition?.status !== "True") throw new Error(JSON.stringify(gateway?.conditions));
-    return true;
-  });
-  await mesh.kubectl.labelNamespace("shop", "istio.io/use-waypoint", OWN_WAYPOINT);
-  await applyYaml(mesh.client, READ_ONLY);
-  await eventually("POST is refused", async () => {
-    const answer = await asked(shop.frontend, "/items", { method: "POST" });
-    return answer.status === 403 ? (assert.deepEqual(answer, REFUSED) ?? true) : undefined;
-  });
+  const gateway = (await gatewaysOf(mesh.client, "shop")).find(({ name }) => name === OWN_WAYPOINT);
+  const condition = gateway?.conditions.find(({ type }) => type === "Programmed");
+  assert.equal(condition?.status, "True", JSON.stringify(gateway?.conditions));
+  assert.deepEqual(await asked(shop.frontend, "/items", { method: "POST" }), REFUSED);
   assert.equal((await asked(shop.frontend, "/items")).status, 200);
   const waypoint = await theWaypoint(mesh, OWN_WAYPOINT);
   const line = accessLog(mesh, waypoint).findLast((l) => l["response_code"] === 403);
   assert.equal(line?.["policy"], "shop/read-only");
-  await untilEnforced(mesh.client, "shop", "read-only");
 });
 
 test("no automatic waypoint appears beside it", async () => {
@@ -65,17 +113,32 @@ test("every port goes through it, the server-first database too", async () => {
   assert.equal(kept.lost, "");
 });
 
-test("without the label it is not used any more, and without the Gateway it is gone", async () => {
-  await removeYaml(mesh, READ_ONLY);
-  await mesh.kubectl.labelNamespace("shop", "istio.io/use-waypoint", undefined);
-  const waypoint = await theWaypoint(mesh, OWN_WAYPOINT);
+test("another one that people make takes over from it under load", async () => {
+  const second = OWN_GATEWAY.replace(`name: ${OWN_WAYPOINT},`, "name: second,");
+  assert.notEqual(second, OWN_GATEWAY);
+  await applyYaml(mesh.client, second);
+  await takeover(OWN_WAYPOINT, "second", () => choose("second"));
+  await removeYaml(mesh, OWN_GATEWAY);
+  await untilGone(mesh.client, "shop", OWN_WAYPOINT);
+});
+
+test("without the label the automatic one takes over under load, and the other one is not used any more", async () => {
+  const waypoint = await theWaypoint(mesh, "second");
+  await takeover("second", AUTOMATIC, () => choose(undefined));
   await eventually("requests go past it", async () => {
     const before = accessLog(mesh, waypoint).length;
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     return accessLog(mesh, waypoint).length === before ? true : undefined;
   });
-  assert.equal((await asked(shop.frontend, "/items", { method: "POST" })).status, 200);
-  await removeYaml(mesh, OWN_GATEWAY);
-  await untilGone(mesh.client, "shop", OWN_WAYPOINT);
-  assert.equal((await asked(shop.frontend, "/items")).status, 200);
+});
+
+test("without the policy and without the Gateway all are gone", async () => {
+  await shop.load.begin();
+  await removeYaml(mesh, READ_ONLY);
+  await removeYaml(mesh, OWN_GATEWAY.replace(`name: ${OWN_WAYPOINT},`, "name: second,"));
+  await eventually("POST is allowed again", async () =>
+    (await asked(shop.frontend, "/items", { method: "POST" })).status === 200 ? true : undefined,
+  );
+  for (const name of ["second", AUTOMATIC]) await untilGone(mesh.client, "shop", name);
+  await shop.load.expectNoFailure("both waypoints removed", { mayRetry: true });
 });
