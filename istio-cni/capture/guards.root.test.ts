@@ -138,6 +138,10 @@ function suite(attachment: Attachment): void {
       for (const other of [f.t.n1, f.t.n2, f.t.b.netns])
         assert.equal((await call(other, host, 8080)).kind, "ok");
       assert.equal(exempt(), before + 1, "another process of the node, another node, another pod");
+      const open = await asKubelet(cgroup, () => connect(f.t.n1, host, 8080));
+      assert.deepEqual(f.capture.listPreEnrolment(f.t.a.target), [], "a probe is no older connection");
+      assert.equal(f.capture.destroyPreEnrolment(f.t.a.target), 0);
+      open.destroy();
     }
   });
 

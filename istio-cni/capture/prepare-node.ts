@@ -21,7 +21,7 @@ import { adoptListeners, holdListeners } from "./listener-map.ts";
 import { nodeDirectory, PodPins, podsDirectory, STEER_LINK } from "./pins.ts";
 import { readAddresses, readCounters, readFlags, readListeners, syncAddresses } from "./pod-maps.ts";
 import { attachToKubelet, openProbeMap } from "./probe-exemption.ts";
-import { destroyPreEnrolment, listPreEnrolment } from "./pre-enrolment.ts";
+import { destroyPreEnrolment, listPreEnrolment, type PreEnrolmentDeps } from "./pre-enrolment.ts";
 import { selfTest } from "./self-test.ts";
 import { CAPTURE_BUILD } from "./pod-programs.ts";
 import { takeCensus } from "./socket-census.ts";
@@ -71,6 +71,10 @@ function exemptProbes(options: PrepareNodeOptions, probes: number): readonly str
 function nodeCapture(deps: VerifyDeps, probeExemption: NodeCapture["probeExemption"]): NodeCapture {
   const pinsOf = (target: CaptureTarget): PodPins => new PodPins(deps.bpffsDir, target.podUid);
   const isLoaded = (target: CaptureTarget): boolean => pinsOf(target).isLoaded();
+  const olderDeps = (target: CaptureTarget): PreEnrolmentDeps => ({
+    pins: pinsOf(target),
+    probes: deps.probes,
+  });
   const depsOf = (target: CaptureTarget): VerifyDeps => {
     const pins = pinsOf(target);
     return pins.exists() ? { ...deps, attacher: attacherOf(pins) } : deps;
@@ -85,9 +89,9 @@ function nodeCapture(deps: VerifyDeps, probeExemption: NodeCapture["probeExempti
     adoptListeners: (target, which) => adoptListeners(pinsOf(target), target, which),
     holdListeners: (target, ztunnelPid) => holdListeners(target, ztunnelPid),
     podCaptureState: (target) => podCaptureState(pinsOf(target), target),
-    listPreEnrolment: (target) => (isLoaded(target) ? listPreEnrolment(pinsOf(target), target) : []),
+    listPreEnrolment: (target) => (isLoaded(target) ? listPreEnrolment(olderDeps(target), target) : []),
     destroyPreEnrolment: (target, which = () => true) =>
-      isLoaded(target) ? destroyPreEnrolment(pinsOf(target), target, which) : 0,
+      isLoaded(target) ? destroyPreEnrolment(olderDeps(target), target, which) : 0,
     verifyAttachment: (target) => verifyAttachment(depsOf(target), target),
     selfTest: (target) => selfTest(pinsOf(target), target),
     watchDevices: (target, onEvent) => watchDevices(depsOf(target), target, onEvent),

@@ -9,14 +9,17 @@ import {
   createLink,
   createMap,
   linkInfo,
+  lookupElement,
   openPinned,
   pinObject,
   updateLink,
 } from "#core/linux/bpf.ts";
 import { loadObject } from "#core/linux/bpf-loader.ts";
 import { isCgroup2 } from "#core/linux/cgroup.ts";
+import type { TcpSocketEntry } from "#core/linux/sock-diag.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import { nodeDirectory, withPinned } from "./pins.ts";
+import { encodeIpKey } from "./pod-maps.ts";
 import { captureObject } from "./pod-programs.ts";
 
 export const CAPTURE_KUBELET_CGROUP = "CAPTURE_KUBELET_CGROUP";
@@ -30,6 +33,18 @@ export function openProbeMap(bpffsDir: string): number {
   const fd = createMap(definition);
   pinObject(fd, path);
   return fd;
+}
+
+/** Whether the kubelet opened this connection to the pod. */
+export function isProbe(
+  probes: number,
+  { local, remote }: Pick<TcpSocketEntry, "local" | "remote">,
+): boolean {
+  const ports = Buffer.alloc(4);
+  ports.writeUInt16LE(remote.port, 0);
+  ports.writeUInt16LE(local.port, 2);
+  const tuple = Buffer.concat([encodeIpKey(remote.ip), encodeIpKey(local.ip), ports]); // struct tuple
+  return lookupElement(probes, tuple, 8) !== undefined;
 }
 
 /** Attaches to the kubelet's cgroup; a link to a cgroup that is gone is replaced, a live one gets the new program. */
