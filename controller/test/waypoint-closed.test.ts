@@ -218,7 +218,7 @@ test("... and when it ends later, in the middle of the order, with its status wr
   await eventually("theirs", () => enforced(h, "ZtunnelAccepted").startsWith("True"));
   applyItems(h, ITEMS, { generation: 2 });
   await eventually("said", () => enforced(h, "Guarded").startsWith("True FormerVersion"));
-  assert.equal(stages(h), "starting");
+  await eventually("recorded", () => stages(h) === "starting");
   for (const { seen } of ztunnels)
     assert.equal(letters(seen), "-", "who remembers lets through whom the older version lets through");
   await h.controller.stop();
