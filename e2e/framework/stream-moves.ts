@@ -75,3 +75,34 @@ export function h2Request(
     stream.end();
   });
 }
+
+/** Begins a stream every `everyMs`, until `cancel`; how each ended goes to `notes[name]`: `end 0 after 40`. */
+export async function grpcStreams(
+  world: Hands,
+  name: string,
+  address: string,
+  {
+    everyMs,
+    count,
+    messageMs,
+  }: { readonly everyMs: number; readonly count: number; readonly messageMs: number },
+): Promise<void> {
+  const { watch } = (await world.load("sample-talk-client")) as typeof TalkClient;
+  const ends: string[] = [];
+  world.notes[name] = ends;
+  let begun = 0;
+  const timer = setInterval(() => {
+    let heard = 0;
+    begun++;
+    watch(address, { count, everyMs: messageMs }, (event) => {
+      if (event.startsWith("message")) heard++;
+      else ends.push(`${event} after ${heard}`);
+    });
+  }, everyMs);
+  world.calls[name] = {
+    cancel: () => {
+      clearInterval(timer);
+      ends.push(`begun ${begun}`);
+    },
+  };
+}

@@ -48,6 +48,19 @@ spec:
   ports: [{ name: http, port: 8080, targetPort: 8080 }]
 `;
 
+/** Callers may call its gRPC service. */
+export const TALK_POLICY = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: talk, namespace: talk }
+spec:
+  selector: { matchLabels: { app: talk } }
+  action: ALLOW
+  rules:
+    - from: [{ source: { principals: ["cluster.local/ns/talk/sa/caller"] } }]
+      to: [{ operation: { methods: [POST], paths: [/talk.Talk/Say, /talk.Talk/Watch] } }]
+`;
+
 export interface Talk {
   /** On n2. */
   readonly server: HandledPod;

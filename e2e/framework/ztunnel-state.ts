@@ -24,6 +24,29 @@ export const ztunnelOn = (mesh: Mesh, node: string): Promise<PodFacts> =>
 export const agentOn = (mesh: Mesh, node: string): Promise<PodFacts> =>
   podOnNode(mesh, "k8s-app=istio-cni-node", node);
 
+/** A rolling restart of all ztunnels; `meanwhile` again and again until the last one is Ready. */
+export async function rollZtunnels(mesh: Mesh, meanwhile: () => Promise<unknown>): Promise<void> {
+  const old = new Set((await ztunnelPods(mesh)).map((pod) => pod.uid));
+  const annotations = { "kubectl.kubernetes.io/restartedAt": new Date().toISOString() };
+  await mesh.client.json({
+    method: "PATCH",
+    path: `/apis/apps/v1/namespaces/${SYSTEM}/daemonsets/ztunnel`,
+    contentType: "application/strategic-merge-patch+json",
+    body: { spec: { template: { metadata: { annotations } } } },
+  });
+  await eventually(
+    "all ztunnels replaced",
+    async () => {
+      await meanwhile();
+      const pods = await ztunnelPods(mesh);
+      return pods.length === old.size && pods.every((pod) => pod.ready && !old.has(pod.uid))
+        ? true
+        : undefined;
+    },
+    90_000,
+  );
+}
+
 export async function dumpOf(mesh: Mesh, ztunnel: PodFacts): Promise<JsonObject> {
   const config = new KubeConfig();
   config.loadFromFile(mesh.cluster.kubeconfigPath);

@@ -21,10 +21,18 @@ import {
   podPids,
   untilLogged,
 } from "../framework/node-inside.ts";
+import { withoutApi } from "../framework/no-api.ts";
 import { findPod, listPods, onlyPod, type PodFacts, runPod } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
 import { enrol, type HandledPod, openShop, type Shop, withHands } from "../framework/shop.ts";
-import { agentOn, podsInMesh, SYSTEM, ztunnelOn, ztunnelPods } from "../framework/ztunnel-state.ts";
+import {
+  agentOn,
+  podsInMesh,
+  SYSTEM,
+  rollZtunnels,
+  ztunnelOn,
+  ztunnelPods,
+} from "../framework/ztunnel-state.ts";
 
 const PORT = 9_000;
 const FIN_TIMEOUT_S = 2;
@@ -151,22 +159,10 @@ test("no ztunnel at all: connections wait for the bound, are refused, and never 
 });
 
 test("ztunnel's rolling update under load loses nothing", async () => {
-  const old = new Set((await ztunnelPods(mesh)).map((pod) => pod.uid));
   await shop.load.begin();
   const began = performance.now();
-  const annotations = { "kubectl.kubernetes.io/restartedAt": new Date().toISOString() };
-  const body = { spec: { template: { metadata: { annotations } } } };
-  await mesh.client.json({ ...PATCH, path: `${APPS}/daemonsets/ztunnel`, body });
-  await eventually(
-    "all ztunnels replaced",
-    async () => {
-      // A connection that outlives the old proxy's drain cannot be kept by anybody: the load moves on meanwhile.
-      await kept();
-      const pods = await ztunnelPods(mesh);
-      return pods.length === 2 && pods.every((pod) => pod.ready && !old.has(pod.uid)) ? true : undefined;
-    },
-    60_000,
-  );
+  // A connection that outlives the old proxy's drain cannot be kept by anybody: the load moves on meanwhile.
+  await rollZtunnels(mesh, kept);
   say(`ztunnel updated on both nodes in ${seconds(began)} s`);
   await shop.load.expectNoFailure("ztunnel's rolling update");
 });
@@ -257,18 +253,12 @@ test("the controller away: traffic goes on, new connections too, and the log say
 });
 
 test("the API away from every node: traffic goes on, the log says what waits, and afterwards changes arrive", async () => {
-  const rules = `
-    table inet e2e_no_api {
-      chain in { type filter hook input priority -10; tcp dport { 443, 6443 } reject with tcp reset; }
-    }`;
-  const nodes = mesh.cluster.nodes.map((node) => node.netns);
   const agent = await agentOn(mesh, "n1");
   const log = (): ReturnType<typeof containerLog> => containerLog(mesh.node("n1"), agent, "install-cni");
   const before = log().length;
   await shop.load.begin();
-  for (const netns of nodes) await inNetnsOf(netns, ["nft", rules]);
   const began = performance.now();
-  try {
+  await withoutApi(mesh, async () => {
     assert.equal((await shop.frontend.hands.run(call, shop.catalog.ipv4, PORT, "NO-API")).kind, "ok");
     await mesh.client.json({
       method: "PATCH",
@@ -284,9 +274,7 @@ test("the API away from every node: traffic goes on, the log says what waits, an
     assert.ok(typeof line["kind"] === "string" && typeof line["error"] === "string", JSON.stringify(line));
     await new Promise((resolve) => setTimeout(resolve, 1_500)); // some more load without an API
     say(`the agent noticed after ${seconds(began)} s`);
-  } finally {
-    for (const netns of nodes) await inNetnsOf(netns, ["nft", "delete table inet e2e_no_api"]);
-  }
+  });
   await shop.load.expectNoFailure("API away");
   await podsInMesh(mesh, [shop.intruder]);
   assert.equal((await shop.intruder.hands.run(call, shop.catalog.ipv4, PORT, "API-IS-BACK")).kind, "ok");

@@ -27,9 +27,13 @@ export interface GrpcOutcome {
   readonly text: string;
 }
 
+/** Clients of one process share connections unless told. */
+const connect = (address: string): Client =>
+  new Client(address, credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
+
 /** One unary call on a connection of its own. */
 export function say(address: string, text: string, path = TALK.say.path): Promise<GrpcOutcome> {
-  const client = new Client(address, credentials.createInsecure());
+  const client = connect(address);
   return new Promise<GrpcOutcome>((resolve) => {
     client.makeUnaryRequest(path, toBytes, toText, text, (error, answer) =>
       resolve(
@@ -41,13 +45,13 @@ export function say(address: string, text: string, path = TALK.say.path): Promis
   }).finally(() => client.close());
 }
 
-/** A call that goes on: `count` messages, one every `everyMs`. `onEvent`: `message TEXT`, at last `end CODE`. */
+/** A call that goes on, on a connection of its own: `count` messages, one every `everyMs`. `onEvent`: `message TEXT`, at last `end CODE`. */
 export function watch(
   address: string,
   ask: { readonly count: number; readonly everyMs: number },
   onEvent: (event: string) => void,
 ): { cancel(): void } {
-  const client = new Client(address, credentials.createInsecure());
+  const client = connect(address);
   const call = client.makeServerStreamRequest(TALK.watch.path, toBytes, toText, JSON.stringify(ask));
   call.on("data", (text: string) => onEvent(`message ${text}`));
   call.on("error", () => undefined);
