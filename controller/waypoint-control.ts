@@ -87,18 +87,18 @@ export function outsiderCensus(
     judgement: ({ namespace }, { policy, scope }) => {
       const request = graph.index.policies.authorizationPolicies.get(policy)?.request;
       if (request === undefined || onlyObserves(request)) return undefined;
+      const covered = podsByNamespace
+        .get(namespace)
+        .filter(({ pod, services, standing }) => standing === "automatic" && inScope(scope, pod, services));
       return {
         isRefused: (workload, port) =>
           workload.namespace === namespace &&
-          podsByNamespace
-            .get(namespace)
-            .some(
-              ({ pod, services, standing, excluded }) =>
-                standing === "automatic" &&
-                podOwner(pod).name === workload.name &&
-                inScope(scope, pod, services) &&
-                !directPorts(pod, services, excluded.ports).includes(port),
-            ),
+          covered.some(
+            ({ pod, services, excluded }) =>
+              podOwner(pod).name === workload.name &&
+              !directPorts(pod, services, excluded.ports).includes(port),
+          ),
+        isNeeded: (node) => covered.some(({ pod }) => pod.node === node),
         isOutside: (workload) =>
           podsByNamespace
             .get(workload.namespace)

@@ -102,13 +102,17 @@ export class OutsiderCensus {
   ): Promise<readonly OutsiderAnswer[]> {
     try {
       const text = await this.#deps.scrape(address);
-      return due.map(({ judgement }) => ({ node, count: outsidersIn(text, judgement) }));
+      return due.map(({ judgement }) => ({
+        node,
+        count: outsidersIn(text, judgement),
+        isNeeded: judgement.isNeeded(node),
+      }));
     } catch (error) {
       this.#deps.log.warn(
         { ztunnel: address, error: describeError(error) },
         "callers outside of the mesh not counted",
       );
-      return due.map(() => ({ node, count: undefined }));
+      return due.map(({ judgement }) => ({ node, count: undefined, isNeeded: judgement.isNeeded(node) }));
     }
   }
 }

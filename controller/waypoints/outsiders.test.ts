@@ -45,6 +45,7 @@ const METRICS = [
 const JUDGEMENT: Judgement = {
   isRefused: ({ namespace, name }, port) => namespace === "shop" && name === "catalog" && port !== 5_432,
   isOutside: ({ name }) => name !== "enrolled-since",
+  isNeeded: (node) => node !== "empty",
 };
 
 test("connections to what will be refused count, by workload or else by address; nothing else does", () => {
@@ -75,11 +76,15 @@ const answer = (
 ): OutsiderAnswer => ({
   node,
   count: { windowSeconds, callers: new Map(Object.entries(callers)) },
+  isNeeded: JUDGEMENT.isNeeded(node),
 });
 
 test("a status names the most frequent of all nodes, how many more there are, and since when they were counted", () => {
   const many = Object.fromEntries(Array.from({ length: 7 }, (_, i) => [`ns/caller-${i}`, i + 1]));
-  const text = describeOutsiders([answer("n1", many), answer("n2", { "ns/caller-0": 10 }, 725)], AT);
+  const text = describeOutsiders(
+    [answer("n1", many), answer("n2", { "ns/caller-0": 10 }, 725), answer("empty", {}, 5)],
+    AT,
+  );
   assert.match(
     text ?? "",
     /within the hour before 2026-01-01T12:30Z, .*: ns\/caller-0 \(11\), ns\/caller-6 \(7\), .* and 2 more; .*refused: enrol them/,
@@ -91,8 +96,9 @@ test("nobody is said to be nobody only by those who were asked and count", () =>
   assert.equal(describeOutsiders([], AT), undefined);
   assert.equal(describeOutsiders([answer("n1", {}), answer("n2", { "a/b": 0 }, 5)], AT), undefined);
   const silent: readonly OutsiderAnswer[] = [
-    { node: "n2", count: undefined },
-    { node: "n1", count: { windowSeconds: undefined, callers: new Map() } },
+    { node: "n2", count: undefined, isNeeded: true },
+    { node: "empty", count: undefined, isNeeded: false },
+    { node: "n1", count: { windowSeconds: undefined, callers: new Map() }, isNeeded: true },
   ];
   assert.match(
     describeOutsiders(silent, AT) ?? "",

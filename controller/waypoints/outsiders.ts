@@ -16,6 +16,8 @@ export interface Judgement {
   readonly isRefused: (workload: WorkloadName, port: number) => boolean;
   /** Whether it has pods outside of the mesh: what was let in before it was enrolled is no news. */
   readonly isOutside: (workload: WorkloadName) => boolean;
+  /** Whether the node has such pods now: what its ztunnel does not know is missing. */
+  readonly isNeeded: (node: string) => boolean;
 }
 
 /** What one ztunnel counted. */
@@ -66,10 +68,11 @@ function callerOf(labels: Labels, { isRefused, isOutside }: Judgement): string |
   return isOutside({ namespace, name }) ? `${namespace}/${name}` : undefined;
 }
 
-/** One ztunnel's answer; no `count` when it gave none. */
+/** One ztunnel's answer; no `count` when it gave none. What is missing is told of nodes that are needed alone. */
 export interface OutsiderAnswer {
   readonly node: string;
   readonly count: OutsiderCount | undefined;
+  readonly isNeeded: boolean;
 }
 
 const HOUR_SECONDS = 3_600;
@@ -81,8 +84,9 @@ export function describeOutsiders(answers: readonly OutsiderAnswer[], at: Date):
     sum.set(caller, (sum.get(caller) ?? 0) + count);
   const sorted = [...sum].filter(([, count]) => count > 0).toSorted(mostFrequent);
   const time = `${at.toISOString().slice(0, 16)}Z`;
-  const silent = answers.filter(({ count }) => count?.windowSeconds === undefined).map(nodeText);
-  const young = answers.flatMap(({ node, count }) => {
+  const needed = answers.filter(({ isNeeded }) => isNeeded);
+  const silent = needed.filter(({ count }) => count?.windowSeconds === undefined).map(nodeText);
+  const young = needed.flatMap(({ node, count }) => {
     const seconds = count?.windowSeconds ?? HOUR_SECONDS;
     return seconds < HOUR_SECONDS ? [`${nodeText({ node })} ${Math.floor(seconds / 60)} min`] : [];
   });

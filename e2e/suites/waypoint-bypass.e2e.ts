@@ -66,6 +66,10 @@ test("callers outside of the mesh that were let in before are counted and named 
   });
   say(condition.message);
   assert.equal(condition.status, "True", "it is enforced all the same");
+  assert.match(
+    condition.message,
+    /got in within the hour before \S+Z, .*street\/intruder \(\d+\).*enrol them/,
+  );
 });
 
 test("who is not in the mesh is refused at the destination, with the reason", async () => {

@@ -1,20 +1,37 @@
 /** What changes while a workload is bound: policies, ports, parts of the mesh. Nothing gets through in between, seen from the application's own log. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { DEPLOYMENT, kindPath } from "#core/k8s/kinds.ts";
+import { DEPLOYMENT, kindPath, POD } from "#core/k8s/kinds.ts";
 import { ANNOTATION_BINDING } from "#core/model/waypoint.ts";
 import { everybodyForbidden, forbidden, underAttack } from "../framework/attack.ts";
 import { eventually } from "../framework/eventually.ts";
 import { type Forger, forger } from "../framework/forgery.ts";
 import { ITEMS_POLICY } from "../framework/l7-policies.ts";
-import { ArrivalWatch, asked, type L7Shop, openL7Shop, REFUSED, theWaypoint } from "../framework/l7-shop.ts";
+import {
+  ArrivalWatch,
+  asked,
+  type L7Shop,
+  openL7Shop,
+  REFUSED,
+  removeYaml,
+  theWaypoint,
+} from "../framework/l7-shop.ts";
 import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
 import { knock } from "../framework/tunnel-moves.ts";
 import { killContainer } from "../framework/node-inside.ts";
 import { aroundAdmission, whileNoController } from "../framework/outages.ts";
-import { applyYaml } from "../framework/pods.ts";
+import { applyYaml, removePod, runPod } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
-import { AUTOMATIC, bindingStages, gatewaysOf, gatewaysPath, untilEnforced } from "../framework/waypoints.ts";
+import { withHands } from "../framework/shop.ts";
+import { ask, call, callersOf, callMany, endOf, open, serveEcho } from "../framework/tcp-moves.ts";
+import {
+  AUTOMATIC,
+  bindingStages,
+  gatewaysOf,
+  gatewaysPath,
+  policyCondition,
+  untilEnforced,
+} from "../framework/waypoints.ts";
 import { ztunnelOn } from "../framework/ztunnel-state.ts";
 
 let mesh: Mesh;
@@ -148,6 +165,89 @@ async function enforcedAnew(): Promise<void> {
   );
   await untilEnforced(mesh.client, "shop", "items");
 }
+
+/** Of requests alone: nothing of it is left for a port that counts as TCP. */
+const TILL_POLICY = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: till, namespace: shop }
+spec:
+  selector: { matchLabels: { app: till } }
+  action: DENY
+  rules: [{ to: [{ operation: { notMethods: [GET] } }] }]
+`;
+const KEPT = 7_000;
+const JUDGED = 7_001;
+const POST = "POST /till HTTP/1.1\r\nhost: till\r\ncontent-length: 0\r\n\r\n";
+
+test("a port that is kept from the waypoint is direct before, while and after a policy comes into force, and the status names it", async () => {
+  const till = await withHands(
+    mesh,
+    await runPod(mesh.client, { namespace: "shop", name: "till", node: "n2" }),
+  );
+  const host = till.ipv4;
+  const annotate = (value: string | null): Promise<unknown> =>
+    mesh.client.json({
+      method: "PATCH",
+      path: kindPath(POD, { namespace: "shop", name: "till" }),
+      contentType: "application/merge-patch+json",
+      body: { metadata: { annotations: { "ambit.io/waypoint-exclude-ports": value } } },
+    });
+  const replyOf = async (port: number, text: string): Promise<string> => {
+    const answer = await shop.frontend.hands.run(call, host, port, text);
+    return answer.kind === "ok" ? answer.reply : answer.code;
+  };
+  const becomes = (port: number, what: RegExp): Promise<boolean> =>
+    eventually(`${port} answers ${what.source}`, async () => {
+      const reply = await replyOf(port, POST);
+      if (!what.test(reply)) throw new Error(reply);
+      return true;
+    });
+  const callers = async (name: string): Promise<ReadonlySet<string>> =>
+    new Set(await till.hands.run(callersOf, name));
+  const status = async (): Promise<string> =>
+    (await policyCondition(mesh.client, { namespace: "shop", name: "till", type: "Enforced" }))?.message ??
+    "";
+
+  await till.hands.run(serveEcho, "kept", KEPT);
+  await till.hands.run(serveEcho, "judged", JUDGED);
+  await annotate(String(KEPT));
+  await shop.frontend.hands.run(open, "till", host, KEPT);
+  const load = shop.frontend.hands.run(callMany, host, KEPT, "\0sale", 200, 50);
+  await applyYaml(mesh.client, TILL_POLICY);
+  await untilEnforced(mesh.client, "shop", "till");
+  assert.equal(
+    await shop.frontend.hands.run(ask, "till", "still"),
+    "e:still",
+    "the one from before is there",
+  );
+  assert.deepEqual(new Set(await load), new Set(["ok"]), "and every one while the policy came");
+  assert.equal(await replyOf(KEPT, POST), `e:${POST}`, "HTTP too: that is what keeping a port means");
+  for (const peer of await callers("kept"))
+    assert.ok(
+      shop.frontend.ips.some((ip) => ip === peer),
+      `${KEPT} was called by ${peer}`,
+    );
+  assert.match(await replyOf(JUDGED, POST), /^HTTP\/1\.1 403 /, "the next port is judged");
+  assert.equal(await replyOf(JUDGED, "\0sale"), "e:\0sale");
+  assert.deepEqual([...(await callers("judged"))], [(await theWaypoint(mesh)).ipv4]);
+  assert.match(await status(), /spec\.rules\[0\] .*TCP ports 7000 \(by the annotation of pod shop\/till\)/);
+
+  for (const value of [null, "7000;7001"]) {
+    await annotate(value);
+    await becomes(KEPT, /^HTTP\/1\.1 403 /);
+    await annotate(String(KEPT));
+    await becomes(KEPT, /^e:POST/);
+  }
+  await annotate("7000;7001");
+  await eventually("the annotation that cannot be read is named", async () =>
+    /pod shop\/till: .*exclude-ports has "7000;7001"/.test(await status()) ? true : undefined,
+  );
+  assert.match(await shop.frontend.hands.run(endOf, "till"), /./, "what was direct has ended");
+  await becomes(KEPT, /^HTTP\/1\.1 403 /);
+  await removeYaml(mesh, TILL_POLICY);
+  await removePod(mesh.client, till);
+});
 
 test("the waypoint of another namespace is nobody here, bound or not", async () => {
   const forge: Forger = await forger(mesh);
