@@ -78,6 +78,10 @@ const BOUNDS: readonly (readonly [file: string, code: string, document: string])
   ["core/authz/request/nearest-miss.ts", "MAX_RULES_LOOKED_AT = 256", "256"],
   ["core/authz/request/path-template.ts", "MAX_WILDCARDS = 32", "32"],
   ["core/wire/waypoint-codec.ts", "MAX_CONFIG_BYTES = 16 * 1024 * 1024", "16 MiB"],
+  ["controller/translate/excluded-ports.ts", "MAX_PORTS = 64", "| 64 |"],
+  ["controller/status/listed.ts", "MAX_NAMES = 5", "5, then a count"],
+  ["ztunnel/proxy/recent-outsiders.ts", "MAX_CALLERS = 1_000", "1,000; more are counted"],
+  ["ztunnel/proxy/recent-outsiders.ts", "SLOT_MS = 5 * 60_000", "60 to 65 minutes"],
 ];
 
 const rows = readFileSync(join(ROOT, "docs/limits.md"), "utf8")

@@ -87,6 +87,12 @@ const CASES: readonly Case[] = [
   { name: "a bound name", to: "catalog.shop.svc.cluster.local:80", expect: "service catalog:80 http" },
   { name: "a bound workload, declared HTTP", to: "10.0.0.5:8080", expect: "workload catalog-1:8080 http" },
   { name: "a bound workload, undeclared", to: "10.0.0.5:9999", expect: "workload catalog-1:9999 detect" },
+  {
+    name: "a bound workload, undeclared and kept from waypoints",
+    to: "10.0.0.5:9999",
+    workloads: [{ ...pod, excludedPorts: [9_999] }],
+    expect: "workload catalog-1:9999 tcp",
+  },
   { name: "a bound workload, declared TCP", to: "10.0.0.5:5432", expect: "workload catalog-1:5432 tcp" },
   {
     name: "an address that a service of another namespace claims too",

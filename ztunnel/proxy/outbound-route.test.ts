@@ -320,6 +320,27 @@ const cases: readonly RouteCase[] = [
     expect: "hbone 10.0.0.60:15008 for 10.0.0.5:9999",
   },
   {
+    name: "automatic: a pod dialled at such a port that is kept from waypoints is reached directly",
+    to: "10.0.0.5:9999",
+    given: [shop("tcp"), { ...bound, excludedPorts: [9_999] }, autoService, autoPod],
+    expect: "hbone 10.0.0.5:15008 for 10.0.0.5:9999",
+  },
+  ...(["unknown", "http11"] as const).map((protocol) => ({
+    name: `automatic: a service's port declared ${protocol} that its pod keeps from waypoints: HTTP wins`,
+    to: "10.96.0.7:80",
+    given: [shop(protocol), { ...bound, excludedPorts: [8_080] }, autoService, autoPod],
+    expect:
+      protocol === "unknown"
+        ? "hbone 10.0.0.5:15008 for 10.0.0.5:8080"
+        : "hbone 10.0.0.60:15008 for 10.96.0.7:80",
+  })),
+  {
+    name: "explicit: a port that is kept from waypoints goes through it all the same",
+    to: "10.96.0.7:80",
+    given: [shop("unknown", { waypoint: WP }), { ...web, excludedPorts: [8_080] }, wpService, wpPod],
+    expect: "hbone 10.0.0.50:15008 for 10.96.0.7:80",
+  },
+  {
     name: "automatic: two services declare one target port differently, HTTP wins for the one that says TCP",
     to: "10.96.0.7:80",
     given: [
