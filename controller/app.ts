@@ -113,6 +113,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     meshDefaults: config.meshDefaults,
     enrolment: config.nodeCheck.enrolment,
     debounce: config.debounce,
+    drainMs: config.waypoints.times.drainMs,
     clock,
     onIdle: progressed,
     isComplete: () => source.hasSynced(),

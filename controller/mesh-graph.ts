@@ -3,6 +3,7 @@ import type { EnrolmentOptions } from "#core/authz/enrolment.ts";
 import type { Clock } from "#core/base/clock.ts";
 import { Scheduler } from "./collections/scheduler.ts";
 import { GraphRunner } from "./graph-runner.ts";
+import { keepJoining } from "./joining-pods.ts";
 import { MeshIndex } from "./mesh-index.ts";
 import type { DebounceOptions } from "./push/debounce.ts";
 import { PublishedState } from "./push/published-state.ts";
@@ -15,6 +16,8 @@ export interface MeshGraphOptions {
   readonly enrolment: EnrolmentOptions;
   readonly debounce: DebounceOptions;
   readonly clock: Clock;
+  /** Until older connections past a waypoint are surely closed at their sources. */
+  readonly drainMs: number;
   /** Whether all inputs are complete; nothing is published before. */
   readonly isComplete: () => boolean;
   /** Something was published. `ageMs`: since its oldest change. */
@@ -36,6 +39,8 @@ export class MeshGraph {
     const scheduler = new Scheduler();
     this.#scheduler = scheduler;
     this.index = new MeshIndex(this.sources, options.meshDefaults, scheduler, options.enrolment);
+    const { joining, pods } = this.index.waypoints;
+    keepJoining({ joining, pods, clock, drainMs: options.drainMs, onChange: () => this.poke() });
     this.#publisher = new Publisher(
       {
         addresses: this.index.addresses,

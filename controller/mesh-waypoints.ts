@@ -7,6 +7,7 @@ import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
 import type { KeyIndex } from "./collections/key-index.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
+import { StaticCollection } from "./collections/static.ts";
 import { namespaceBindings, type NamespaceBindings } from "./namespace-bindings.ts";
 import type { Sources } from "./sources.ts";
 import { excludedPorts, type ExcludedPorts } from "./translate/excluded-ports.ts";
@@ -27,7 +28,7 @@ import {
   stageOfChoice,
 } from "./waypoints/object-place.ts";
 import { inScope } from "./waypoints/pod-binding.ts";
-import { type PodPlace, podPlace } from "./waypoints/pod-place.ts";
+import { type JoiningPod, type PodPlace, podPlace } from "./waypoints/pod-place.ts";
 import { readWaypointGateway, type WaypointGateway } from "./waypoints/waypoint-gateway.ts";
 
 /** Where a pod stands among waypoints. */
@@ -69,6 +70,8 @@ export interface WaypointGraphOptions {
 
 export class MeshWaypoints {
   readonly gateways: Derived<CustomObject, WaypointGateway>;
+  /** By pod, see `joining-pods.ts`. */
+  readonly joining: StaticCollection<JoiningPod> = new StaticCollection("pods that join");
   /** By namespace. */
   readonly bindings: Derived<NamespaceObject, NamespaceBindings>;
   readonly pods: Derived<PodObject, PodWaypoint>;
@@ -156,6 +159,7 @@ export class MeshWaypoints {
           replicaSets,
           this.gateways,
           this.bindings,
+          this.joining,
           this.#options.meshConfigs,
         ),
         compute: (read, pod) => this.#podWaypoint(read, pod),
@@ -186,6 +190,7 @@ export class MeshWaypoints {
       refusal,
       attached,
       bindings: bindings.filter(({ scope }) => inScope(scope, pod, services)),
+      joining: read.get(this.joining, `${name}/${pod.metadata.name}`),
     });
     const isAutomatic = standing === "automatic" || !place.takesL4Forms;
     const excluded = excludedPorts(pod, namespace, { isAutomatic });

@@ -7,11 +7,13 @@ import type { MeshPolicy } from "../translate/mesh-policy.ts";
 import { isLivePod } from "../translate/pod.ts";
 import { pushesOf } from "../waypoints/binding.ts";
 import { enforcedCondition } from "../waypoints/enforcement.ts";
+import { joiningText } from "../waypoints/enforcement-text.ts";
 import { inScope } from "../waypoints/pod-binding.ts";
 import { portReport } from "../waypoints/port-report.ts";
 import type { Guard } from "../waypoints/guarded.ts";
 import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
 import type { WaypointView } from "../waypoints/waypoint-view.ts";
+import type { Condition } from "./conditions.ts";
 import type { Enforcement } from "./status-writer.ts";
 
 const PLAIN = { condition: undefined, targetGap: undefined, judges: [], enforced: false } as const;
@@ -55,6 +57,17 @@ export class EnforcementStatus {
     );
   }
 
+  /** While connections to some pods have their time to end, it does not hold there. */
+  #untilJoined(condition: Condition, covered: readonly PodWaypoint[]): Condition {
+    const { joining } = this.#index.waypoints;
+    const names = covered
+      .map(({ pod: { metadata } }) => `${metadata.namespace}/${metadata.name}`)
+      .filter((key) => joining.get(key) !== undefined);
+    if (condition.status !== "True" || names.length === 0) return condition;
+    const message = joiningText(names);
+    return { ...condition, status: "False", reason: "Draining", message };
+  }
+
   /** What the next controller must not open, should it find nothing else that says so. */
   #guard(policy: MeshPolicy, view: WaypointView): Guard {
     const { policies, waypoints } = this.#index;
@@ -82,8 +95,10 @@ export class EnforcementStatus {
     const gaps = this.#view.needs.gaps.get(policy.key) ?? [];
     const bad = gaps.find(({ reason }) => reason === "TargetNotFound" || reason === "UnsupportedTarget");
     const { gateways } = this.#index.waypoints;
-    const ports = portReport(policy, this.#covered(policy, this.#view));
+    const covered = this.#covered(policy, this.#view);
+    const ports = portReport(policy, covered);
     const condition = enforcedCondition(policy, this.#view, (key) => gateways.get(key), ports);
+    const said = condition && this.#untilJoined(condition, covered);
     const wishes = this.#wishes(policy, this.#view);
     const judges = wishes.map(({ namespace }) => `${namespace}/${AUTOMATIC_WAYPOINT}`);
     const outsiders = judges.flatMap((name) => this.#outsiders(name).get(policy.key) ?? []);
@@ -91,10 +106,7 @@ export class EnforcementStatus {
       ({ namespace }) => this.#index.waypoints.bindings.get(namespace)?.problem ?? [],
     );
     return {
-      condition:
-        condition === undefined
-          ? undefined
-          : { ...condition, message: [condition.message, ...timings, ...outsiders].join("; ") },
+      condition: said && { ...said, message: [said.message, ...timings, ...outsiders].join("; ") },
       guard: this.#guard(policy, this.#view),
       judges,
       // Not the condition, which is about gaps too: ztunnels have its L4 form, or have it not.

@@ -75,6 +75,10 @@ export function goesOnText(waypoints: readonly string[]): string {
   return `meanwhile waypoint ${listed(waypoints)} goes on as before`;
 }
 
+export function joiningText(pods: readonly string[]): string {
+  return `pod ${listed(pods)} has come under it just now: connections from before are coming to their end`;
+}
+
 export const NOTHING_COVERED = `it covers no pod and no service of the mesh: look at its selector or targetRefs, and whether the namespace has the label ${LABEL_DATAPLANE_MODE}=ambient`;
 
 export const ONLY_TCP_COVERED =

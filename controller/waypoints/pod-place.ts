@@ -10,9 +10,16 @@ import {
   sparedBeside,
   stageOfChoice,
 } from "./object-place.ts";
-import { type Binding } from "./binding.ts";
+import { type Binding, pushesOf } from "./binding.ts";
 import { type PodPushes, podPushes } from "./pod-binding.ts";
 import type { WaypointGateway } from "./waypoint-gateway.ts";
+
+/** A running pod that has come under an enforced policy. */
+export interface JoiningPod {
+  readonly uid: string;
+  /** HTTP policies applied to it as far as ztunnels can: they go on. */
+  readonly tookL4Forms: boolean;
+}
 
 export interface PodPlaceFacts {
   readonly namespace: string;
@@ -25,9 +32,13 @@ export interface PodPlaceFacts {
   readonly attached: readonly Attached[];
   /** Those of the automatic waypoint that have it in their scope. */
   readonly bindings: readonly Binding[];
+  /** It has just come under them: nobody is refused yet. */
+  readonly joining?: JoiningPod | undefined;
 }
 
 export interface PodPlace extends EffectiveWaypoint {
+  /** Bindings of the automatic waypoint that are about it. */
+  readonly covering: readonly Binding[];
   readonly pushes: PodPushes;
   /** Let through beside the automatic waypoint: one of them is taking over from the other. */
   readonly spared: readonly WaypointGateway[];
@@ -36,14 +47,14 @@ export interface PodPlace extends EffectiveWaypoint {
 }
 
 export function podPlace(facts: PodPlaceFacts): PodPlace {
-  const { namespace, standing, choices, attached, bindings } = facts;
+  const { namespace, standing, choices, attached, bindings, joining } = facts;
   const [own] = choices;
   const hold = automaticHold(
     choices.filter(({ kind }) => kind === "explicit").map((choice) => stageOfChoice(choice, attached)),
   );
   const isHeld = standing === "explicit" && hold.stays && choices.every(({ kind }) => kind !== "opted-out");
   const covering = standing === "automatic" || isHeld ? bindings : [];
-  const pushes = podPushes(covering);
+  const pushes = podPushes(joining === undefined ? covering : covering.map(drained));
   const chooses = standing === "explicit" && own.kind === "explicit";
   return {
     ...placeOf({
@@ -53,10 +64,17 @@ export function podPlace(facts: PodPlaceFacts): PodPlace {
       attached: attached.filter(({ attachment: { carrier } }) => isPodsOwn(carrier, own, namespace)),
       automatic: automaticClaim(namespace, covering),
     }),
+    covering,
     pushes: { ...pushes, denies: pushes.denies && hold.denies },
     spared: sparedBeside(attached),
-    takesL4Forms: standing === "automatic" ? isHeldBy(attached) : covering.length === 0,
+    takesL4Forms:
+      joining?.tookL4Forms === true ||
+      (standing === "automatic" ? isHeldBy(attached) : covering.length === 0),
   };
+}
+
+function drained(binding: Binding): Binding {
+  return pushesOf(binding.stage).denies ? { ...binding, stage: "draining" } : binding;
 }
 
 /** What attaches the pod itself, whatever its services do. */
