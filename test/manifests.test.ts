@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { renderWaypoint } from "#controller/waypoints/render-waypoint.ts";
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { NODE_SYSCTLS } from "#istio-cni/capture/kernel-names.ts";
 import { lookUpImage } from "#local/images.ts";
@@ -60,6 +61,21 @@ test("no pod gets a token by itself, by account or by pod", () => {
   for (const account of ofKind("ServiceAccount"))
     assert.equal(account["automountServiceAccountToken"], false, nameOf(account));
   for (const { name, pod } of WORKLOADS) assert.equal(pod["automountServiceAccountToken"], false, name);
+});
+
+test("no Service becomes a setting by its name (STATS_PORT, of one called stats)", () => {
+  const identity = { namespace: "shop", name: "edge", gatewayUid: "u" };
+  const image = {
+    image: "i",
+    clusterId: "c",
+    network: "",
+    trustDomain: "t",
+    trustDomainAliases: [],
+    controllerAddress: "",
+  };
+  const waypoint = podOf(renderWaypoint(identity, image).deployment);
+  for (const pod of [waypoint, ...WORKLOADS.map((workload) => workload.pod)])
+    assert.equal(pod["enableServiceLinks"], false);
 });
 
 test("tokens are files that only their owner reads, for an hour; ztunnel's is for the CA alone", () => {

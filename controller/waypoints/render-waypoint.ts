@@ -125,6 +125,8 @@ function podSpec(identity: WaypointIdentity, image: WaypointImage): Manifest {
   return {
     serviceAccountName: identity.name,
     automountServiceAccountToken: false,
+    // A Service named "stats" would otherwise be a variable STATS_PORT.
+    enableServiceLinks: false,
     terminationGracePeriodSeconds: TERMINATION_GRACE_SECONDS,
     securityContext: { runAsNonRoot: true, runAsUser: USER, runAsGroup: USER, fsGroup: USER },
     containers: [

@@ -4,8 +4,17 @@ import type { Clock } from "#core/base/clock.ts";
 import { Lru } from "#core/base/lru.ts";
 import { createObject, mergePatch } from "#core/k8s/apply.ts";
 import { Informer } from "#core/k8s/informer.ts";
-import { jsonObject, jsonText } from "#core/k8s/json-read.ts";
-import { CONFIG_MAP, EVENT, type Kind, kindPath, POD, SECRET, SERVICE_ACCOUNT } from "#core/k8s/kinds.ts";
+import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import {
+  CONFIG_MAP,
+  EVENT,
+  type Kind,
+  kindPath,
+  POD,
+  SECRET,
+  SERVICE,
+  SERVICE_ACCOUNT,
+} from "#core/k8s/kinds.ts";
 import { type KubeClient, kubeStatus } from "#core/k8s/kube-client.ts";
 import type { KubeObject } from "#core/k8s/object-types.ts";
 import { projectMeta } from "#core/k8s/project.ts";
@@ -13,6 +22,7 @@ import { describeError } from "#core/runtime/errors.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import type { BoundToken, ClusterAccess, PodEvent, PodListener } from "./cluster-access.ts";
 import type { PodObject, PodStatus } from "./pod-types.ts";
+import type { LinkedService } from "./service-links.ts";
 
 /** An object as served, beside the meta data that the informer needs. */
 export interface RawObject<T> extends KubeObject {
@@ -95,6 +105,19 @@ export class ApiAccess implements ClusterAccess {
 
   secret(namespace: string, name: string): Promise<ReadonlyMap<string, Buffer> | undefined> {
     return this.#data(SECRET, namespace, name);
+  }
+
+  async services(namespace: string): Promise<readonly LinkedService[]> {
+    const list = await this.#deps.client.json({ method: "GET", path: kindPath(SERVICE, { namespace }) });
+    return jsonList(jsonObject(list)["items"]).map((item) => {
+      const { metadata, spec } = jsonObject(item);
+      const { clusterIP, ports } = jsonObject(spec);
+      return {
+        name: jsonText(jsonObject(metadata)["name"]),
+        clusterIp: jsonText(clusterIP),
+        ports: jsonList(ports) as LinkedService["ports"],
+      };
+    });
   }
 
   async token(pod: PodObject, audience: string | undefined, expirationSeconds: number): Promise<BoundToken> {

@@ -3,6 +3,7 @@
  * Everything is done with the node's own credentials.
  */
 import type { PodObject, PodStatus } from "./pod-types.ts";
+import type { LinkedService } from "./service-links.ts";
 
 export interface PodListener {
   /** A pod of this node as it is now; called again for each change. */
@@ -33,5 +34,6 @@ export interface ClusterAccess {
   /** Undefined when there is no such object. */
   configMap(namespace: string, name: string): Promise<ReadonlyMap<string, Buffer> | undefined>;
   secret(namespace: string, name: string): Promise<ReadonlyMap<string, Buffer> | undefined>;
+  services(namespace: string): Promise<readonly LinkedService[]>;
   token(pod: PodObject, audience: string | undefined, expirationSeconds: number): Promise<BoundToken>;
 }

@@ -177,8 +177,11 @@ export class ContainerLoop {
   /** A source that cannot be fetched is a problem to wait for, as one that is missing. */
   async #environment(image: Image): Promise<Parsed<Record<string, string>>> {
     try {
-      const { container, facts } = this.#deps;
-      return containerEnvironment({ container, facts, sources: await this.#sources(), image });
+      const { container, facts, context } = this.#deps;
+      const { metadata, spec } = facts.pod;
+      const linked = spec.enableServiceLinks !== false;
+      const services = linked ? await context.access.services(metadata.namespace) : [];
+      return containerEnvironment({ container, facts, sources: await this.#sources(), services, image });
     } catch (error) {
       return problem("", describeError(error));
     }

@@ -33,7 +33,8 @@ const sources = new Map([
 
 function environment(container: Partial<ContainerSpec>): ReturnType<typeof containerEnvironment> {
   const image = { env: { PATH: "/bin" } };
-  return containerEnvironment({ container: { name: "c", image: "i", ...container }, facts, sources, image });
+  const named = { name: "c", image: "i", ...container };
+  return containerEnvironment({ container: named, facts, sources, services: [], image });
 }
 
 test("image, cluster, envFrom and env, later ones winning; references see what came before", () => {

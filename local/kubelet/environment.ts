@@ -5,6 +5,13 @@
 import { type Parsed, parsed, problem } from "#core/base/parse-result.ts";
 import type { ContainerSpec, EnvVar, PodObject } from "./pod-types.ts";
 import { parseQuantity } from "./resources.ts";
+import { type LinkedService, serviceLinks } from "./service-links.ts";
+
+const API_SERVICE: LinkedService = {
+  name: "kubernetes",
+  clusterIp: "10.96.0.1",
+  ports: [{ name: "https", port: 443 }],
+};
 
 /** What is known about the pod when a container starts. */
 export interface PodFacts {
@@ -21,6 +28,8 @@ export interface EnvironmentInput {
   readonly container: ContainerSpec;
   readonly facts: PodFacts;
   readonly sources: EnvSources;
+  /** Of the pod's namespace; none if it does not want them. */
+  readonly services: readonly LinkedService[];
   readonly image: { readonly env: Readonly<Record<string, string>> };
 }
 
@@ -29,10 +38,7 @@ export function containerEnvironment(input: EnvironmentInput): Parsed<Record<str
   const env: Record<string, string> = {
     ...image.env,
     HOSTNAME: hostnameOf(facts.pod),
-    KUBERNETES_SERVICE_HOST: "10.96.0.1",
-    KUBERNETES_SERVICE_PORT: "443",
-    KUBERNETES_SERVICE_PORT_HTTPS: "443",
-    KUBERNETES_PORT: "tcp://10.96.0.1:443",
+    ...serviceLinks([API_SERVICE, ...input.services]),
   };
   for (const source of container.envFrom ?? []) {
     const values = wholeSource(source, sources);

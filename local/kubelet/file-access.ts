@@ -58,6 +58,10 @@ export class FileAccess implements ClusterAccess {
     return Promise.resolve(undefined);
   }
 
+  services(): Promise<readonly never[]> {
+    return Promise.resolve([]);
+  }
+
   token(): Promise<BoundToken> {
     return Promise.reject(new AmbitError("NO_API", "there is no API that could issue tokens"));
   }
