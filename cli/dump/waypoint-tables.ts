@@ -68,7 +68,7 @@ function whyText({ namespace, name, reasons, problems }: WaypointView): string {
       r.stage,
       r.enforced?.status ?? "Unknown",
     ]);
-    return `${title}since these policies speak of requests:\n${renderTable(["  POLICY", "FIELD", "COVERS", "STAGE", "ENFORCED"], rows, { padding: 3 })}`;
+    return `${title}since these policies need it:\n${renderTable(["  POLICY", "FIELD", "COVERS", "STAGE", "ENFORCED"], rows, { padding: 3 })}`;
   }
   // What cannot be read is no reason to think that nothing is there.
   return problems.length > 0

@@ -52,7 +52,7 @@ function besideWaypoint(policy: MeshPolicy, { judges, enforced }: WaypointPart):
   const { problems, l7Fields, generation: observedGeneration } = policy;
   const names = judges.slice(0, MAX_NAMES).join(", ");
   const message = enforced
-    ? `requests are judged by waypoint ${names}; ztunnels apply the L4 form to ports declared TCP or TLS alone`
+    ? `requests are judged by waypoint ${names}; ztunnels apply its L4 form on ports that count as TCP alone`
     : `not applied by ztunnels before waypoint ${names} judges requests, see Enforced`;
   const rest = problems.filter(({ path }) => !l7Fields.includes(path));
   const texts = [message, ...rest.map((problem) => `${problem.path} ${problem.message}`)];
