@@ -4,6 +4,7 @@ import type { HandshakeLimits } from "#core/hbone/handshake-limiter.ts";
 import type { HttpEngines } from "./http/engines.ts";
 import type { OpenCalls } from "./http/open-calls.ts";
 import type { CallerConnections } from "./listener/caller-connections.ts";
+import type { KeptShares } from "./kept-shares.ts";
 import type { WaypointSnapshot } from "./policy/snapshot.ts";
 import type { AccessLog } from "./report/access-log.ts";
 import type { WaypointMetrics } from "./report/waypoint-metrics.ts";
@@ -17,6 +18,8 @@ export interface ProxyLimits {
   readonly maxConnections: number;
   /** Requests and plain connections under way at once; beyond it they are refused with 503. */
   readonly maxCalls: number;
+  /** Bytes kept for readers that pause; beyond it whoever would need more is reset. */
+  readonly maxKeptBytes: number;
   /** Milliseconds for the whole of W4: TCP, TLS, CONNECT and its answer. */
   readonly tunnelTimeoutMs: number;
   /** The whole of a request; 0: unbounded, as Istio has it. */
@@ -34,6 +37,7 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   maxTunnels: 10_000,
   maxConnections: 50_000,
   maxCalls: 10_000,
+  maxKeptBytes: 256 * 1024 * 1024,
   tunnelTimeoutMs: 5_000,
   routeTimeoutMs: 0,
   idleMs: 3_600_000,
@@ -52,6 +56,7 @@ export interface ProxyContext {
   readonly calls: OpenCalls;
   /** Of callers; those that speak HTTP and those that do not. */
   readonly connections: CallerConnections;
+  readonly kept: KeptShares;
   readonly upstreams: UpstreamPool;
   readonly metrics: WaypointMetrics;
   readonly accessLog: AccessLog;

@@ -8,6 +8,7 @@ import { isBound } from "./listener/caller-connection.ts";
 import { CallerConnections } from "./listener/caller-connections.ts";
 import { HboneListener } from "./listener/hbone-listener.ts";
 import { compileSnapshot, type WaypointSnapshot } from "./policy/snapshot.ts";
+import { KeptShares } from "./kept-shares.ts";
 import { DEFAULT_LIMITS, type ProxyContext, type ProxyLimits } from "./proxy-context.ts";
 import { AccessLog } from "./report/access-log.ts";
 import { WaypointMetrics } from "./report/waypoint-metrics.ts";
@@ -70,6 +71,7 @@ function makeContext(deps: WaypointDeps, given: ServeOptions, isDraining: () => 
   const calls = new OpenCalls({ clock, maxCalls: limits.maxCalls, idleMs: limits.idleMs });
   const metrics = new WaypointMetrics(() => calls.size);
   metrics.register(deps.metrics);
+  const kept = new KeptShares(limits.maxKeptBytes);
   return {
     deps,
     limits,
@@ -78,7 +80,8 @@ function makeContext(deps: WaypointDeps, given: ServeOptions, isDraining: () => 
     isDraining,
     calls,
     connections: new CallerConnections(limits.maxConnections),
-    upstreams: new UpstreamPool({ dialer, engines, clock, dialTimeoutMs: limits.tunnelTimeoutMs }),
+    kept,
+    upstreams: new UpstreamPool({ dialer, engines, kept, clock, dialTimeoutMs: limits.tunnelTimeoutMs }),
     metrics,
     accessLog: new AccessLog(deps.log.child("access")),
   };

@@ -7,18 +7,26 @@ import { BufferPool } from "./buffer-pool.ts";
 const BLOCK_BYTES = 16 * 1024;
 const blocks = new BufferPool(BLOCK_BYTES, 256);
 
-/** What all of a process may keep so. Owners ask before they keep more: at the limit somebody must be given up. */
+/** What all of a process, or a part of it, may keep so. Owners ask before they keep more: at the limit somebody must be given up. */
 export class KeptLimit {
   readonly #totalBytes: number;
+  readonly #above: KeptLimit | undefined;
   /** Blocks, full or not. */
   usedBytes = 0;
 
-  constructor(totalBytes: number = 256 * 1024 * 1024) {
+  /** `above` counts the same bytes, and others. */
+  constructor(totalBytes: number = 256 * 1024 * 1024, above?: KeptLimit) {
     this.#totalBytes = totalBytes;
+    this.#above = above;
   }
 
   get isReached(): boolean {
-    return this.usedBytes >= this.#totalBytes;
+    return this.usedBytes >= this.#totalBytes || this.#above?.isReached === true;
+  }
+
+  add(byteCount: number): void {
+    this.usedBytes += byteCount;
+    this.#above?.add(byteCount);
   }
 }
 
@@ -41,7 +49,7 @@ export class KeptBytes {
     for (let at = 0; at < bytes.length;) {
       if (this.#blocks.length === 0 || this.#end === BLOCK_BYTES) {
         this.#blocks.push(blocks.lend());
-        this.#limit.usedBytes += BLOCK_BYTES;
+        this.#limit.add(BLOCK_BYTES);
         this.#end = 0;
       }
       const size = Math.min(bytes.length - at, BLOCK_BYTES - this.#end);
@@ -77,7 +85,7 @@ export class KeptBytes {
   }
 
   #giveBack(block: Buffer): void {
-    this.#limit.usedBytes -= BLOCK_BYTES;
+    this.#limit.add(-BLOCK_BYTES);
     blocks.giveBack(block);
   }
 }

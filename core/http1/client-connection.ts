@@ -4,6 +4,7 @@
  */
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { Handle, HandleEvents } from "../handle/handle.ts";
+import type { KeptLimit } from "../handle/kept-bytes.ts";
 import type {
   ClientConnection,
   ClientConnectionEvents,
@@ -50,12 +51,17 @@ export class Http1ClientConnection implements ClientConnection, HandleEvents, Co
   #cancelLeaving: (() => void) | undefined;
 
   /** Starts at once: `handle` must not have been started. Takes a request at once. */
-  constructor(handle: Handle, events: ClientConnectionEvents, clock: Clock = systemClock) {
+  constructor(
+    handle: Handle,
+    events: ClientConnectionEvents,
+    clock: Clock = systemClock,
+    keptLimit?: KeptLimit,
+  ) {
     this.#handle = handle;
     this.#events = events;
     this.#clock = clock;
     this.output = new Output(handle);
-    this.#input = new Input(handle, this);
+    this.#input = new Input(handle, this, keptLimit);
     handle.start(this);
   }
 

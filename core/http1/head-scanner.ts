@@ -50,7 +50,7 @@ export class HeadScanner {
 
   /** For the next head, or because there is none: gives back what was kept. */
   reset(): void {
-    INCOMPLETE_HEADS.usedBytes -= this.#kept?.length ?? 0;
+    INCOMPLETE_HEADS.add(-(this.#kept?.length ?? 0));
     this.text = "";
     this.lineEnds.length = 0;
     this.state = "more";
@@ -163,7 +163,7 @@ export class HeadScanner {
   #grown(size: number): Buffer {
     const grown = Buffer.allocUnsafeSlow(size);
     if (this.#kept !== undefined) grown.set(this.#kept.subarray(0, this.#keptLength));
-    INCOMPLETE_HEADS.usedBytes += size - (this.#kept?.length ?? 0);
+    INCOMPLETE_HEADS.add(size - (this.#kept?.length ?? 0));
     return grown;
   }
 

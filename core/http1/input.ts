@@ -3,7 +3,7 @@
  * The bound leaves room to notice that the peer closed.
  */
 import type { Handle } from "../handle/handle.ts";
-import { KeptBytes } from "../handle/kept-bytes.ts";
+import { KeptBytes, type KeptLimit, PROCESS_KEPT_LIMIT } from "../handle/kept-bytes.ts";
 import { MAX_KEPT_BYTES } from "./http1-limits.ts";
 
 export interface Consumer {
@@ -16,14 +16,17 @@ export interface Consumer {
 export class Input {
   readonly #handle: Handle;
   readonly #consumer: Consumer;
-  readonly #kept = new KeptBytes();
+  readonly #limit: KeptLimit;
+  readonly #kept: KeptBytes;
   #isRunning = false;
   #isPaused = false;
   #isDropped = false;
 
-  constructor(handle: Handle, consumer: Consumer) {
+  constructor(handle: Handle, consumer: Consumer, limit: KeptLimit = PROCESS_KEPT_LIMIT) {
     this.#handle = handle;
     this.#consumer = consumer;
+    this.#limit = limit;
+    this.#kept = new KeptBytes(limit);
   }
 
   get keptBytes(): number {
@@ -50,13 +53,13 @@ export class Input {
   feed(bytes: Uint8Array): void {
     if (this.#isDropped) return;
     if (this.#isRunning || this.#kept.length > 0) {
-      this.#kept.append(bytes);
+      this.#keep(bytes);
       this.run();
       return;
     }
     this.#isRunning = true;
     const at = this.#offer(bytes);
-    if (at < bytes.length && !this.#isDropped) this.#kept.append(at === 0 ? bytes : bytes.subarray(at));
+    if (at < bytes.length && !this.#isDropped) this.#keep(at === 0 ? bytes : bytes.subarray(at));
     this.#isRunning = false;
     this.#settle();
   }
@@ -80,6 +83,12 @@ export class Input {
   drop(): void {
     this.#isDropped = true;
     if (!this.#isRunning) this.#kept.clear();
+  }
+
+  /** Who would need more than all may keep is given up. */
+  #keep(bytes: Uint8Array): void {
+    if (this.#limit.isReached) this.#handle.reset();
+    else this.#kept.append(bytes);
   }
 
   #offer(bytes: Uint8Array): number {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import type { ServerExchange, ServerExchangeEvents } from "../http/exchange.ts";
 import type { Refusal } from "../http/message.ts";
+import { KeptLimit } from "../handle/kept-bytes.ts";
 import { FakeHandle } from "../testing/fake-handle.ts";
 import { readMessages, type SeenMessage, statusOf, valueOf } from "../testing/http1-text.ts";
 import { createManualClock } from "../testing/manual-clock.ts";
@@ -89,6 +90,25 @@ test("a trailer that policies read as a field, or one that looks like it, is ref
       "abort 400: trailer that would change what was decided",
     ]);
   }
+});
+
+test("what is kept of callers that send ahead is bounded for all of them together", () => {
+  const all = new KeptLimit(1_000_000);
+  const keptLimit = new KeptLimit(64 * 1024, all);
+  const ahead = GET + "x".repeat(50_000);
+  const first = open({ keptLimit });
+  first.send(ahead);
+  assert.equal(first.caller.closed, false);
+  const second = open({ keptLimit });
+  second.send(ahead);
+  assert.equal(all.usedBytes, keptLimit.usedBytes);
+  const third = open({ keptLimit });
+  third.send(ahead);
+  assert.ok(third.caller.wasReset);
+  assert.equal(open({ keptLimit: new KeptLimit(64 * 1024, all) }).caller.closed, false);
+  first.connection.destroy("the test is over");
+  second.connection.destroy("the test is over");
+  assert.deepEqual([all.usedBytes, keptLimit.usedBytes], [0, 0]);
 });
 
 test("heads that do not end are bounded together: another is told so, and whatever was kept is given back", async () => {

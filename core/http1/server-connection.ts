@@ -47,7 +47,7 @@ export class Http1ServerConnection
     this.#events = options.events;
     this.#fieldsRead = options.fieldsRead ?? (() => NO_FIELDS);
     this.output = new Output(handle);
-    this.#input = new Input(handle, this);
+    this.#input = new Input(handle, this, options.keptLimit);
     // As a handle does with what its events throw: this connection ends, and no other.
     const onBug = (cause: unknown): void => {
       this.#bug = callbackError(cause);

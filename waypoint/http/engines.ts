@@ -9,6 +9,7 @@ import type {
   ServerConnectionEvents,
 } from "#core/http/exchange.ts";
 import type { Handle } from "#core/handle/handle.ts";
+import type { KeptLimit } from "#core/handle/kept-bytes.ts";
 
 /** HTTP/1.0 counts as HTTP/1.1: what differs stays in the engine. */
 export type HttpProtocol = "http1" | "http2";
@@ -16,6 +17,12 @@ export type HttpProtocol = "http1" | "http2";
 export interface ServerEngineOptions {
   /** Names that policies read now: nobody may hide or imitate those. Asked for every request. */
   readonly fieldsRead: () => ReadonlySet<string>;
+  readonly keptLimit: KeptLimit;
+}
+
+export interface ClientEngineOptions {
+  readonly events: ClientConnectionEvents;
+  readonly keptLimit: KeptLimit;
 }
 
 export interface HttpEngines {
@@ -26,5 +33,5 @@ export interface HttpEngines {
     options: ServerEngineOptions,
   ): ServerConnection;
   /** Takes over a connected, not started handle. */
-  connect(protocol: HttpProtocol, handle: Handle, events: ClientConnectionEvents): ClientConnection;
+  connect(protocol: HttpProtocol, handle: Handle, options: ClientEngineOptions): ClientConnection;
 }

@@ -8,13 +8,13 @@ import type { HttpEngines } from "./engines.ts";
 
 export function nativeEngines(clock: Clock): HttpEngines {
   return {
-    serve: (protocol, handle, events, { fieldsRead }) =>
+    serve: (protocol, handle, events, { fieldsRead, keptLimit }) =>
       protocol === "http2"
-        ? new Http2ServerConnection(handle, { events, fieldsRead, clock })
-        : new Http1ServerConnection(handle, { events, fieldsRead, clock }),
-    connect: (protocol, handle, events) =>
+        ? new Http2ServerConnection(handle, { events, fieldsRead, keptLimit, clock })
+        : new Http1ServerConnection(handle, { events, fieldsRead, keptLimit, clock }),
+    connect: (protocol, handle, { events, keptLimit }) =>
       protocol === "http2"
-        ? new Http2ClientConnection(handle, { events, clock })
-        : new Http1ClientConnection(handle, events),
+        ? new Http2ClientConnection(handle, { events, keptLimit, clock })
+        : new Http1ClientConnection(handle, events, clock, keptLimit),
   };
 }

@@ -1,6 +1,7 @@
 /** One tunnel stream of a caller: who it is, what it dialled, and what its requests have in common. */
 import { type PeerFacts, peerFacts } from "#core/authz/request/request-facts.ts";
 import { parseBaggage } from "#core/hbone/baggage.ts";
+import type { KeptLimit } from "#core/handle/kept-bytes.ts";
 import { formatTarget } from "#core/hbone/connect-request.ts";
 import type { HboneRequest } from "#core/hbone/hbone-request.ts";
 import { type SpiffeId, spiffeParts } from "#core/model/spiffe-id.ts";
@@ -36,6 +37,8 @@ export class Caller implements LaneOwner {
   /** What every log line of it says. */
   readonly logText: string;
   readonly endpoints = new EndpointList();
+  /** Of what is kept for readers that pause, on either side of its requests. */
+  readonly keptLimit: KeptLimit;
   /** Requests under way. */
   openCalls = 0;
   readonly pinned = new Set<PooledConnection>();
@@ -53,6 +56,7 @@ export class Caller implements LaneOwner {
     this.context = context;
     this.route = route;
     this.identity = identity;
+    this.keptLimit = context.kept.of(identity);
     this.notAfterMs = request.peerNotAfterMs;
     this.source = request.source;
     this.peer = peerFacts(identity, request.source.ip);

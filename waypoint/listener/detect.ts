@@ -146,6 +146,6 @@ function startRelay(caller: Caller, stream: HboneStream): void {
   new RelayCall(caller, handleOf(caller, stream));
 }
 
-function handleOf({ source, route }: Caller, stream: HboneStream): StreamHandle {
-  return new StreamHandle({ stream, local: route.dialled, remote: source });
+function handleOf({ source, route, keptLimit }: Caller, stream: HboneStream): StreamHandle {
+  return new StreamHandle({ stream, local: route.dialled, remote: source, keptLimit });
 }

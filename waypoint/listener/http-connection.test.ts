@@ -17,6 +17,7 @@ import { FakeHandle } from "#core/testing/fake-handle.ts";
 import { createManualClock, type ManualClock } from "#core/testing/manual-clock.ts";
 import type { HttpProtocol } from "../http/engines.ts";
 import { OpenCalls } from "../http/open-calls.ts";
+import { KeptShares } from "../kept-shares.ts";
 import { DEFAULT_LIMITS, type ProxyContext } from "../proxy-context.ts";
 import { AccessLog } from "../report/access-log.ts";
 import { WaypointMetrics } from "../report/waypoint-metrics.ts";
@@ -60,6 +61,7 @@ function scene(given: {
     isDraining: () => isDraining,
     calls,
     connections: new Set(),
+    kept: new KeptShares(1_000_000),
     metrics: new WaypointMetrics(() => 0),
     accessLog: new AccessLog(silentLogger),
   } as unknown as ProxyContext;

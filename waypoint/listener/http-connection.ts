@@ -37,6 +37,7 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
     connections.add(this);
     this.#connection = engines.serve(protocol, handle, this, {
       fieldsRead: () => this.#policies()?.fieldsRead ?? NO_FIELDS,
+      keptLimit: caller.keptLimit,
     });
   }
 

@@ -111,7 +111,7 @@ export class RelayCall implements OpenCall, CallerConnection {
     if (endpoint === undefined) return this.end("no-healthy-endpoint");
     let upstream: Handle;
     try {
-      upstream = await this.#caller.context.upstreams.connect(endpoint);
+      upstream = await this.#caller.context.upstreams.connect(endpoint, this.identity);
     } catch (error) {
       return this.end(dialReason(error), describeError(error));
     }

@@ -61,6 +61,44 @@ for (const protocol of ["tcp", "unknown"] as const) {
   );
 }
 
+test("policies of the endpoint are asked for connections too, besides those of the service", limits, () =>
+  withPlain(
+    greeter,
+    async ({ waypoint, pod, service, app }) => {
+      waypoint.configure({
+        policies: [NO_INTRUDER],
+        workloads: [{ workload: pod.workload.uid, policies: [NO_INTRUDER.key] }],
+      });
+      const caller = await waypoint.http(identity("intruder"), service.address);
+      caller.send("\0binary");
+      assert.equal(await caller.ended(), "reset");
+      assert.equal(app.sockets.length, 0);
+      const line = await eventually("a line", () => waypoint.access()[0]);
+      assert.deepEqual([line["reason"], line["policy"]], ["denied-by-policy", "shop/no-intruder"]);
+    },
+    { protocol: "tcp" },
+  ),
+);
+
+test("too many connections at once are refused with a reason, the others go on", limits, () =>
+  withPlain(
+    greeter,
+    async ({ waypoint, service, app }) => {
+      const open = [
+        await waypoint.http(FRONTEND, service.address),
+        await waypoint.http(FRONTEND, service.address),
+      ];
+      for (const caller of open) assert.equal(await caller.received(6), "hello\n");
+      const third = await waypoint.http(FRONTEND, service.address);
+      assert.equal(await third.ended(), "reset");
+      assert.equal(app.sockets.length, 2);
+      const line = await eventually("a line", () => waypoint.access()[0]);
+      assert.deepEqual([line["reason"], line["response_flags"]], ["too-many-requests", "UO"]);
+    },
+    { protocol: "tcp", limits: { maxCalls: 4 } },
+  ),
+);
+
 test("an ALLOW of HTTP alone allows no connection that is none", limits, () =>
   withPlain(
     greeter,

@@ -9,7 +9,7 @@ import type { HttpField, RequestHead } from "#core/http/message.ts";
 import { eventually } from "./apps.ts";
 import { FRONTEND, limits, withCatalog, withPlain } from "./catalog.ts";
 import { NO_ADMIN } from "./policies.ts";
-import { TestWaypoint } from "./test-waypoint.ts";
+import { identity, TestWaypoint } from "./test-waypoint.ts";
 
 test("bodies of both framings arrive whole, with trailers", limits, () =>
   withCatalog(async ({ waypoint, app, catalog }) => {
@@ -153,6 +153,9 @@ test(
 
 /** Windows of both tunnels and the buffers of the kernel's sockets; there is far more to send. */
 const MUCH = 32 * 1024 * 1024;
+/** A whole answer is less than one caller's share, so that only others could have it reset. */
+const PIECE: Buffer = Buffer.alloc(64 * 1024);
+const MANY_PIECES = 24;
 
 test("a caller that reads nothing holds back the application, not the waypoint's memory", limits, () =>
   withPlain(
@@ -193,6 +196,53 @@ test("a caller that reads nothing holds back the application, not the waypoint's
       const line = await eventually("a line", () => waypoint.access()[0]);
       assert.equal(line["reason"], "caller-gone");
     },
+  ),
+);
+
+test("slow readers of one identity have no others reset, and what is kept for them is bounded", limits, () =>
+  withPlain(
+    (socket) => {
+      socket.once("data", () => {
+        socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${MANY_PIECES * PIECE.length}\r\n\r\n`);
+        for (let i = 0; i < MANY_PIECES; i++) socket.write(PIECE);
+      });
+    },
+    async ({ waypoint, service }) => {
+      let lost = 0;
+      for (let i = 0; i < 12; i++) {
+        const slow = await waypoint.tunnel(FRONTEND, service.address);
+        slow.start({
+          onTunnelData: () => "copied",
+          onTunnelEnd: () => undefined,
+          onTunnelWritable: () => undefined,
+          onTunnelLoss: () => lost++,
+        });
+        slow.write(Buffer.from("GET /big HTTP/1.1\r\nhost: a\r\n\r\n"));
+      }
+      await eventually("their share is used up", () => lost > 0);
+      const other = await waypoint.tunnel(identity("other"), service.address);
+      const seen = { taken: 0, waiting: 0, lost: false };
+      other.start({
+        onTunnelData: (_pieces, byteCount) => {
+          seen.waiting += byteCount;
+          return "copied";
+        },
+        onTunnelEnd: () => undefined,
+        onTunnelWritable: () => undefined,
+        onTunnelLoss: () => (seen.lost = true),
+      });
+      other.write(Buffer.from("GET /big HTTP/1.1\r\nhost: a\r\n\r\n"));
+      // It pauses again and again, so that the waypoint has to keep something for it.
+      await eventually("the other caller has its answer", () => {
+        const { waiting } = seen;
+        seen.waiting = 0;
+        seen.taken += waiting;
+        other.consumed(waiting);
+        return seen.lost || seen.taken > MANY_PIECES * PIECE.length;
+      });
+      assert.equal(seen.lost, false);
+    },
+    { limits: { maxKeptBytes: 4 * MANY_PIECES * PIECE.length } },
   ),
 );
 

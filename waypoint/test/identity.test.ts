@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { HbonePool } from "#core/hbone/hbone-pool.ts";
 import { ip } from "#core/net/ip.ts";
+import { aWorkload } from "#core/testing/builders.ts";
 import { eventually, httpApp } from "./apps.ts";
 import { FRONTEND, limits, withCatalog } from "./catalog.ts";
 import { from, policy, READ_ITEMS, rule } from "./policies.ts";
@@ -36,6 +37,24 @@ test("forged forwarded, baggage and client certificate fields decide nothing", l
     },
     { policies: [READ_ITEMS] },
   ),
+);
+
+test("whose address a caller has is no label, unless its certificate agrees", limits, () =>
+  withCatalog(async ({ waypoint, catalog }) => {
+    const at = { addresses: [ip("127.0.0.1")], namespace: "shop" };
+    for (const [name, serviceAccount] of [
+      ["victim", "victim"],
+      ["itself", "frontend"],
+    ] as const) {
+      const workload = aWorkload({ ...at, uid: "Kubernetes//Pod/shop/at" as never, name, serviceAccount });
+      waypoint.mesh.commit({ upserts: [{ kind: "workload", workload }], removals: [] });
+      await (await waypoint.http(FRONTEND, catalog.address)).get("/items");
+    }
+    assert.deepEqual(
+      waypoint.access().map((line) => line["src.workload"]),
+      [undefined, "itself"],
+    );
+  }),
 );
 
 test("baggage that agrees with the certificate is a label", limits, () =>

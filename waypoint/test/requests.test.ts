@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { httpApp } from "./apps.ts";
 import { FRONTEND, limits, withCatalog } from "./catalog.ts";
-import { from, NO_ADMIN, policy, READ_ITEMS, rule } from "./policies.ts";
+import { NO_ADMIN, READ_ITEMS, from, operation, policy, rule } from "./policies.ts";
 import { identity, WAYPOINT } from "./test-waypoint.ts";
 
 test("a refused request never arrives, and the caller is told as Istio tells it", limits, () =>
@@ -207,6 +207,25 @@ test("by its own address a workload is under the policies of its services too", 
     },
     { policies: [NO_ADMIN] },
   ),
+);
+
+test(
+  "ports in a policy of a service are the service's, whichever way its workload is dialled",
+  limits,
+  () => {
+    const noEighty = policy("no-eighty", {
+      action: "deny",
+      rules: [rule({ to: [operation({ ports: { any: [80], none: [] } })] })],
+    });
+    return withCatalog(
+      async ({ waypoint, app, pod, catalog }) => {
+        for (const target of [catalog.address, { ip: pod.address, port: app.port }])
+          assert.equal((await (await waypoint.http(FRONTEND, target)).get("/items")).status, 403);
+        assert.equal(app.requests.length, 0);
+      },
+      { policies: [noEighty] },
+    );
+  },
 );
 
 test("a policy that is named and not there refuses everything", limits, () =>

@@ -3,6 +3,7 @@
  * Only what is not enrolled is reached as plain TCP. The pipe is handed out when the other end has reached the application.
  */
 import type { Handle } from "#core/handle/handle.ts";
+import type { KeptLimit } from "#core/handle/kept-bytes.ts";
 import { HbonePool, type HboneClientStream, type HboneDialDeps } from "#core/hbone/hbone-pool.ts";
 import { lossEnding } from "#core/hbone/relay-result.ts";
 import { StreamHandle } from "#core/hbone/stream-handle.ts";
@@ -23,7 +24,7 @@ const OWN_END: SocketAddress = { ip: OWN_ADDRESS, port: 0 };
 
 export interface EndpointDialer {
   /** Not started. Rejects with AmbitError or a system error. */
-  connect(endpoint: Endpoint, signal: AbortSignal): Promise<Handle>;
+  connect(endpoint: Endpoint, keptLimit: KeptLimit, signal: AbortSignal): Promise<Handle>;
   close(): Promise<void>;
 }
 
@@ -46,7 +47,7 @@ export function endpointDialer(deps: WaypointDeps, options: DialerOptions): Endp
   });
   return {
     close: () => pool.close(),
-    connect: async (endpoint, signal) => {
+    connect: async (endpoint, keptLimit, signal) => {
       const { address, identity } = endpoint;
       if (identity === undefined) return backend.connect({ destination: address, timeoutMs }, signal);
       const key = {
@@ -60,7 +61,8 @@ export function endpointDialer(deps: WaypointDeps, options: DialerOptions): Endp
         credentials: () => credentials(certificate, identity),
       };
       const stream = await pool.connect(key, { target: { kind: "address", address } }, dial, signal);
-      return new StreamHandle({ stream: await opened(stream, signal), local: OWN_END, remote: address });
+      const held = await opened(stream, signal);
+      return new StreamHandle({ stream: held, local: OWN_END, remote: address, keptLimit });
     },
   };
 }

@@ -5,6 +5,7 @@ import { type Workload, workloadIdentity } from "#core/model/workload.ts";
 import { ip } from "#core/net/ip.ts";
 import { aWorkload } from "#core/testing/builders.ts";
 import { createManualClock } from "#core/testing/manual-clock.ts";
+import { KeptShares } from "../kept-shares.ts";
 import { nativeEngines } from "../http/native-engines.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
@@ -21,7 +22,8 @@ test("connections are shared by requests of one caller to one endpoint in one pr
     connect: () => Promise.reject(new Error("nobody dials here")),
     close: () => Promise.resolve(),
   };
-  const pool = new UpstreamPool({ dialer, engines: nativeEngines(clock), clock, dialTimeoutMs: 1_000 });
+  const kept = new KeptShares(1_000_000);
+  const pool = new UpstreamPool({ dialer, engines: nativeEngines(clock), kept, clock, dialTimeoutMs: 1_000 });
   const first = aWorkload({ name: "catalog", serviceAccount: "catalog" });
   const lane = pool.lane(endpoint(first), "http1", FRONTEND);
   assert.equal(pool.lane(endpoint({ ...first }), "http1", FRONTEND), lane, "whatever object stands for it");

@@ -5,6 +5,7 @@
 import type { Clock } from "#core/base/clock.ts";
 import type { Handle } from "#core/handle/handle.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
+import type { KeptShares } from "../kept-shares.ts";
 import type { HttpEngines, HttpProtocol } from "../http/engines.ts";
 import type { EndpointDialer } from "./dial-endpoint.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -13,6 +14,7 @@ import { UpstreamLane } from "./upstream-lane.ts";
 export interface UpstreamPoolDeps {
   readonly dialer: EndpointDialer;
   readonly engines: HttpEngines;
+  readonly kept: KeptShares;
   readonly clock: Clock;
   /** The whole of W4. */
   readonly dialTimeoutMs: number;
@@ -35,14 +37,15 @@ export class UpstreamPool {
   }
 
   lane(endpoint: Endpoint, protocol: HttpProtocol, caller: SpiffeId): UpstreamLane {
+    const { engines, kept } = this.#deps;
     const { workload, address, identity } = endpoint;
     const key = `${protocol} ${address.ip} ${address.port} ${workload.uid} ${identity ?? ""} ${caller}`;
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
     const lane: UpstreamLane = new UpstreamLane({
       protocol,
-      dial: () => this.connect(endpoint),
-      connect: (handle, events) => this.#deps.engines.connect(protocol, handle, events),
+      dial: () => this.connect(endpoint, caller),
+      connect: (handle, events) => engines.connect(protocol, handle, { events, keptLimit: kept.of(caller) }),
       onEmpty: () => {
         if (this.#lanes.get(key) === lane) this.#lanes.delete(key);
       },
@@ -52,13 +55,13 @@ export class UpstreamPool {
   }
 
   /** A pipe of its own, for whoever speaks no HTTP. */
-  async connect(endpoint: Endpoint): Promise<Handle> {
-    const { clock, dialer, dialTimeoutMs } = this.#deps;
+  async connect(endpoint: Endpoint, caller: SpiffeId): Promise<Handle> {
+    const { clock, dialer, dialTimeoutMs, kept } = this.#deps;
     const controller = new AbortController();
     const timeout = (): void => controller.abort(new DOMException("the dial took too long", "TimeoutError"));
     const cancel = clock.after(dialTimeoutMs, timeout);
     try {
-      return await dialer.connect(endpoint, controller.signal);
+      return await dialer.connect(endpoint, kept.of(caller), controller.signal);
     } finally {
       cancel();
     }
