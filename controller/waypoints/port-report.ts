@@ -7,7 +7,12 @@ import type { PodWaypoint } from "../mesh-waypoints.ts";
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
 import { podOwner } from "../translate/pod-owner.ts";
 import { type RequestOnlyRule, speaksOfPort } from "../translate/request-only-rules.ts";
-import { declarationsOf, directPorts, isTcpDeclared } from "../translate/service-endpoints.ts";
+import {
+  declarationsOf,
+  directPorts,
+  isTcpDeclared,
+  type PortDeclaration,
+} from "../translate/service-endpoints.ts";
 
 export type CoveredPod = Pick<PodWaypoint, "pod" | "services" | "excluded">;
 
@@ -21,12 +26,21 @@ export interface PortReport {
 /** By port, ascending: why it is as it is. */
 type Reasons = Map<number, Set<string>>;
 
-interface Ports {
-  readonly tcp: Reasons;
-  /** Those that services lead to which the policy targets. */
-  readonly targeted: { readonly tcp: Reasons; readonly others: Set<number> };
-  readonly conflicts: Set<string>;
-  readonly malformed: Set<string>;
+/** What is to be known of one pod, whatever policy asks. */
+interface PodPorts {
+  readonly tcp: readonly PodPort[];
+  /** Which go through the waypoint. */
+  readonly others: readonly PodPort[];
+  readonly conflicts: readonly string[];
+  readonly malformed: readonly string[];
+}
+
+interface PodPort {
+  readonly port: number;
+  /** Who says that it is TCP. */
+  readonly why: readonly string[];
+  /** Names of services that lead to it, of the pod's namespace. */
+  readonly services: readonly string[];
 }
 
 export function portReport(
@@ -36,48 +50,66 @@ export function portReport(
   const names = new Set(
     targets.flatMap(({ kind, group, name }) => (kind === "Service" && group === "" ? [name] : [])),
   );
-  const ports: Ports = {
-    tcp: new Map(),
-    targeted: { tcp: new Map(), others: new Set() },
-    conflicts: new Set(),
-    malformed: new Set(),
-  };
-  for (const pod of pods) look(pod, names, ports);
-  const { tcp, others } = ports.targeted;
-  const rules = targets.length > 0 ? aroundTargets(tcp) : silentRules(requestOnlyRules, ports.tcp);
+  const isTargeted = ({ services }: PodPort): boolean => services.some((name) => names.has(name));
+  const tcp: Reasons = new Map();
+  const targeted: Reasons = new Map();
+  const conflicts = new Set<string>();
+  const malformed = new Set<string>();
+  let isJudged = false;
+  for (const pod of pods) {
+    const ports = portsOf(pod);
+    for (const one of ports.tcp) add(isTargeted(one) ? [tcp, targeted] : [tcp], one);
+    isJudged ||= ports.others.some(isTargeted);
+    for (const text of ports.conflicts) conflicts.add(text);
+    for (const text of ports.malformed) malformed.add(text);
+  }
+  const rules = targets.length > 0 ? aroundTargets(targeted) : silentRules(requestOnlyRules, tcp);
   return {
-    notes: [...rules, ...bounded(ports.conflicts), ...bounded(ports.malformed)],
-    judgesNothing: tcp.size > 0 && others.size === 0,
+    notes: [...rules, ...bounded(conflicts), ...bounded(malformed)],
+    judgesNothing: targeted.size > 0 && !isJudged,
   };
 }
 
-function look({ pod, services, excluded }: CoveredPod, targets: ReadonlySet<string>, into: Ports): void {
+/** Pods change seldom, and are asked about for every policy each time. */
+const known = new WeakMap<CoveredPod, PodPorts>();
+
+function portsOf(pod: CoveredPod): PodPorts {
+  const found = known.get(pod) ?? look(pod);
+  known.set(pod, found);
+  return found;
+}
+
+function look({ pod, services, excluded }: CoveredPod): PodPorts {
   const { namespace } = pod.metadata;
   const owner = ownerText(pod);
   const by = excluded.by === "namespace" ? `namespace ${namespace}` : owner;
-  if (excluded.problem !== undefined)
-    into.malformed.add(`${owner}: ${excluded.path} ${excluded.problem}; it excludes nothing`);
   const declarations = declarationsOf(pod, services);
   const direct = directPorts(pod, services, excluded.ports);
-  for (const port of new Set([...declarations.keys(), ...excluded.ports])) {
+  const ports = [...new Set([...declarations.keys(), ...excluded.ports])].map((port) => {
     const declared = declarations.get(port) ?? [];
-    const isExcluded = excluded.ports.includes(port);
-    const tcp = [
+    const why = [
       ...declared.filter(isTcpDeclared).map(({ service }) => `service ${service}`),
-      ...(isExcluded ? [`the annotation of ${by}`] : []),
+      ...(excluded.ports.includes(port) ? [`the annotation of ${by}`] : []),
     ];
-    const isTargeted = declared.some(({ service }) => targets.has(service.slice(namespace.length + 1)));
-    if (direct.includes(port)) {
-      add(into.tcp, port, tcp);
-      if (isTargeted) add(into.targeted.tcp, port, tcp);
-      continue;
-    }
-    if (isTargeted) into.targeted.others.add(port);
-    if (tcp.length === 0) continue;
-    const others = declared.filter((one) => !isTcpDeclared(one));
-    const http = others.filter(({ protocol }) => protocol !== "unknown");
-    into.conflicts.add(conflictText(port, tcp, http.length > 0 ? http : others, http.length > 0));
-  }
+    return {
+      port,
+      why,
+      declared,
+      services: declared.map(({ service }) => service.slice(namespace.length + 1)),
+    };
+  });
+  const others = ports.filter(({ port }) => !direct.includes(port));
+  return {
+    tcp: ports.filter(({ port }) => direct.includes(port)),
+    others,
+    conflicts: others
+      .filter(({ why }) => why.length > 0)
+      .map(({ port, why, declared }) => conflictText(port, why, declared)),
+    malformed:
+      excluded.problem === undefined
+        ? []
+        : [`${owner}: ${excluded.path} ${excluded.problem}; it excludes nothing`],
+  };
 }
 
 function ownerText(pod: CoveredPod["pod"]): string {
@@ -85,20 +117,22 @@ function ownerText(pod: CoveredPod["pod"]): string {
   return `${type} ${pod.metadata.namespace}/${name}`;
 }
 
-function conflictText(
-  port: number,
-  tcp: readonly string[],
-  others: readonly { readonly service: string }[],
-  isHttp: boolean,
-): string {
-  const whom = listed(others.map(({ service }) => `service ${service}`));
-  return isHttp
-    ? `port ${port} is TCP by ${listed(tcp)} and HTTP by ${whom}: HTTP wins, so it goes through the waypoint`
-    : `port ${port} is TCP by ${listed(tcp)} and undeclared by ${whom}: it goes through the waypoint, which tells by the first bytes`;
+function conflictText(port: number, tcp: readonly string[], declared: readonly PortDeclaration[]): string {
+  const others = declared.filter((one) => !isTcpDeclared(one));
+  const http = others.filter(({ protocol }) => protocol !== "unknown");
+  const names = (list: readonly PortDeclaration[]): string =>
+    listed(list.map(({ service }) => `service ${service}`));
+  return http.length > 0
+    ? `port ${port} is TCP by ${listed(tcp)} and HTTP by ${names(http)}: HTTP wins, so it goes through the waypoint`
+    : `port ${port} is TCP by ${listed(tcp)} and undeclared by ${names(others)}: it goes through the waypoint, which tells by the first bytes`;
 }
 
-function add(reasons: Reasons, port: number, why: readonly string[]): void {
-  reasons.set(port, new Set([...(reasons.get(port) ?? []), ...why]));
+function add(into: readonly Reasons[], { port, why }: PodPort): void {
+  for (const reasons of into) {
+    const all = reasons.get(port) ?? new Set();
+    for (const reason of why) all.add(reason);
+    reasons.set(port, all);
+  }
 }
 
 function aroundTargets(tcp: Reasons): readonly string[] {
