@@ -211,6 +211,13 @@ const cases: readonly RouteCase[] = [
     expect: "hbone 10.0.0.50:15008 for 10.0.0.5:9090",
   },
   {
+    name: "a pod that only borrows the waypoint's label, and so is its endpoint, does not get around it either",
+    to: "10.0.0.5:9090",
+    from: { ...wpPod, uid: workloadUid("c//Pod/default/thief"), serviceAccount: "thief" },
+    given: [aWorkload({ waypoint: WP }), wpService, wpPod],
+    expect: "hbone 10.0.0.50:15008 for 10.0.0.5:9090",
+  },
+  {
     name: "an empty account is no identity, so there is no tunnel and no plaintext either",
     to: "10.0.0.5:9090",
     given: [aWorkload({ serviceAccount: "" })],
