@@ -4,7 +4,7 @@
  */
 import { ArrivalWatch } from "./l7-shop.ts";
 import type { Mesh } from "./mesh.ts";
-import { applyYaml, runPods } from "./pods.ts";
+import { applyYaml, type PodFacts, runPod, runPods } from "./pods.ts";
 import { enrol, type HandledPod, withHands } from "./shop.ts";
 
 /** Its own addresses are of both families. */
@@ -47,6 +47,41 @@ spec:
   selector: { app: talk }
   ports: [{ name: http, port: 8080, targetPort: 8080 }]
 `;
+
+/** A second namespace, whose application asks the talk for each of its pages. */
+const DESK = `
+apiVersion: v1
+kind: Namespace
+metadata: { name: desk }
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: { name: desk, namespace: desk }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: desk, namespace: desk }
+spec:
+  selector: { app: desk }
+  ports: [{ name: http, port: 80, targetPort: 8080 }]
+`;
+
+export async function openDesk(mesh: Mesh): Promise<PodFacts> {
+  await applyYaml(mesh.client, DESK);
+  const pod = await runPod(mesh.client, {
+    namespace: "desk",
+    name: "desk",
+    node: "n1",
+    image: "ambit/sample-frontend",
+    serviceAccount: "desk",
+    container: {
+      env: [{ name: "CATALOG_URL", value: "http://talk.talk/from-desk" }],
+      readinessProbe: { httpGet: { path: "/ready", port: 8080 }, periodSeconds: 1 },
+    },
+  });
+  await enrol(mesh, "desk");
+  return pod;
+}
 
 /** Callers may call its gRPC service. */
 export const TALK_POLICY = `

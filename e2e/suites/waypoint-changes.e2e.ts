@@ -16,6 +16,7 @@ import {
   removeYaml,
   theWaypoint,
 } from "../framework/l7-shop.ts";
+import { loadBetween } from "../framework/load.ts";
 import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
 import { knock } from "../framework/tunnel-moves.ts";
 import { killContainer } from "../framework/node-inside.ts";
@@ -67,26 +68,39 @@ test("a selector that is widened and narrowed again: what was enforced stays enf
     }
   }));
 
-test("the destination's ztunnel is killed: the next one refuses from its first connection on", () =>
-  attacked(async () => {
-    const ztunnel = await ztunnelOn(mesh, "n2");
+/** Only what was under way may fail, visibly: nobody is refused meanwhile, and nothing arrives but from the waypoint. */
+async function ztunnelKilled(nodeName: string, back: () => Promise<unknown>): Promise<void> {
+  const before = await shop.load.stats();
+  await attacked(async () => {
+    const ztunnel = await ztunnelOn(mesh, nodeName);
     const began = performance.now();
-    killContainer(mesh.node("n2"), ztunnel.uid, "istio-proxy");
-    await eventually("allowed requests pass again", async () =>
+    killContainer(mesh.node(nodeName), ztunnel.uid, "istio-proxy");
+    await back();
+    say(`ztunnel of ${nodeName} killed: requests passed ${seconds(began)} s later`);
+  });
+  await shop.load.begin(); // once nothing waits any more
+  const now = await shop.load.stats();
+  const { tried, failed, held, retried } = loadBetween(before, now);
+  say(`ztunnel of ${nodeName} killed: ${failed} failures of ${tried}, ${held} held, ${retried} retried`);
+  const broken = Object.keys(now.reasons).filter((r) => (now.reasons[r] ?? 0) > (before.reasons[r] ?? 0));
+  for (const reason of broken) assert.match(reason, /: (ECONNRESET|EPIPE|socket hang up|status 503)$/);
+  await arrivals.expectEvaluated(await theWaypoint(mesh), { inLog: false });
+}
+
+test("the destination's ztunnel is killed: the next one refuses from its first connection on", () =>
+  ztunnelKilled("n2", () =>
+    eventually("allowed requests pass again", async () =>
       (await asked(shop.frontend, "/items/7701")).status === 200 ? true : undefined,
-    );
-    say(`ztunnel of the bound pod killed: allowed requests passed ${seconds(began)} s later`);
-  }));
+    ),
+  ));
 
 test("the source's ztunnel is killed: the next one goes through the waypoint from its first connection on", () =>
-  attacked(async () => {
-    const ztunnel = await ztunnelOn(mesh, "n1");
-    killContainer(mesh.node("n1"), ztunnel.uid, "istio-proxy");
-    await eventually("judged again", async () => {
-      const answer = await asked(shop.frontend, forbidden(5), { method: "POST" });
+  ztunnelKilled("n1", () =>
+    eventually("judged again", async () => {
+      const answer = await asked(shop.frontend, forbidden(7), { method: "POST" });
       return answer.status === REFUSED.status ? true : undefined;
-    });
-  }));
+    }),
+  ));
 
 test("the waypoint's Deployment is deleted by hand: callers wait or are refused, and it comes back by itself", () =>
   attacked(async () => {
