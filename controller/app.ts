@@ -256,7 +256,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     },
     onProgress: progressed,
     isReady: () => graph.isPublished,
-    mayServe: () => replicas.mayServe(),
+    audience: () => replicas.audience(),
   });
   const onPublished = (listener: () => void): void => {
     published = () => {

@@ -30,12 +30,14 @@ export function controllerReplicas(config: ControllerConfig, deps: ReplicaContro
   const { client, clock, log, graph, source, xds, refusals, onChange, onServing } = deps;
   const report = new OwnReport({
     graph,
+    clock,
+    hasOthers: () => replicas.hasOthers(),
     streams: () => xds().streams,
     refusals,
     textOf: gatewayTexts(graph),
   });
   let rereadTo: number | undefined;
-  return new Replicas({
+  const replicas: Replicas = new Replicas({
     client,
     clock,
     onChange,
@@ -59,11 +61,12 @@ export function controllerReplicas(config: ControllerConfig, deps: ReplicaContro
       return rereadTo !== undefined && graph.isPublishedTo(rereadTo);
     },
     onStanding: (standing) => {
-      onServing(standing === "serving");
+      onServing(standing === "serving" || standing === "holding");
       if (standing === "cut-off")
         spawn(log, "cut-off", () => xds().closeAll("this replica is cut off from the API server"));
     },
   });
+  return replicas;
 }
 
 /** Why a client of any replica refused a resource in its present version. */

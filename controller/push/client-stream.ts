@@ -32,9 +32,12 @@ export interface ClientStreamDeps {
   readonly onRefused: (blamed: readonly EncodedResource[], reason: string) => void;
   /** The client has acknowledged something. */
   readonly onProgress: () => void;
-  /** False while this replica may know less than others: nothing is sent then. */
-  readonly mayServe: () => boolean;
+  /** Whom this replica may send anything. */
+  readonly audience: () => Audience;
 }
+
+/** `present`: clients that have had their first answers here. */
+export type Audience = "everybody" | "present" | "nobody";
 
 export interface PushCounters {
   pushed(type: ResourceType, resources: number, bytes: number): void;
@@ -95,14 +98,20 @@ export class ClientStream {
 
   /** Sends what may be sent. Called after every publication and every request. */
   pump(): void {
-    const { admission, clock, metrics, mayServe } = this.#deps;
-    while (!this.#ended && this.#state !== undefined && admission.hasRoom() && mayServe()) {
+    const { admission, clock, metrics } = this.#deps;
+    while (!this.#ended && this.#state !== undefined && admission.hasRoom() && this.#isServed()) {
       const frame = this.#state.next(clock.monotonicMs());
       if (frame === undefined) break;
       this.#transport.write(frame.bytes);
       metrics.pushed(frame.type, frame.resourceCount, frame.bytes.length);
       this.#account();
     }
+  }
+
+  #isServed(): boolean {
+    const audience = this.#deps.audience();
+    if (audience !== "present") return audience === "everybody";
+    return [...(this.#state?.types.values() ?? [])].every(({ initialOwed }) => !initialOwed);
   }
 
   /** Ends streams that no longer acknowledge, or have fallen behind what the log still has. */

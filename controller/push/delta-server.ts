@@ -28,8 +28,7 @@ export interface DeltaServerDeps {
   readonly onProgress: () => void;
   /** False until every input is complete: a half-filled first answer would delete. */
   readonly isReady: () => boolean;
-  /** False while this replica may know less than others. */
-  readonly mayServe: () => boolean;
+  readonly audience: ClientStreamDeps["audience"];
 }
 
 const LOG_LIMIT = 1_000_000;
@@ -103,8 +102,8 @@ export class DeltaServer {
   }
 
   async #accept(transport: XdsTransport): Promise<void> {
-    const { authenticator, admission, clock, log, isReady, mayServe } = this.#deps;
-    if (!isReady() || !mayServe() || this.#draining) {
+    const { authenticator, admission, clock, log, isReady, audience } = this.#deps;
+    if (!isReady() || audience() !== "everybody" || this.#draining) {
       transport.close(status.UNAVAILABLE, "not ready");
       return;
     }

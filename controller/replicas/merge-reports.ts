@@ -1,6 +1,6 @@
 /** Pure. What all live replicas together say about one waypoint. Every doubt counts as "not yet". */
 import type { ConnectedProxy } from "../waypoints/proxy-progress.ts";
-import type { GatewayReport } from "./replica-report.ts";
+import type { GatewayReport, ReportedProxy } from "./replica-report.ts";
 import type { LiveReplica } from "./replica-sightings.ts";
 
 export interface SeenByAll {
@@ -16,15 +16,14 @@ export interface SeenByAll {
  * written, and who begins later begins with what is there then.
  */
 export function mergeReports(live: readonly LiveReplica[], gateway: string, text: string): SeenByAll {
-  const unpublished = live.filter(({ report }) => aboutText(report, gateway, text) === undefined);
+  const question = { gateway, text, view: viewText(live.map(({ holder }) => holder)) };
+  const unpublished = live.filter(({ report }) => aboutText(report, question) === undefined);
   const proxies = new Map<string, ConnectedProxy>();
   for (const { report } of live) {
-    const about = aboutText(report, gateway, text);
+    const about = aboutText(report, question);
     for (const proxy of report.ok ? report.value.proxies : []) {
-      // On its way from one replica to another it is with both: what either does not know of is not there yet.
-      const hasAll = about?.behind.has(proxy.podUid) === false && proxies.get(proxy.podUid)?.hasAll !== false;
-      const kind = proxy.waypoint === undefined ? "ztunnel" : "waypoint";
-      proxies.set(proxy.podUid, { ...proxy, kind, hasAll });
+      const isBehind = about?.behind.has(proxy.podUid) !== false;
+      if (!proxy.hasLeft || isBehind) add(proxies, proxy, isBehind);
     }
   }
   const isHeard = live.some(({ isOwn }) => isOwn);
@@ -35,8 +34,36 @@ export function mergeReports(live: readonly LiveReplica[], gateway: string, text
   };
 }
 
-/** Undefined for a replica that has published something else, or nothing that can be read. */
-function aboutText(report: LiveReplica["report"], gateway: string, text: string): GatewayReport | undefined {
-  const about = report.ok ? report.value.gateways.get(gateway) : undefined;
+/** On its way from one replica to another it is with both: what either does not know of is not there yet. */
+function add(
+  proxies: Map<string, ConnectedProxy>,
+  { podUid, pod, node, waypoint }: ReportedProxy,
+  isBehind: boolean,
+): void {
+  const kind = waypoint === undefined ? "ztunnel" : "waypoint";
+  const hasAll = !isBehind && proxies.get(podUid)?.hasAll !== false;
+  proxies.set(podUid, { podUid, pod, node, waypoint, kind, hasAll });
+}
+
+interface Question {
+  readonly gateway: string;
+  readonly text: string;
+  readonly view: string;
+}
+
+/**
+ * Undefined for a replica that has published something else, or nothing that can be read, or that counts on others than we do: only what it
+ * says after it has seen another one end is true of clients that the other may have taken back.
+ */
+function aboutText(
+  report: LiveReplica["report"],
+  { gateway, text, view }: Question,
+): GatewayReport | undefined {
+  if (!report.ok || viewText(report.value.view) !== view) return undefined;
+  const about = report.value.gateways.get(gateway);
   return about?.text === text ? about : undefined;
+}
+
+function viewText(holders: readonly string[]): string {
+  return holders.toSorted().join();
 }

@@ -2,6 +2,7 @@
  * What this replica has published and what its clients have in force, waypoint by waypoint. Told to the other replicas, and to itself by the
  * same way.
  */
+import type { Clock } from "#core/base/clock.ts";
 import { hasAcknowledged, markOf, type PublishedMark } from "../push/acknowledgements.ts";
 import type { ClientStream } from "../push/client-stream.ts";
 import type { ResourceType } from "../push/published-state.ts";
@@ -9,7 +10,6 @@ import type { MeshGraph } from "../mesh-graph.ts";
 import type { Refusals } from "../status/refusals.ts";
 import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
 import {
-  type GatewayReport,
   MAX_REASON,
   MAX_REFUSALS,
   NO_REPORT,
@@ -24,7 +24,21 @@ export interface OwnReportDeps {
   readonly refusals: Refusals;
   /** See `gateway-text.ts`. */
   readonly textOf: (gateway: WaypointGateway) => string;
+  readonly clock: Clock;
+  /** Other replicas live. */
+  readonly hasOthers: () => boolean;
 }
+
+/** A client that has left, most often for another replica. */
+interface Departed {
+  readonly proxy: ReportedProxy;
+  readonly leftMs: number;
+  /** Texts whose consequences it had in force. */
+  readonly had: ReadonlySet<string>;
+}
+
+/** Longer than another replica's last word about it can be believed. */
+const DEPARTED_MS = 30_000;
 
 /** From when on everything that follows from `text` was public. */
 interface Settled {
@@ -39,6 +53,9 @@ const WAYPOINT_TYPES: readonly ResourceType[] = ["waypoint", "address"];
 export class OwnReport {
   readonly #deps: OwnReportDeps;
   readonly #settled = new Map<string, Settled>();
+  readonly #departed = new Map<string, Departed>();
+  /** Clients as of the last report, with what they had. */
+  #present: ReadonlyMap<string, Omit<Departed, "leftMs">> = new Map();
 
   constructor(deps: OwnReportDeps) {
     this.#deps = deps;
@@ -55,14 +72,36 @@ export class OwnReport {
       const proxy = reported(stream);
       return proxy === undefined ? [] : [{ stream, proxy }];
     });
+    const present = new Map(clients.map(({ proxy }) => [proxy.podUid, { proxy, had: new Set<string>() }]));
+    this.#noteDeparted(present);
     const published = gateways.flatMap((gateway) => {
       const { text, mark } = this.#settle(gateway);
       if (mark === undefined) return [];
-      const behind = clients.filter(({ stream }) => !hasAll(stream, gateway, { mark, graph }));
-      const report: GatewayReport = { text, behind: new Set(behind.map(({ proxy }) => proxy.podUid)) };
-      return [[gateway.key, report] as const];
+      const behind = clients.flatMap(({ stream, proxy: { podUid } }) => {
+        if (!hasAll(stream, gateway, { mark, graph })) return [podUid];
+        present.get(podUid)?.had.add(text);
+        return [];
+      });
+      // Another replica may still say that it had more than we gave it.
+      const left = [...this.#departed].flatMap(([podUid, { had }]) => (had.has(text) ? [] : [podUid]));
+      return [[gateway.key, { text, behind: new Set([...behind, ...left]) }] as const];
     });
-    return { proxies: clients.map(({ proxy }) => proxy), gateways: new Map(published), refused };
+    this.#present = present;
+    const departed = [...this.#departed.values()].map(({ proxy }) => ({ ...proxy, hasLeft: true }));
+    const proxies = [...clients.map(({ proxy }) => proxy), ...departed];
+    return { view: [], proxies, gateways: new Map(published), refused };
+  }
+
+  #noteDeparted(present: ReadonlyMap<string, unknown>): void {
+    const { clock, graph, hasOthers } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    for (const [podUid, one] of this.#present)
+      if (!present.has(podUid)) this.#departed.set(podUid, { ...one, leftMs: nowMs });
+    for (const [podUid, { leftMs, proxy }] of this.#departed) {
+      const isGone = graph.sources.pods.get(proxy.pod)?.metadata.uid !== podUid;
+      const isOver = nowMs - leftMs >= DEPARTED_MS || isGone || !hasOthers();
+      if (present.has(podUid) || isOver) this.#departed.delete(podUid);
+    }
   }
 
   #settle(gateway: WaypointGateway): Settled {
@@ -96,7 +135,7 @@ export class OwnReport {
 function reported({ caller, client, state, waypoint }: ClientStream): ReportedProxy | undefined {
   if (client === undefined || state === undefined) return undefined;
   const { podUid, namespace, podName, nodeName } = caller;
-  return { podUid, pod: `${namespace}/${podName}`, node: nodeName, waypoint };
+  return { podUid, pod: `${namespace}/${podName}`, node: nodeName, waypoint, hasLeft: false };
 }
 
 /** Whether a client acts by everything that was published up to the mark and that the waypoint is about. */

@@ -32,7 +32,8 @@ const FIELD_MANAGER = "ambit-controller-replica";
 const RENEW_MS = 5_000;
 const RETRY_MS = 1_000;
 const TIMEOUT_MS = 4_000;
-const FRESH_MS = 10_000;
+/** What has not been heard of for this long is not relied on. */
+export const FRESH_MS = 10_000;
 /** Acknowledgements come together: what is not complete waits for more this long. */
 const GATHER_MS = 300;
 const PAUSE_MS = 20;

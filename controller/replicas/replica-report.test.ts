@@ -7,9 +7,10 @@ import { formatReport, NO_REPORT, parseReport, type ReplicaReport, TOO_MUCH } fr
 const TEXT = "0123456789abcdef0123456789abcdef";
 
 const good: ReplicaReport = {
+  view: ["controller-a_0a", "controller-b_0b"],
   proxies: [
-    { podUid: "uid-1", pod: "istio-system/ztunnel-1", node: "node-1", waypoint: undefined },
-    { podUid: "uid-2", pod: "shop/w-1", node: "node-2", waypoint: "shop/ambit-waypoint" },
+    { podUid: "uid-1", pod: "istio-system/ztunnel-1", node: "node-1", waypoint: undefined, hasLeft: true },
+    { podUid: "uid-2", pod: "shop/w-1", node: "node-2", waypoint: "shop/ambit-waypoint", hasLeft: false },
   ],
   gateways: new Map([["shop/ambit-waypoint", { text: TEXT, behind: new Set(["uid-2"]) }]]),
   refused: [{ name: "shop/items", version: "1f", reason: "cannot be read: \u2028 \u{1f600}" }],
@@ -31,14 +32,20 @@ const REFUSED: readonly (readonly [string, string])[] = [
   [written((raw) => (raw["more"] = 1)), "another field"],
   [written((raw) => delete raw["refused"]), "a field less"],
   [written((raw) => (raw["proxies"] = {})), "no list"],
-  [written((raw) => (raw["proxies"] = [["uid-1", "a/b", "n"]])), "a proxy without its fourth"],
-  [written((raw) => (raw["proxies"] = [["uid-1", "a/b", "n", 5]])), "a number for a waypoint"],
-  [written((raw) => (raw["proxies"] = [["uid-1", "ab", "n", ""]])), "no namespace"],
-  [written((raw) => (raw["proxies"] = Array.from({ length: 2 }, () => ["u", "a/b", "n", ""]))), "one twice"],
+  [written((raw) => (raw["proxies"] = [["uid-1", "a/b", "n", ""]])), "a proxy without its fifth"],
+  [written((raw) => (raw["proxies"] = [["uid-1", "a/b", "n", 5, 0]])), "a number for a waypoint"],
+  [written((raw) => (raw["proxies"] = [["uid-1", "ab", "n", "", 0]])), "no namespace"],
   [
-    written((raw) => (raw["proxies"] = Array.from({ length: 4_097 }, (_, i) => [`u${i}`, "a/b", "n", ""]))),
+    written((raw) => (raw["proxies"] = Array.from({ length: 2 }, () => ["u", "a/b", "n", "", 0]))),
+    "one twice",
+  ],
+  [
+    written(
+      (raw) => (raw["proxies"] = Array.from({ length: 4_097 }, (_, i) => [`u${i}`, "a/b", "n", "", 0])),
+    ),
     "too many",
   ],
+  [written((raw) => (raw["proxies"] = [["uid-1", "a/b", "n", "", 2]])), "neither here nor gone"],
   [written((raw) => (raw["gateways"] = [["shop/w", TEXT, 2]])), "a proxy that is not there"],
   [written((raw) => (raw["gateways"] = [["shop/w", TEXT, "0"]])), "an index that is text"],
   [written((raw) => (raw["gateways"] = [["shop/w", TEXT, -1]])), "a negative index"],
@@ -53,6 +60,9 @@ const REFUSED: readonly (readonly [string, string])[] = [
     ),
     "a gateway twice",
   ],
+  [written((raw) => (raw["view"] = "a")), "no list of processes"],
+  [written((raw) => (raw["view"] = ["a b"])), "no name of a process"],
+  [written((raw) => (raw["view"] = Array.from({ length: 65 }, () => "a"))), "many processes"],
   [written((raw) => (raw["refused"] = [["a", "b", ""]])), "a refusal without reason"],
   [written((raw) => (raw["refused"] = [["a", "b", "r".repeat(257)]])), "a reason without end"],
   [written((raw) => (raw["refused"] = Array.from({ length: 21 }, () => ["a", "b", "c"]))), "many refusals"],
@@ -70,6 +80,7 @@ test("read again it is the same, and equal reports are equal text, in whatever o
     pod: fc.tuple(name, name).map((pair) => pair.join("/")),
     node: name,
     waypoint: fc.option(fc.constant("shop/ambit-waypoint"), { nil: undefined }),
+    hasLeft: fc.boolean(),
   });
   const proxies = fc.uniqueArray(proxy, { maxLength: 8, selector: ({ podUid }) => podUid });
   const reports = proxies.chain((list) =>
@@ -86,6 +97,7 @@ test("read again it is the same, and equal reports are equal text, in whatever o
         )
         .map((entries) => new Map(Object.entries(entries).map(([key, one]) => [key, { ...one }]))),
       refused: fc.constant(good.refused),
+      view: fc.constant(good.view),
     }),
   );
   fc.assert(
@@ -98,7 +110,7 @@ test("read again it is the same, and equal reports are equal text, in whatever o
         new Set(read.value.proxies.map((one) => JSON.stringify(one))),
         new Set(report.proxies.map((one) => JSON.stringify(one))),
       );
-      assert.deepEqual(new Map([...read.value.gateways]), report.gateways);
+      assert.deepEqual(new Map(read.value.gateways), report.gateways);
       assert.deepEqual(read.value.refused, report.refused);
       const turned = {
         ...report,
@@ -131,6 +143,7 @@ test("what does not fit is not cut off: it is said to be too much, which nobody 
     pod: "istio-system/z",
     node: "n",
     waypoint: undefined,
+    hasLeft: false,
   }));
   assert.equal(formatReport({ ...NO_REPORT, proxies }), undefined);
   const long = proxies.slice(0, 1_000).map((one) => ({ ...one, node: "n".repeat(250) }));

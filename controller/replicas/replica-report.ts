@@ -6,7 +6,7 @@
 import { type JsonObject, jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { type Parsed, parsed, problem } from "#core/base/parse-result.ts";
 
-/** A connected ztunnel or waypoint. */
+/** A connected ztunnel or waypoint, or one that was. */
 export interface ReportedProxy {
   readonly podUid: string;
   /** `namespace/pod`. */
@@ -14,6 +14,8 @@ export interface ReportedProxy {
   readonly node: string;
   /** `namespace/gateway` of a waypoint. */
   readonly waypoint: string | undefined;
+  /** It has left a moment ago; what it did not have then it may not have now, whatever another replica said before. */
+  readonly hasLeft: boolean;
 }
 
 export interface GatewayReport {
@@ -31,13 +33,15 @@ export interface Refusal {
 }
 
 export interface ReplicaReport {
+  /** Which processes live, this one included, as it saw them: all must agree before anything of it counts (`merge-reports.ts`). */
+  readonly view: readonly string[];
   readonly proxies: readonly ReportedProxy[];
   /** By `namespace/gateway`. One that is missing has not been published. */
   readonly gateways: ReadonlyMap<string, GatewayReport>;
   readonly refused: readonly Refusal[];
 }
 
-export const NO_REPORT: ReplicaReport = { proxies: [], gateways: new Map(), refused: [] };
+export const NO_REPORT: ReplicaReport = { view: [], proxies: [], gateways: new Map(), refused: [] };
 
 const FORM = 1;
 /** Of all annotations of an object together Kubernetes takes 262,144 bytes. */
@@ -47,6 +51,8 @@ const MAX_GATEWAYS = 4_096;
 export const MAX_REFUSALS = 20;
 export const MAX_REASON = 256;
 const MAX_RESOURCE = 600;
+const MAX_REPLICAS = 64;
+const HOLDER = /^[A-Za-z0-9._-]{1,300}$/;
 const UID = /^[A-Za-z0-9-]{1,64}$/;
 const NAME = /^[a-z0-9.-]{1,253}$/;
 const PATH = /^[a-z0-9.-]{1,253}\/[a-z0-9.-]{1,253}$/;
@@ -65,11 +71,19 @@ export function formatReport(report: ReplicaReport): string | undefined {
     ]);
   const text = JSON.stringify({
     form: FORM,
-    proxies: proxies.map(({ podUid, pod, node, waypoint }) => [podUid, pod, node, waypoint ?? ""]),
+    view: report.view.toSorted(),
+    proxies: proxies.map(({ podUid, pod, node, waypoint, hasLeft }) => [
+      podUid,
+      pod,
+      node,
+      waypoint ?? "",
+      hasLeft ? 1 : 0,
+    ]),
     gateways,
     refused: report.refused.map(({ name, version, reason }) => [name, version, reason]),
   });
-  const fits = proxies.length <= MAX_PROXIES && gateways.length <= MAX_GATEWAYS;
+  const fits =
+    report.view.length <= MAX_REPLICAS && proxies.length <= MAX_PROXIES && gateways.length <= MAX_GATEWAYS;
   return fits && Buffer.byteLength(text) <= MAX_BYTES ? text : undefined;
 }
 
@@ -85,8 +99,11 @@ export function parseReport(text: string): Parsed<ReplicaReport> {
     return problem("", "is not JSON");
   }
   if (raw["form"] !== FORM) return problem("form", "is not known");
-  if (Object.keys(raw).toSorted().join() !== "form,gateways,proxies,refused")
-    return problem("", "has other fields than form, gateways, proxies and refused");
+  if (Object.keys(raw).toSorted().join() !== "form,gateways,proxies,refused,view")
+    return problem("", "has other fields than form, view, gateways, proxies and refused");
+  const view = jsonList(raw["view"]).map(jsonText);
+  if (!Array.isArray(raw["view"]) || view.length > MAX_REPLICAS || !view.every((name) => HOLDER.test(name)))
+    return problem("view", "is malformed");
   const proxies = readAll(raw["proxies"], MAX_PROXIES, readProxy);
   if (proxies === undefined) return problem("proxies", "is malformed");
   const uids = proxies.map(({ podUid }) => podUid);
@@ -97,7 +114,7 @@ export function parseReport(text: string): Parsed<ReplicaReport> {
   const byKey = new Map(gateways);
   if (byKey.size !== gateways.length || new Set(uids).size !== uids.length)
     return problem("", "names something twice");
-  return parsed({ proxies, gateways: byKey, refused });
+  return parsed({ view, proxies, gateways: byKey, refused });
 }
 
 /** Undefined as soon as one entry is not what it should be. */
@@ -112,11 +129,13 @@ function readAll<T>(
 }
 
 function readProxy(entry: readonly unknown[]): ReportedProxy | undefined {
-  const [podUid, pod, node, waypoint] = entry.map(jsonText);
-  if (entry.length !== 4 || podUid === undefined || pod === undefined || node === undefined) return undefined;
+  const [podUid, pod, node, waypoint] = [0, 1, 2, 3].map((i) => jsonText(entry[i]));
+  if (entry.length !== 5 || podUid === undefined || pod === undefined || node === undefined) return undefined;
   const isGood = UID.test(podUid) && PATH.test(pod) && NAME.test(node);
-  if (!isGood || waypoint === undefined || (entry[3] !== "" && !PATH.test(waypoint))) return undefined;
-  return { podUid, pod, node, waypoint: waypoint === "" ? undefined : waypoint };
+  const left = entry[4];
+  if (!isGood || waypoint === undefined || (left !== 0 && left !== 1)) return undefined;
+  if (entry[3] !== "" && !PATH.test(waypoint)) return undefined;
+  return { podUid, pod, node, waypoint: waypoint === "" ? undefined : waypoint, hasLeft: left === 1 };
 }
 
 function readGateway(

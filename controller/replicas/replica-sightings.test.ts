@@ -55,12 +55,15 @@ test("before the own word has come back everybody lives", () => {
   assert.equal(names(sightings), "b");
 });
 
-test("who says good-bye is gone at once, and so is whose lease is deleted", () => {
+test("who says good-bye is gone at once; whose Lease is deleted has not said anything, and is waited for", () => {
   const sightings = new ReplicaSightings("a");
   sightings.sent("1", 0);
   const own = lease("a", "1");
   sightings.observe([own, lease("b", "x"), lease("c", "x")], 0);
   sightings.observe([own, lease("b", "y", "")], 1);
+  assert.equal(names(sightings), "a*,c");
+  sightings.sent("2", 15_000);
+  sightings.observe([lease("a", "2")], 15_001);
   assert.equal(names(sightings), "a*");
 });
 

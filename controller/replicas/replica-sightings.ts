@@ -10,6 +10,8 @@ import type { ReplicaReport } from "./replica-report.ts";
 export interface LiveReplica {
   /** Name of the Lease. */
   readonly name: string;
+  /** One process. */
+  readonly holder: string;
   readonly isOwn: boolean;
   readonly report: Parsed<ReplicaReport>;
 }
@@ -52,6 +54,9 @@ export class ReplicaSightings {
       seen.set(name, isSame ? known : { object, sinceMs: nowMs });
       if (object.holder === this.#holder) this.#cameBack(object.renewTime);
     }
+    // A Lease that is deleted ends no process: it serves until it notices, and says good-bye when it ends by itself.
+    for (const [name, sighting] of this.#seen)
+      if (!seen.has(name) && this.#isLive(sighting)) seen.set(name, sighting);
     this.#seen = seen;
   }
 
@@ -65,6 +70,7 @@ export class ReplicaSightings {
       .filter((sighting) => this.#isLive(sighting))
       .map(({ object }) => ({
         name: object.metadata.name,
+        holder: object.holder,
         isOwn: object.holder === this.#holder,
         report: object.report,
       }));

@@ -8,13 +8,14 @@ import { Informer } from "#core/k8s/informer.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
 import { LEASE } from "#core/k8s/kinds.ts";
 import type { Logger } from "#core/runtime/log.ts";
+import type { Audience } from "../push/client-stream.ts";
 import { Departures } from "./departures.ts";
 import { mergeReports, type SeenByAll } from "./merge-reports.ts";
 import { projectReplica, isReplica, REPLICA_SELECTOR, type ReplicaObject } from "./replica-object.ts";
-import { ReplicaLease } from "./replica-lease.ts";
-import type { Refusal, ReplicaReport } from "./replica-report.ts";
+import { FRESH_MS, ReplicaLease } from "./replica-lease.ts";
+import type { Refusal, ReplicaReport, ReportedProxy } from "./replica-report.ts";
 import { type LiveReplica, ReplicaSightings } from "./replica-sightings.ts";
-import { type Standing, standing } from "./standing.ts";
+import { AUDIENCES, type Standing, standing } from "./standing.ts";
 
 export interface ReplicasDeps {
   readonly client: KubeClient;
@@ -87,9 +88,9 @@ export class Replicas {
     await this.#lease.stop();
   }
 
-  /** Whether clients may be served now: asked before anything is sent. */
-  mayServe(): boolean {
-    return this.#begun && standing(this.#facts()) === "serving";
+  /** Who may be served now: asked before anything is sent. */
+  audience(): Audience {
+    return this.#begun ? AUDIENCES[standing(this.#facts())] : "nobody";
   }
 
   /** Once a second or so. */
@@ -116,7 +117,10 @@ export class Replicas {
 
   /** What all live replicas say about a waypoint in the state that `text` stands for. */
   seen(gateway: string, text: string): SeenByAll {
-    return mergeReports(this.#sightings.live(), gateway, text);
+    const merged = mergeReports(this.#sightings.live(), gateway, text);
+    const heardMs = this.#sightings.watchedToMs ?? Number.NEGATIVE_INFINITY;
+    const isDeaf = this.#deps.clock.monotonicMs() - heardMs >= FRESH_MS;
+    return isDeaf ? { ...merged, published: false } : merged;
   }
 
   /** Uids of proxies that are connected to some replica, or were a moment ago. */
@@ -129,12 +133,25 @@ export class Replicas {
     return this.live().flatMap(({ report }) => (report.ok ? report.value.refused : []));
   }
 
+  hasOthers(): boolean {
+    return this.live().some(({ isOwn }) => !isOwn);
+  }
+
   live(): readonly LiveReplica[] {
     return this.#sightings.live();
   }
 
   #refresh(): void {
-    if (!this.#stopped) this.#lease.offer(this.#deps.ownReport());
+    if (this.#stopped) return;
+    const report = this.#deps.ownReport();
+    this.#noteProxies(report.proxies.filter(({ hasLeft }) => !hasLeft));
+    const view = this.live().map(({ holder }) => holder);
+    this.#lease.offer({ ...report, view });
+  }
+
+  #noteProxies(proxies: readonly ReportedProxy[]): void {
+    const uids = proxies.map(({ podUid }) => podUid);
+    this.#departures.note(uids, this.#deps.clock.monotonicMs(), this.#sightings.watchedToMs);
   }
 
   #renewed(lapsed: boolean): void {
@@ -149,19 +166,17 @@ export class Replicas {
   }
 
   #observe(): void {
-    const nowMs = this.#deps.clock.monotonicMs();
     const objects = [...this.#informer.objects().values()].filter(isReplica);
-    this.#sightings.observe(objects, nowMs);
+    const before = this.#sightings.live();
+    this.#sightings.observe(objects, this.#deps.clock.monotonicMs());
     const live = this.#sightings.live();
-    const proxies = live.flatMap(({ report }) => (report.ok ? report.value.proxies : []));
-    this.#departures.note(
-      proxies.map(({ podUid }) => podUid),
-      nowMs,
-      this.#sightings.watchedToMs,
-    );
-    const said = this.#whatIsSaid(objects, live);
-    if (said === this.#said) return;
-    this.#said = said;
+    // Clients of a replica that is gone look for another from now on.
+    this.#noteProxies([...before, ...live].flatMap(({ report }) => (report.ok ? report.value.proxies : [])));
+    const text = this.#whatIsSaid(objects, live);
+    if (text === this.#said) return;
+    this.#said = text;
+    // Who lives is part of the own word.
+    this.poke();
     this.#deps.onChange();
   }
 
@@ -175,7 +190,7 @@ export class Replicas {
   #facts(): Parameters<typeof standing>[0] {
     return {
       isFresh: this.#lease.isFresh(),
-      hasOthers: this.#sightings.live().some(({ isOwn }) => !isOwn),
+      hasOthers: this.hasOthers(),
       isCatchingUp: this.#catchingUp,
     };
   }

@@ -4,11 +4,11 @@ import { test } from "node:test";
 import { Departures } from "./departures.ts";
 import { standing } from "./standing.ts";
 
-test("a replica that is cut off serves nobody while others may be ahead; alone it serves on", () => {
+test("a replica that is cut off serves nobody while others may be ahead; alone it keeps the clients that it has", () => {
   const facts = { isFresh: true, hasOthers: true, isCatchingUp: false };
   assert.equal(standing(facts), "serving");
   assert.equal(standing({ ...facts, isFresh: false }), "cut-off");
-  assert.equal(standing({ ...facts, isFresh: false, hasOthers: false }), "serving");
+  assert.equal(standing({ ...facts, isFresh: false, hasOthers: false }), "holding");
   assert.equal(standing({ ...facts, isFresh: false, isCatchingUp: true }), "cut-off");
 });
 

@@ -1,8 +1,10 @@
 /**
- * Pure. Whether this replica may serve clients. One that is cut off from the API serves what is old: a ztunnel that came to it from another
- * replica would be taken back behind what the mesh already counts on. So it stops before the others stop to wait for it, and begins again
- * when everything has been read anew. Alone it serves on: nobody is ahead of it (docs/adr/0017).
+ * Pure. Whom this replica may serve. One that is cut off from the API knows what is old: a ztunnel that came to it from another replica would
+ * be taken back behind what the mesh already counts on. So it stops before the others stop to wait for it, and begins again when everything
+ * has been read anew. Alone it keeps the clients that it has, who know nothing newer, and takes no other: perhaps it has been replaced
+ * (docs/adr/0017).
  */
+import type { Audience } from "../push/client-stream.ts";
 
 export interface StandingFacts {
   /** Its Lease is younger than the others' patience, by far. */
@@ -13,9 +15,17 @@ export interface StandingFacts {
   readonly isCatchingUp: boolean;
 }
 
-export type Standing = "serving" | "cut-off" | "catching-up";
+export type Standing = "serving" | "holding" | "cut-off" | "catching-up";
 
 export function standing({ isFresh, hasOthers, isCatchingUp }: StandingFacts): Standing {
   if (!isFresh && hasOthers) return "cut-off";
-  return isCatchingUp ? "catching-up" : "serving";
+  if (isCatchingUp) return "catching-up";
+  return isFresh ? "serving" : "holding";
 }
+
+export const AUDIENCES: Readonly<Record<Standing, Audience>> = {
+  serving: "everybody",
+  holding: "present",
+  "cut-off": "nobody",
+  "catching-up": "nobody",
+};
