@@ -22,6 +22,8 @@ export class EnforcementStatus {
   readonly #index: MeshIndex;
   readonly #outsiders: (gateway: string) => ReadonlyMap<PolicyKey, string>;
   #view: WaypointView | undefined;
+  /** Versions of policies at the time of the view. */
+  #seen: ReadonlyMap<string, number> = new Map();
   #text = "";
 
   /** `outsiders`: what is to be said about callers outside of the mesh, by policy. */
@@ -34,6 +36,7 @@ export class EnforcementStatus {
   changed(view: WaypointView): boolean {
     this.#view = view;
     const policies = [...this.#index.policies.authorizationPolicies.values()];
+    this.#seen = new Map(policies.map(({ key, generation }) => [key, generation]));
     const text = JSON.stringify([
       policies.map((policy) => this.of(policy)),
       [...view.gateways].map(([key, one]) => [key, one, [...one.generations], [...one.waits]]),
@@ -91,7 +94,8 @@ export class EnforcementStatus {
   of(policy: MeshPolicy): Enforcement | undefined {
     const isPlain = policy.l7Fields.length + policy.targets.length === 0;
     if (isPlain) return { ...PLAIN, guard: { kind: "none" } };
-    if (this.#view === undefined) return undefined;
+    // A view from before the policy, or before this version of it, knows nothing about it.
+    if (this.#view === undefined || this.#seen.get(policy.key) !== policy.generation) return undefined;
     const gaps = this.#view.needs.gaps.get(policy.key) ?? [];
     const bad = gaps.find(({ reason }) => reason === "TargetNotFound" || reason === "UnsupportedTarget");
     const { gateways } = this.#index.waypoints;

@@ -3,9 +3,12 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { jsonList, jsonObject } from "#core/k8s/json-read.ts";
 import { TYPE_URL_WAYPOINT } from "#core/model/waypoint.ts";
+import { decodeAddress } from "#core/wire/address-codec.ts";
+import type { XdsUpdate } from "#core/xds/delta-client.ts";
 import {
   applyItems,
   boundShop,
+  conditionOf,
   enforced,
   ITEMS,
   kept,
@@ -17,6 +20,8 @@ import {
 } from "./bound-shop.ts";
 import { eventually, type Harness, policy, ROOTS } from "./harness.ts";
 import {
+  CATALOG,
+  connectObserver,
   connectWaypoint,
   connectZtunnel,
   DEPLOYMENTS,
@@ -130,6 +135,53 @@ test("a changed policy is said to be enforced when the waypoint has the new vers
   assert.equal(stages(h), "enforced", "what is bound stays bound");
   kept(connectWaypoint({ h, controller: h.controller }));
   await eventually(`Enforced: ${enforced(h)}`, () => /^True .*operation\.paths/.test(enforced(h)));
+});
+
+test("one ALLOW takes the place of another: the waypoint never has neither, and nothing opens", async () => {
+  const h = await boundShop();
+  const ztunnels = [1, 2].map((n) => kept(connectZtunnel({ h, controller: h.controller }, n)));
+  const allows: string[] = [];
+  applyItems(h);
+  await eventually("pods run", () => runDeployment(h));
+  kept(
+    connectWaypoint({ h, controller: h.controller }, undefined, ({ policies }) =>
+      allows.push(policies.flatMap(({ key, action }) => (action === "allow" ? [key] : [])).join() || "none"),
+    ),
+  );
+  await eventually(`Enforced: ${enforced(h)}`, () => enforced(h).startsWith("True"));
+  h.api.remove(ROOTS.authorizationPolicies, "shop/items");
+  h.api.put(ROOTS.authorizationPolicies, policy("shop", "others", ITEMS));
+  const others = (): string => conditionOf(h.api.get(ROOTS.authorizationPolicies, "shop/others"), "Enforced");
+  await eventually("Enforced", () => others().startsWith("True") && stages(h) === "enforced");
+  assert.deepEqual([...new Set(allows)], ["shop/items", "shop/others"]);
+  for (const { seen } of ztunnels) assert.equal(letters(seen), "- e eb ebd");
+});
+
+test("a second policy for a bound pod: the waypoint has it before the pod's ztunnel gets its form for connections", async () => {
+  const h = await boundShop();
+  const events = new Set<string>();
+  const learn = (known: string, { resources }: XdsUpdate): string => {
+    for (const { name, body } of resources.filter((one) => one.name === CATALOG)) {
+      const decoded = decodeAddress(body);
+      if (!decoded.ok || decoded.value.kind !== "workload") throw new Error(name);
+      if (decoded.value.workload.authorizationPolicies.includes("shop/writers" as never))
+        events.add("ztunnel");
+    }
+    return known;
+  };
+  for (const n of [1, 2])
+    kept(connectObserver({ h, controller: h.controller }, n, { first: "", learn, refuse: () => [] }));
+  applyItems(h);
+  await eventually("pods run", () => runDeployment(h));
+  kept(
+    connectWaypoint({ h, controller: h.controller }, undefined, ({ policies }) => {
+      if (policies.some(({ key }) => key === "shop/writers")) events.add("waypoint");
+    }),
+  );
+  await eventually(`Enforced: ${enforced(h)}`, () => enforced(h).startsWith("True"));
+  h.api.put(ROOTS.authorizationPolicies, policy("shop", "writers", ITEMS));
+  await eventually("both", () => events.size === 2);
+  assert.deepEqual([...events], ["waypoint", "ztunnel"]);
 });
 
 test("another controller goes on where the first one ended, in every stage", async () => {

@@ -2,9 +2,11 @@
 import { systemClock } from "#core/base/clock.ts";
 import { jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { AUTOMATIC_WAYPOINT, TYPE_URL_WAYPOINT } from "#core/model/waypoint.ts";
+import type { WaypointConfig } from "#core/model/waypoint-config.ts";
 import { TYPE_URL_ADDRESS, TYPE_URL_AUTHORIZATION } from "#core/model/well-known.ts";
 import { silentLogger } from "#core/runtime/log.ts";
 import { decodeAddress } from "#core/wire/address-codec.ts";
+import { decodeWaypointConfig } from "#core/wire/waypoint-codec.ts";
 import { decodeAuthorization } from "#core/wire/authorization-codec.ts";
 import { DeltaClient, type XdsUpdate } from "#core/xds/delta-client.ts";
 import type { XdsRejection } from "#core/xds/delta-state.ts";
@@ -79,7 +81,11 @@ export function connectObserver<K>(
 }
 
 /** The pod of a waypoint of the shop. */
-export function connectWaypoint({ h, controller }: Target, gateway: string = AUTOMATIC_WAYPOINT): Proxy {
+export function connectWaypoint(
+  { h, controller }: Target,
+  gateway: string = AUTOMATIC_WAYPOINT,
+  see: (config: WaypointConfig) => void = () => undefined,
+): Proxy {
   const podName = podOf(gateway);
   const token = makeToken({ sub: `system:serviceaccount:shop:${gateway}` });
   h.tokens.set(token, {
@@ -94,7 +100,13 @@ export function connectWaypoint({ h, controller }: Target, gateway: string = AUT
     id: `waypoint~10.244.1.9~${podName}.shop~shop.svc.cluster.local`,
     metadata: { NAMESPACE: "shop", NODE_NAME: "node-1" },
   };
-  const running = run({ h, controller }, { token, node, apply: () => [] }, [
+  const apply = ({ typeUrl, resources }: XdsUpdate): readonly XdsRejection[] => {
+    const configs =
+      typeUrl === TYPE_URL_WAYPOINT ? resources.map(({ body }) => decodeWaypointConfig(body)) : [];
+    for (const config of configs) if (config.ok) see(config.value);
+    return [];
+  };
+  const running = run({ h, controller }, { token, node, apply }, [
     { typeUrl: TYPE_URL_ADDRESS, mode: "wildcard" },
     { typeUrl: TYPE_URL_WAYPOINT, mode: "on-demand" },
   ]);

