@@ -36,6 +36,18 @@ spec:
     - to: [{ operation: { notMethods: [GET] } }]
 `;
 
+/** Notes who changes the catalog, and refuses nobody. */
+export const AUDIT_WRITES = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: watch, namespace: shop }
+spec:
+  selector: { matchLabels: { app: catalog } }
+  action: AUDIT
+  rules:
+    - to: [{ operation: { notMethods: [GET] } }]
+`;
+
 /** A waypoint that a user asks for. */
 export const OWN_WAYPOINT = "own";
 export const OWN_GATEWAY = `

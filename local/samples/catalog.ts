@@ -18,7 +18,8 @@ let served = 0;
 
 function note(request: IncomingMessage): void {
   const { method, url, headers, socket } = request;
-  const line = { method, path: url, client: socket.remoteAddress, id: headers["x-request-id"] };
+  const [id, caller] = [headers["x-request-id"], headers["x-forwarded-client-cert"]];
+  const line = { method, path: url, client: socket.remoteAddress, id, caller };
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
