@@ -31,7 +31,10 @@ test("with one it says who judges, and not before that is so", () => {
   assert.deepEqual([waiting.status, waiting.reason], ["False", "WaitingForWaypoint"]);
   const judged = authorizationCondition(policy({ rules: [GET] }), JUDGED);
   assert.deepEqual([judged.status, judged.reason, judged.observedGeneration], ["True", "Accepted", 3]);
-  assert.match(judged.message, /^requests are judged by waypoint shop\/ambit-waypoint; .*count as TCP alone$/);
+  assert.match(
+    judged.message,
+    /^requests are judged by waypoint shop\/ambit-waypoint; .*count as TCP alone$/,
+  );
 });
 
 test("what a waypoint does not see either is still said", () => {
