@@ -205,6 +205,7 @@ class Agent {
       stopInstalling: () => this.#stopInstalling(),
       uninstall: () => uninstallPlugin(installOptions(this.#config)),
       dataplane: this.#dataplane,
+      forgetNode: () => this.#capture.forgetNode(),
       log: this.#log,
     });
   }

@@ -57,6 +57,7 @@ function noted(calls: string[], change: Partial<RemovalDeps> = {}): RemovalDeps 
     stopInstalling: () => calls.push("stop installing"),
     uninstall: () => calls.push("uninstall"),
     dataplane: aDataplane(fakeCapture(calls)),
+    forgetNode: () => calls.push("forget the node"),
     log: silentLogger,
     ...change,
   };
@@ -87,6 +88,7 @@ test("what brings capture back ends first, then the plugin goes, then every pod 
     "uninstall",
     "leave u1",
     "leave u2",
+    "forget the node",
   ]);
   assert.equal(dataplane.pods.all().length, 0);
 });

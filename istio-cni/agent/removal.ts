@@ -13,6 +13,7 @@ export interface RemovalDeps {
   readonly stopInstalling: () => void;
   readonly uninstall: () => void;
   readonly dataplane: Pick<MeshDataplane, "pods" | "leave">;
+  readonly forgetNode: () => void;
   readonly log: Logger;
 }
 
@@ -33,7 +34,12 @@ export async function removeFromNode(deps: RemovalDeps): Promise<void> {
   for (;;) {
     await new Promise((resolve) => setImmediate(resolve)); // a pod that was let in just before is known by now
     const captured = dataplane.pods.all();
-    if (captured.length === 0) return;
+    if (captured.length === 0) break;
     await Promise.all(captured.map((entry) => dataplane.leave(entry.pod.uid)));
+  }
+  try {
+    deps.forgetNode();
+  } catch (error) {
+    log.warn({ error: describeError(error) }, "pins of the node not removed");
   }
 }

@@ -174,6 +174,8 @@ export interface NodeCapture {
   /** Removes the pins of a pod whose namespace is gone. */
   forgetPod(podUid: string): void;
   findEnrolled(): readonly EnrolledPod[];
+  /** Removes what is pinned for the node as a whole, once no pod is captured: the kubelet's connections are not noted any more. */
+  forgetNode(): void;
 
   /** Fills the listener map. `fresh`: only with listeners never adopted before (a new ztunnel beside the old one). */
   adoptListeners(target: CaptureTarget, which: "any" | "fresh"): AdoptOutcome;

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { probeKernel } from "./kernel-probe.ts";
 import { prepareNode } from "./prepare-node.ts";
@@ -28,8 +30,10 @@ test("without a kubelet cgroup probes are not exempt; a wrong one is a warning",
     for (let again = 0; again < 2; again++) {
       const right = prepareNode({ bpffsDir: t.bpffsDir, kubeletCgroup: cgroup });
       assert.ok(right.kind === "ready" && right.capture.probeExemption === "kubelet-cgroup");
+      if (again > 0) right.capture.forgetNode();
       right.capture.close();
     }
+    assert.equal(existsSync(join(t.bpffsDir, "ambit")), false, "the node's pins go with the mesh");
   } finally {
     t.close();
   }

@@ -1,5 +1,6 @@
 /** Makes a node ready for capture and gives the agent its handle (`NodeCapture`). Safe to run again at any time. */
-import { closeSync, existsSync, mkdirSync, readdirSync, statfsSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, readdirSync, rmdirSync, statfsSync, unlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { linkInfo } from "#core/linux/bpf.ts";
 import { describeError } from "#core/runtime/errors.ts";
 import { clsactAttacher } from "./attach-clsact.ts";
@@ -86,6 +87,7 @@ function nodeCapture(deps: VerifyDeps, probeExemption: NodeCapture["probeExempti
     unEnrolPod: (target, options) => unEnrolPod(depsOf(target), target, options),
     forgetPod: (podUid) => new PodPins(deps.bpffsDir, podUid).remove(),
     findEnrolled: () => findEnrolled(deps.bpffsDir),
+    forgetNode: () => removeEmpty(deps.bpffsDir),
     adoptListeners: (target, which) => adoptListeners(pinsOf(target), target, which),
     holdListeners: (target, ztunnelPid) => holdListeners(target, ztunnelPid),
     podCaptureState: (target) => podCaptureState(pinsOf(target), target),
@@ -100,6 +102,14 @@ function nodeCapture(deps: VerifyDeps, probeExemption: NodeCapture["probeExempti
     setExemptSources: (target, sources) => void syncAddresses(pinsOf(target), "exempt", sources),
     close: () => closeSync(deps.probes),
   };
+}
+
+/** Keeps what is not empty: a pod that could not be released still needs the node's map. */
+function removeEmpty(bpffsDir: string): void {
+  if (readdirSync(podsDirectory(bpffsDir)).length > 0) return;
+  const node = nodeDirectory(bpffsDir);
+  for (const pin of readdirSync(node)) unlinkSync(join(node, pin));
+  for (const directory of [node, podsDirectory(bpffsDir), dirname(node)]) rmdirSync(directory);
 }
 
 function podCaptureState(pins: PodPins, target: CaptureTarget): PodCaptureState | undefined {

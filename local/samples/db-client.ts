@@ -28,7 +28,9 @@ interface SessionEvents {
 function open(events: SessionEvents): Socket {
   const socket = connect({ host, port: dbPort });
   let greeted = false;
-  createInterface({ input: socket }).on("line", (line) => {
+  const lines = createInterface({ input: socket });
+  lines.on("error", () => undefined); // the socket's, told once more
+  lines.on("line", (line) => {
     if (!greeted && line === "shopdb 1 ready") {
       greeted = true;
       events.onReady();

@@ -11,7 +11,9 @@ const port = new EnvReader().port("PORT", { default: 5432, help: "port to listen
 const server = createServer((socket) => {
   socket.on("error", () => socket.destroy());
   socket.write("shopdb 1 ready\n");
-  createInterface({ input: socket }).on("line", (line) => {
+  const lines = createInterface({ input: socket });
+  lines.on("error", () => socket.destroy()); // the socket's, told once more
+  lines.on("line", (line) => {
     const key = /^get (\w{1,64})$/.exec(line)?.[1];
     socket.write(key === undefined ? "error\n" : `value ${key} ${socket.remoteAddress}\n`);
   });

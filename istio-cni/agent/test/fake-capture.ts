@@ -58,6 +58,7 @@ export function fakeCapture(calls: string[] = []): FakeCapture {
     },
     forgetPod: (uid) => void calls.push(`capture.forget ${uid}`),
     findEnrolled: () => fake.enrolled,
+    forgetNode: () => void calls.push("capture.forgetNode"),
     adoptListeners: (_target, which) => {
       calls.push(`capture.adopt ${which}`);
       return which === "fresh" ? fake.adoptFresh : { kind: "adopted" };
