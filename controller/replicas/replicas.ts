@@ -1,6 +1,6 @@
 /**
  * Several replicas of the controller: each tells by a Lease what it has published and what its clients have in force; each reads all of them,
- * so that whichever leads knows of every proxy (docs/adr/0017).
+ * so that whichever leads knows of every proxy (docs/adr/0018).
  */
 import { randomBytes } from "node:crypto";
 import type { Clock } from "#core/base/clock.ts";

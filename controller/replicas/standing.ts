@@ -2,7 +2,7 @@
  * Pure. Whom this replica may serve. One that is cut off from the API knows what is old: a ztunnel that came to it from another replica would
  * be taken back behind what the mesh already counts on. So it stops before the others stop to wait for it, and begins again when everything
  * has been read anew. Alone it keeps the clients that it has, who know nothing newer, and takes no other: perhaps it has been replaced
- * (docs/adr/0017).
+ * (docs/adr/0018).
  */
 import type { Audience } from "../push/client-stream.ts";
 

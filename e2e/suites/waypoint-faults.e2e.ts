@@ -20,6 +20,7 @@ import { loadBetween } from "../framework/load.ts";
 import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
 import { killContainer } from "../framework/node-inside.ts";
 import { applyYaml, listPods, onlyPod } from "../framework/pods.ts";
+import { clientsByReplica, loseLeader, scaleControllers, untilControllers } from "../framework/replicas.ts";
 import { say } from "../framework/say.ts";
 import { killAtEachStage, killController, renewController } from "../framework/stage-kills.ts";
 import { AUTOMATIC, gatewaysOf, untilEnforced, untilGone } from "../framework/waypoints.ts";
@@ -135,4 +136,41 @@ test("the controller killed in every stage while a waypoint goes: nothing fails,
   });
   await shop.load.expectNoFailure("controller killed four times while a waypoint went", { mayRetry: true });
   assert.deepEqual(await gatewaysOf(mesh.client, "shop"), []);
+});
+
+test("two controllers, and the one that leads is lost: policies come, change and go as with one", async () => {
+  await scaleControllers(mesh, 2);
+  await underAttack({ shop, arrivals }, visitors(shop), async () => {
+    await applyYaml(mesh.client, ITEMS_POLICY);
+    const first = await untilEnforced(mesh.client, "shop", "items");
+    // Whoever connects comes out at one of the two: proxies are killed until each has some.
+    await eventually(
+      "clients at both",
+      async () => {
+        if ([...(await clientsByReplica(mesh)).values()].filter((n) => n > 0).length > 1) return true;
+        const waypoint = await theWaypoint(mesh);
+        killContainer(mesh.node(waypoint.node), waypoint.uid, waypoint.container);
+        await eventually("judged again", async () =>
+          (await asked(shop.frontend, "/items/926")).status === 200 ? true : undefined,
+        );
+        return undefined;
+      },
+      90_000,
+    );
+    await shop.load.begin();
+    await applyYaml(mesh.client, ITEMS_POLICY.replace("methods: [GET],", "methods: [GET, HEAD],"));
+    const changed = await untilEnforced(mesh.client, "shop", "items");
+    await loseLeader(mesh);
+    await applyYaml(mesh.client, ITEMS_POLICY);
+    const lost = await untilEnforced(mesh.client, "shop", "items");
+    await untilControllers(mesh, 2);
+    say(
+      `two controllers: enforced after ${first.toFixed(1)} s, a change after ${changed.toFixed(1)} s, the leader lost after ${lost.toFixed(1)} s`,
+    );
+    assert.deepEqual(await asked(shop.frontend, "/items", { method: "POST" }), REFUSED);
+    await removeYaml(mesh, ITEMS_POLICY);
+    await untilGone(mesh.client, "shop", AUTOMATIC);
+  });
+  await shop.load.expectNoFailure("two controllers, one of them lost", { mayRetry: true });
+  await scaleControllers(mesh, 1);
 });
