@@ -2,6 +2,7 @@
  * HOT PATH. Counts the octets of one body by its framing and says where it ends; strict about every byte of the chunked coding. Pull style: each
  * `read` yields at most one span of data, so that a reader can pause between two.
  */
+import type { KeptLimit } from "../handle/kept-bytes.ts";
 import type { BodyFraming, HttpField } from "../http/message.ts";
 import { readFields } from "./head-lines.ts";
 import { HeadScanner } from "./head-scanner.ts";
@@ -22,6 +23,12 @@ export class BodyReader {
   #mode: Mode = "length";
   #digits = 0;
   #trailerScanner: HeadScanner | undefined;
+  readonly #limit: KeptLimit | undefined;
+
+  /** Of what is kept of trailers. */
+  constructor(limit?: KeptLimit) {
+    this.#limit = limit;
+  }
 
   start(framing: BodyFraming): void {
     this.failure = undefined;
@@ -100,7 +107,7 @@ export class BodyReader {
   }
 
   #readTrailers(bytes: Uint8Array, at: number, end: number): number {
-    const scanner = (this.#trailerScanner ??= new HeadScanner("trailers"));
+    const scanner = (this.#trailerScanner ??= new HeadScanner("trailers", this.#limit));
     const stop = scanner.scan(bytes, at, end);
     if (scanner.state === "more") return stop;
     if (scanner.state !== "complete") {

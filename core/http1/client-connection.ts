@@ -38,8 +38,8 @@ export class Http1ClientConnection implements ClientConnection, HandleEvents, Co
   readonly #events: ClientConnectionEvents;
   readonly #clock: Clock;
   readonly #input: Input;
-  readonly #scanner = new HeadScanner("response");
-  readonly #body = new BodyReader();
+  readonly #scanner: HeadScanner;
+  readonly #body: BodyReader;
   #phase: Phase = "idle";
   #exchange: Http1ClientExchange | undefined;
   #upstreamCloses = false;
@@ -62,6 +62,8 @@ export class Http1ClientConnection implements ClientConnection, HandleEvents, Co
     this.#clock = clock;
     this.output = new Output(handle);
     this.#input = new Input(handle, this, keptLimit);
+    this.#scanner = new HeadScanner("response", keptLimit);
+    this.#body = new BodyReader(keptLimit);
     handle.start(this);
   }
 

@@ -2,7 +2,7 @@
  * HOT PATH. Finds the end of a head, or of a trailer section, one byte once, however it is cut into reads. Lines end with CRLF and nothing else;
  * control characters, lone CR and lone LF are refused where they stand. What a line says is read afterwards (`head-lines.ts`).
  */
-import { KeptLimit } from "../handle/kept-bytes.ts";
+import { type KeptLimit, PROCESS_KEPT_LIMIT } from "../handle/kept-bytes.ts";
 import { MAX_FIELDS, MAX_HEAD_BYTES, MAX_TRAILER_BYTES, MAX_TRAILERS } from "./http1-limits.ts";
 
 export type HeadKind = "request" | "response" | "trailers";
@@ -17,9 +17,6 @@ export type ScanState =
   | "too-large"
   | "no-room";
 
-/** What all of a process may keep of heads that are not complete. */
-export const INCOMPLETE_HEADS: KeptLimit = new KeptLimit(64 * 1024 * 1024);
-
 export class HeadScanner {
   /** The complete head; lines are `text[start..lineEnds[i])`, the next starts two bytes behind. */
   text = "";
@@ -27,6 +24,7 @@ export class HeadScanner {
   state: ScanState = "more";
   reason = "";
   readonly #kind: HeadKind;
+  readonly #limit: KeptLimit;
   readonly #maxBytes: number;
   readonly #maxLines: number;
   /** Bytes of earlier reads; a head that comes in one piece needs none. */
@@ -37,8 +35,9 @@ export class HeadScanner {
   #lineStart = 0;
   #blankLines = 0;
 
-  constructor(kind: HeadKind) {
+  constructor(kind: HeadKind, limit: KeptLimit = PROCESS_KEPT_LIMIT) {
     this.#kind = kind;
+    this.#limit = limit;
     this.#maxBytes = kind === "trailers" ? MAX_TRAILER_BYTES : MAX_HEAD_BYTES;
     this.#maxLines = kind === "trailers" ? MAX_TRAILERS : MAX_FIELDS + 1;
   }
@@ -50,7 +49,7 @@ export class HeadScanner {
 
   /** For the next head, or because there is none: gives back what was kept. */
   reset(): void {
-    INCOMPLETE_HEADS.add(-(this.#kept?.length ?? 0));
+    this.#limit.add(-(this.#kept?.length ?? 0));
     this.text = "";
     this.lineEnds.length = 0;
     this.state = "more";
@@ -148,9 +147,9 @@ export class HeadScanner {
     const size = Math.min(end - at, this.#maxBytes - this.#keptLength);
     const needed = this.#keptLength + size;
     if (this.#kept === undefined || this.#kept.length < needed) {
-      if (INCOMPLETE_HEADS.isReached) {
+      if (this.#limit.isReached) {
         this.state = "no-room";
-        this.reason = "too much is kept of heads that are not complete";
+        this.reason = "too much is kept of what is not complete, or not read";
         return false;
       }
       this.#kept = this.#grown(Math.min(this.#maxBytes, Math.max(2 * needed, 1024)));
@@ -163,7 +162,7 @@ export class HeadScanner {
   #grown(size: number): Buffer {
     const grown = Buffer.allocUnsafeSlow(size);
     if (this.#kept !== undefined) grown.set(this.#kept.subarray(0, this.#keptLength));
-    INCOMPLETE_HEADS.add(size - (this.#kept?.length ?? 0));
+    this.#limit.add(size - (this.#kept?.length ?? 0));
     return grown;
   }
 

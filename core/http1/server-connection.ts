@@ -30,8 +30,8 @@ export class Http1ServerConnection
   readonly #fieldsRead: () => ReadonlySet<string>;
   readonly #input: Input;
   readonly #patience: Patience;
-  readonly #scanner = new HeadScanner("request");
-  readonly #body = new BodyReader();
+  readonly #scanner: HeadScanner;
+  readonly #body: BodyReader;
   #phase: ServerPhase = "head";
   #exchange: Http1ServerExchange | undefined;
   /** No request after this one. */
@@ -48,6 +48,8 @@ export class Http1ServerConnection
     this.#fieldsRead = options.fieldsRead ?? (() => NO_FIELDS);
     this.output = new Output(handle);
     this.#input = new Input(handle, this, options.keptLimit);
+    this.#scanner = new HeadScanner("request", options.keptLimit);
+    this.#body = new BodyReader(options.keptLimit);
     // As a handle does with what its events throw: this connection ends, and no other.
     const onBug = (cause: unknown): void => {
       this.#bug = callbackError(cause);
