@@ -64,6 +64,7 @@ const REFUSED: readonly (readonly [string, string])[] = [
   [written((raw) => (raw["view"] = ["a b"])), "no name of a process"],
   [written((raw) => (raw["view"] = Array.from({ length: 65 }, () => "a"))), "many processes"],
   [written((raw) => (raw["refused"] = [["a", "b", ""]])), "a refusal without reason"],
+  [written((raw) => (raw["refused"] = [["a", "b", 5]])), "a number for a reason"],
   [written((raw) => (raw["refused"] = [["a", "b", "r".repeat(257)]])), "a reason without end"],
   [written((raw) => (raw["refused"] = Array.from({ length: 21 }, () => ["a", "b", "c"]))), "many refusals"],
 ];

@@ -3,7 +3,7 @@
  * to it, and for every waypoint whether it has published the present stage and who of them does not act by it yet. Only the mesh's own
  * account writes it; it is read strictly all the same, and what cannot be read counts as "nothing published".
  */
-import { type JsonObject, jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { type JsonObject, jsonList, jsonObject } from "#core/k8s/json-read.ts";
 import { type Parsed, parsed, problem } from "#core/base/parse-result.ts";
 
 /** A connected ztunnel or waypoint, or one that was. */
@@ -50,12 +50,15 @@ const MAX_PROXIES = 4_096;
 const MAX_GATEWAYS = 4_096;
 export const MAX_REFUSALS = 20;
 export const MAX_REASON = 256;
-const MAX_RESOURCE = 600;
+const RESOURCE = /^[^]{1,600}$/;
+const VERSION = /^[^]{1,64}$/;
+const REASON = /^[^]{1,256}$/;
 const MAX_REPLICAS = 64;
 const HOLDER = /^[A-Za-z0-9._-]{1,300}$/;
 const UID = /^[A-Za-z0-9-]{1,64}$/;
 const NAME = /^[a-z0-9.-]{1,253}$/;
 const PATH = /^[a-z0-9.-]{1,253}\/[a-z0-9.-]{1,253}$/;
+const PATH_OR_NONE = /^([a-z0-9.-]{1,253}\/[a-z0-9.-]{1,253})?$/;
 const TEXT = /^[0-9a-f]{32}$/;
 
 /** Undefined for more than fits. Equal reports give equal text. */
@@ -101,15 +104,18 @@ export function parseReport(text: string): Parsed<ReplicaReport> {
   if (raw["form"] !== FORM) return problem("form", "is not known");
   if (Object.keys(raw).toSorted().join() !== "form,gateways,proxies,refused,view")
     return problem("", "has other fields than form, view, gateways, proxies and refused");
-  const view = jsonList(raw["view"]).map(jsonText);
-  if (!Array.isArray(raw["view"]) || view.length > MAX_REPLICAS || !view.every((name) => HOLDER.test(name)))
-    return problem("view", "is malformed");
-  const proxies = readAll(raw["proxies"], MAX_PROXIES, readProxy);
+  return readFields(raw);
+}
+
+function readFields(raw: JsonObject): Parsed<ReplicaReport> {
+  const view = readList(raw["view"], MAX_REPLICAS, (one) => readTexts([one], [HOLDER])?.[0]);
+  if (view === undefined) return problem("view", "is malformed");
+  const proxies = readList(raw["proxies"], MAX_PROXIES, readProxy);
   if (proxies === undefined) return problem("proxies", "is malformed");
   const uids = proxies.map(({ podUid }) => podUid);
-  const gateways = readAll(raw["gateways"], MAX_GATEWAYS, (entry) => readGateway(entry, uids));
+  const gateways = readList(raw["gateways"], MAX_GATEWAYS, (entry) => readGateway(entry, uids));
   if (gateways === undefined) return problem("gateways", "is malformed");
-  const refused = readAll(raw["refused"], MAX_REFUSALS, readRefusal);
+  const refused = readList(raw["refused"], MAX_REFUSALS, readRefusal);
   if (refused === undefined) return problem("refused", "is malformed");
   const byKey = new Map(gateways);
   if (byKey.size !== gateways.length || new Set(uids).size !== uids.length)
@@ -118,40 +124,44 @@ export function parseReport(text: string): Parsed<ReplicaReport> {
 }
 
 /** Undefined as soon as one entry is not what it should be. */
-function readAll<T>(
+function readList<T>(
   raw: unknown,
   limit: number,
-  read: (entry: readonly unknown[]) => T | undefined,
+  read: (entry: unknown) => T | undefined,
 ): readonly T[] | undefined {
   if (!Array.isArray(raw) || raw.length > limit) return undefined;
-  const all = raw.map((entry) => (Array.isArray(entry) ? read(entry) : undefined));
+  const all = raw.map(read);
   return all.every((one) => one !== undefined) ? all : undefined;
 }
 
-function readProxy(entry: readonly unknown[]): ReportedProxy | undefined {
-  const [podUid, pod, node, waypoint] = [0, 1, 2, 3].map((i) => jsonText(entry[i]));
-  if (entry.length !== 5 || podUid === undefined || pod === undefined || node === undefined) return undefined;
-  const isGood = UID.test(podUid) && PATH.test(pod) && NAME.test(node);
+/** As many texts as patterns, each of which its text matches. */
+function readTexts(raw: readonly unknown[], patterns: readonly RegExp[]): readonly string[] | undefined {
+  const texts = raw.flatMap((one) => (typeof one === "string" ? [one] : []));
+  const isGood = raw.length === patterns.length && texts.length === patterns.length;
+  return isGood && patterns.every((pattern, i) => pattern.test(texts[i] ?? "")) ? texts : undefined;
+}
+
+function readProxy(raw: unknown): ReportedProxy | undefined {
+  const entry = jsonList(raw);
+  const texts = readTexts(entry.slice(0, 4), [UID, PATH, NAME, PATH_OR_NONE]);
   const left = entry[4];
-  if (!isGood || waypoint === undefined || (left !== 0 && left !== 1)) return undefined;
-  if (entry[3] !== "" && !PATH.test(waypoint)) return undefined;
+  if (texts === undefined || entry.length !== 5 || (left !== 0 && left !== 1)) return undefined;
+  const [podUid = "", pod = "", node = "", waypoint = ""] = texts;
   return { podUid, pod, node, waypoint: waypoint === "" ? undefined : waypoint, hasLeft: left === 1 };
 }
 
-function readGateway(
-  entry: readonly unknown[],
-  uids: readonly string[],
-): readonly [string, GatewayReport] | undefined {
-  const [key, text] = [jsonText(entry[0]), jsonText(entry[1])];
+function readGateway(raw: unknown, uids: readonly string[]): readonly [string, GatewayReport] | undefined {
+  const entry = jsonList(raw);
+  const texts = readTexts(entry.slice(0, 2), [PATH, TEXT]);
   const behind = entry.slice(2).map((i) => (typeof i === "number" ? uids[i] : undefined));
-  if (!PATH.test(key) || !TEXT.test(text) || !behind.every((uid) => uid !== undefined)) return undefined;
+  if (texts === undefined || !behind.every((uid) => uid !== undefined)) return undefined;
+  const [key = "", text = ""] = texts;
   return [key, { text, behind: new Set(behind) }];
 }
 
-function readRefusal(entry: readonly unknown[]): Refusal | undefined {
-  const [name, version, reason] = jsonList(entry).map(jsonText);
-  const isGood = entry.length === 3 && name !== undefined && version !== undefined && reason !== undefined;
-  if (!isGood || name === "" || name.length > MAX_RESOURCE || version === "" || version.length > 64)
-    return undefined;
-  return reason === "" || reason.length > MAX_REASON ? undefined : { name, version, reason };
+function readRefusal(raw: unknown): Refusal | undefined {
+  const texts = readTexts(jsonList(raw), [RESOURCE, VERSION, REASON]);
+  if (texts === undefined) return undefined;
+  const [name = "", version = "", reason = ""] = texts;
+  return { name, version, reason };
 }
