@@ -83,8 +83,8 @@ export async function openDesk(mesh: Mesh): Promise<PodFacts> {
   return pod;
 }
 
-/** Callers may call its gRPC service. */
-export const TALK_POLICY = `
+/** What callers may ask the talk for, whatever speaks it. */
+export const talkPolicy = (...paths: readonly string[]): string => `
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: { name: talk, namespace: talk }
@@ -93,7 +93,7 @@ spec:
   action: ALLOW
   rules:
     - from: [{ source: { principals: ["cluster.local/ns/talk/sa/caller"] } }]
-      to: [{ operation: { methods: [POST], paths: [/talk.Talk/Say, /talk.Talk/Watch] } }]
+      to: [{ operation: { methods: [GET, POST], paths: ${JSON.stringify(paths)} } }]
 `;
 
 export interface Talk {

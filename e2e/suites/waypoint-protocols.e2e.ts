@@ -16,25 +16,13 @@ import {
   webSocket,
   webSocketSay,
 } from "../framework/stream-moves.ts";
-import { openTalk, type Talk } from "../framework/talk.ts";
+import { openTalk, type Talk, talkPolicy } from "../framework/talk.ts";
 import { AUTOMATIC, untilEnforced } from "../framework/waypoints.ts";
 
 const GRPC = "talk.talk:9000";
 const FOREVER = { count: 100_000, everyMs: 50 };
 const PERMISSION_DENIED = { code: 7, details: "RBAC: access denied", text: "" };
 
-/** `paths`: what callers may ask for, whatever speaks it. */
-const only = (...paths: readonly string[]): string => `
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: talk, namespace: talk }
-spec:
-  selector: { matchLabels: { app: talk } }
-  action: ALLOW
-  rules:
-    - from: [{ source: { principals: ["cluster.local/ns/talk/sa/caller"] } }]
-      to: [{ operation: { methods: [GET, POST], paths: ${JSON.stringify(paths)} } }]
-`;
 const STAYING = ["/open/stays", "/talk.Talk/Say"];
 const GOING = ["/open/*", "/talk.Talk/Watch"];
 
@@ -45,7 +33,7 @@ let waypoint: PodFacts;
 before(async () => {
   mesh = await meshUp();
   talk = await openTalk(mesh);
-  await applyYaml(mesh.client, only(...STAYING, ...GOING));
+  await applyYaml(mesh.client, talkPolicy(...STAYING, ...GOING));
   await untilEnforced(mesh.client, "talk", "talk");
   waypoint = await theWaypoint(mesh, AUTOMATIC, "talk");
   talk.arrivals.begin();
@@ -139,7 +127,7 @@ test("a policy that no longer allows what goes on ends it, and leaves alone what
   for (const name of ["stays", "goes"]) await hands.run(webSocket, name, `ws://talk.talk/open/${name}`);
   await untilEvent("watch", /^message/);
   for (const name of ["stays", "goes"]) await untilEvent(name, /^open$/);
-  await applyYaml(mesh.client, only(...STAYING));
+  await applyYaml(mesh.client, talkPolicy(...STAYING));
   await untilEnforced(mesh.client, "talk", "talk");
   assert.match(await untilEvent("watch", /^end/), /^end [1-9]/);
   assert.equal(await untilEvent("goes", /^end/), "end 1006");

@@ -21,11 +21,13 @@ import { containerLog, killContainer } from "../framework/node-inside.ts";
 import { applyYaml, listPods, type PodFacts } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
 import { cancel, eventsOf, grpcSay, grpcStreams } from "../framework/stream-moves.ts";
-import { openTalk, type Talk, TALK_POLICY } from "../framework/talk.ts";
+import { openTalk, type Talk, talkPolicy } from "../framework/talk.ts";
 import { AUTOMATIC, untilEnforced } from "../framework/waypoints.ts";
 import { agentOn, rollZtunnels, SYSTEM } from "../framework/ztunnel-state.ts";
 
 const GRPC = "talk.talk:9000";
+const SAY = "/talk.Talk/Say";
+const WATCH = "/talk.Talk/Watch";
 const STREAM = { everyMs: 250, count: 40, messageMs: 50 };
 
 let mesh: Mesh;
@@ -38,7 +40,7 @@ before(async () => {
   [shop, talk] = await Promise.all([openL7Shop(mesh), openTalk(mesh)]);
   arrivals = new ArrivalWatch(mesh, shop.catalog);
   await applyYaml(mesh.client, ITEMS_POLICY);
-  await applyYaml(mesh.client, TALK_POLICY);
+  await applyYaml(mesh.client, talkPolicy(SAY, WATCH));
   await untilEnforced(mesh.client, "shop", "items");
   await untilEnforced(mesh.client, "talk", "talk");
 });
@@ -154,7 +156,7 @@ test("the API away and back: what is enforced stays enforced, and the next chang
       await new Promise((resolve) => setTimeout(resolve, 3_000)); // some load without an API
     }),
   );
-  await applyYaml(mesh.client, TALK_POLICY.replace("/talk.Talk/Watch", "/talk.Talk/Nothing"));
+  await applyYaml(mesh.client, talkPolicy(SAY));
   await untilEnforced(mesh.client, "talk", "talk");
-  assert.equal((await talk.far.hands.run(grpcSay, GRPC, "x", "/talk.Talk/Watch")).code, 7);
+  assert.equal((await talk.far.hands.run(grpcSay, GRPC, "x", WATCH)).code, 7);
 });
