@@ -6,11 +6,11 @@
  */
 import type { Authorization } from "#core/model/authorization.ts";
 import { type PolicyKey, policyKey } from "#core/model/ids.ts";
-import { onlyObserves } from "#core/model/request-policy.ts";
 import type { Change, Collection } from "./collections/collection.ts";
 import type { StaticCollection } from "./collections/static.ts";
 import type { PodWaypoint } from "./mesh-waypoints.ts";
-import type { MeshPolicy } from "./translate/mesh-policy.ts";
+import { isDecidedByWaypoints, type MeshPolicy } from "./translate/mesh-policy.ts";
+import { targetedServices } from "./translate/policy-targets.ts";
 import type { BindingScope } from "./waypoints/binding.ts";
 import { inScope } from "./waypoints/pod-binding.ts";
 import type { WaypointGateway } from "./waypoints/waypoint-gateway.ts";
@@ -54,16 +54,12 @@ function updateFor(
   { forms }: FormerFormDeps,
 ): readonly (readonly [string, FormerForm | undefined])[] {
   const known = forms.get(key);
-  if (current === undefined || !needsWaypoint(current)) return known === undefined ? [] : [[key, undefined]];
-  if (known !== undefined || old === undefined || needsWaypoint(old)) return [];
+  if (current === undefined || !isDecidedByWaypoints(current))
+    return known === undefined ? [] : [[key, undefined]];
+  if (known !== undefined || old === undefined || isDecidedByWaypoints(old)) return [];
   const { namespace, selector, authorization } = old;
   if (authorization === undefined || authorization.dryRun) return [];
   return [[key, { key: old.key, namespace, authorization, selector }]];
-}
-
-/** A dry run takes over from nobody. */
-function needsWaypoint({ request, l7Fields, targets }: MeshPolicy): boolean {
-  return request !== undefined && !onlyObserves(request) && l7Fields.length + targets.length > 0;
 }
 
 /** Those that waypoints have taken over from, and those that no automatic waypoint will. */
@@ -85,12 +81,9 @@ function isAwaited(key: string, { policies, pods, rootNamespace }: FormerFormDep
   const policy = policies.get(key);
   if (policy === undefined) return false;
   const isMeshWide = policy.targets.length === 0 && policy.namespace === rootNamespace();
-  const names = policy.targets.flatMap(({ kind, group, name }) =>
-    kind === "Service" && group === "" ? [name] : [],
-  );
   const scope: BindingScope =
     policy.targets.length > 0
-      ? { kind: "services", names }
+      ? { kind: "services", names: targetedServices(policy.targets) }
       : { kind: "workloads", labels: policy.selector ?? {} };
   return [...pods.values()].some(
     ({ pod, services, standing }) =>

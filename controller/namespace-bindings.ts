@@ -2,7 +2,6 @@
 import type { EnrolmentOptions } from "#core/authz/enrolment.ts";
 import type { NamespaceObject, PodObject, ServiceObject } from "#core/k8s/object-types.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
-import { onlyObserves } from "#core/model/request-policy.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
@@ -10,7 +9,7 @@ import type { KeyIndex } from "./collections/key-index.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
 import type { Sources } from "./sources.ts";
 import type { MeshConfig } from "./translate/mesh-config.ts";
-import type { MeshPolicy } from "./translate/mesh-policy.ts";
+import { isDecidedByWaypoints, type MeshPolicy } from "./translate/mesh-policy.ts";
 import { waypointOf } from "./waypoint-of.ts";
 import type { Binding } from "./waypoints/binding.ts";
 import { bindingsInForce, mustClose } from "./waypoints/bindings-in-force.ts";
@@ -50,7 +49,7 @@ export function namespaceBindings(
 ): Derived<NamespaceObject, NamespaceBindings> {
   const { sources, gateways, policies, services, formerForms, meshConfigs } = inputs;
   const deciding = policies.index("policies that need waypoints", (policy) =>
-    isDeciding(policy) ? [policy.namespace] : [],
+    isDecidedByWaypoints(policy) ? [policy.namespace] : [],
   );
   const pods = sources.pods.index("pods by namespace, for bindings", ({ metadata }) => [metadata.namespace]);
   return new Derived(
@@ -71,10 +70,6 @@ export function namespaceBindings(
     },
     scheduler,
   );
-}
-
-function isDeciding({ request, l7Fields, targets }: MeshPolicy): boolean {
-  return request !== undefined && !onlyObserves(request) && l7Fields.length + targets.length > 0;
 }
 
 interface Context extends NamespaceBindingsInputs {

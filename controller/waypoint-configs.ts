@@ -1,4 +1,5 @@
 /** Waypoints' configurations in the graph: what each serves, and every policy that judges it. */
+import { GATEWAY } from "#core/k8s/kinds.ts";
 import { podWorkloadUid, serviceKey, type WorkloadUid } from "#core/model/ids.ts";
 import type { RequestPolicy } from "#core/model/request-policy.ts";
 import { WAYPOINT_CLASS } from "#core/model/waypoint.ts";
@@ -13,7 +14,7 @@ import type { MeshWaypoints, PodWaypoint, ServiceWaypoint } from "./mesh-waypoin
 import type { MeshConfig } from "./translate/mesh-config.ts";
 import type { MeshPolicy } from "./translate/mesh-policy.ts";
 import type { Sources } from "./sources.ts";
-import type { PolicyTarget } from "./translate/policy-targets.ts";
+import { isServiceTarget, type PolicyTarget } from "./translate/policy-targets.ts";
 import type { Translated } from "./translate/problem.ts";
 import { serviceSelects } from "./translate/selectors.ts";
 import { serviceHostname } from "./translate/service.ts";
@@ -27,8 +28,6 @@ interface Inputs {
   readonly waypoints: MeshWaypoints;
   readonly sliceWorkloads: Collection<Translated<readonly Workload[]>>;
 }
-
-const GATEWAY_GROUP = "gateway.networking.k8s.io";
 
 /** By `namespace/gateway`. */
 export function waypointConfigs(inputs: Inputs, scheduler: Scheduler): Collection<WaypointConfig> {
@@ -119,14 +118,13 @@ function servicePolicies(
   judges: Judges,
 ): readonly RequestPolicy[] {
   const { namespace, name } = service.metadata;
-  const isMeant = (target: PolicyTarget): boolean =>
-    target.kind === "Service" && target.group === "" && target.name === name;
+  const isMeant = (target: PolicyTarget): boolean => isServiceTarget(target) && target.name === name;
   return [...requests(judges.policies.targeting(read, namespace, isMeant)), ...ofGateway(read, judges)];
 }
 
 function ofGateway(read: ReadContext, { gateway, policies, mesh }: Judges): readonly RequestPolicy[] {
   const names = (kind: string, name: string) => (target: PolicyTarget) =>
-    target.group === GATEWAY_GROUP && target.kind === kind && target.name === name;
+    target.group === GATEWAY.group && target.kind === kind && target.name === name;
   return requests([
     ...policies.targeting(read, gateway.namespace, names("Gateway", gateway.name)),
     ...policies.targeting(read, mesh.rootNamespace, names("GatewayClass", WAYPOINT_CLASS)),

@@ -1,6 +1,7 @@
 /** Of which policies a waypoint's text is made, in the graph. */
 import type { MeshGraph } from "../mesh-graph.ts";
 import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
+import { isForWaypoints } from "../translate/mesh-policy.ts";
 import { gatewayText } from "./gateway-text.ts";
 
 /** What replicas must agree on about a waypoint: the policies of the namespaces that it may serve, and of the whole mesh. */
@@ -8,10 +9,7 @@ export function gatewayTexts({ index, sources }: MeshGraph): (gateway: WaypointG
   const { podsByJudge, servicesByJudge } = index.waypoints;
   const byNamespace = index.policies.authorizationPolicies.index(
     "policies that may need waypoints",
-    (policy) =>
-      policy.request !== undefined && policy.l7Fields.length + policy.targets.length > 0
-        ? [policy.namespace]
-        : [],
+    (policy) => (policy.request !== undefined && isForWaypoints(policy) ? [policy.namespace] : []),
   );
   return (gateway) => {
     const { key, namespace, record } = gateway;

@@ -3,7 +3,7 @@ import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
 import type { MeshIndex } from "../mesh-index.ts";
 import type { PodWaypoint } from "../mesh-waypoints.ts";
-import type { MeshPolicy } from "../translate/mesh-policy.ts";
+import { isForWaypoints, type MeshPolicy } from "../translate/mesh-policy.ts";
 import { isLivePod } from "../translate/pod.ts";
 import { pushesOf } from "../waypoints/binding.ts";
 import { enforcedCondition } from "../waypoints/enforcement.ts";
@@ -92,8 +92,7 @@ export class EnforcementStatus {
   }
 
   of(policy: MeshPolicy): Enforcement | undefined {
-    const isPlain = policy.l7Fields.length + policy.targets.length === 0;
-    if (isPlain) return { ...PLAIN, guard: { kind: "none" } };
+    if (!isForWaypoints(policy)) return { ...PLAIN, guard: { kind: "none" } };
     // A view from before the policy, or before this version of it, knows nothing about it.
     if (this.#view === undefined || this.#seen.get(policy.key) !== policy.generation) return undefined;
     const gaps = this.#view.needs.gaps.get(policy.key) ?? [];

@@ -6,7 +6,7 @@ import type { KubeClient } from "#core/k8s/kube-client.ts";
 import type { CustomObject } from "#core/k8s/object-types.ts";
 import type { Collection } from "../collections/collection.ts";
 import type { MeshPolicies } from "../mesh-policies.ts";
-import type { MeshPolicy } from "../translate/mesh-policy.ts";
+import { isForWaypoints, type MeshPolicy } from "../translate/mesh-policy.ts";
 import { type Guard, guardedCondition } from "../waypoints/guarded.ts";
 import type { Sources } from "../sources.ts";
 import {
@@ -76,7 +76,7 @@ export class StatusWriter {
   /** What waypoints make of policies has changed: those that they concern are looked at again. */
   enforcementChanged(): void {
     for (const [key, policy] of this.#deps.policies.authorizationPolicies.entries()) {
-      if (policy.l7Fields.length + policy.targets.length > 0) this.#authorization(key);
+      if (isForWaypoints(policy)) this.#authorization(key);
     }
   }
 

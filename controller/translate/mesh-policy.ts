@@ -1,6 +1,6 @@
 /** Pure. An AuthorizationPolicy in both of its forms: for ztunnels, and for waypoints. */
 import type { CustomObject } from "#core/k8s/object-types.ts";
-import type { RequestPolicy } from "#core/model/request-policy.ts";
+import { onlyObserves, type RequestPolicy } from "#core/model/request-policy.ts";
 import { enforceTiming } from "../waypoints/enforce-timing.ts";
 import { type Guard, guardOf } from "../waypoints/guarded.ts";
 import { translateAuthorizationPolicy, type TranslatedPolicy } from "./authorization-policy.ts";
@@ -28,6 +28,19 @@ export interface MeshPolicy extends TranslatedPolicy {
   readonly immediately: boolean;
   /** Where its status says that pods refuse callers because of it. */
   readonly guard: Guard;
+}
+
+/** Whether it says what only a waypoint can judge; also when nothing of it is in force. */
+export function isForWaypoints({
+  l7Fields: fields,
+  targets,
+}: Pick<MeshPolicy, "l7Fields" | "targets">): boolean {
+  return fields.length + targets.length > 0;
+}
+
+/** Whether waypoints refuse callers by it: neither a dry run nor AUDIT. */
+export function isDecidedByWaypoints(policy: MeshPolicy): boolean {
+  return policy.request !== undefined && !onlyObserves(policy.request) && isForWaypoints(policy);
 }
 
 export function translateMeshPolicy(policy: CustomObject, mesh: MeshConfig): MeshPolicy {

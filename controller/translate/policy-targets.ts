@@ -8,6 +8,15 @@ export interface PolicyTarget {
   readonly name: string;
 }
 
+/** A Service, which is one of the policy's own namespace. */
+export function isServiceTarget({ group, kind }: PolicyTarget): boolean {
+  return kind === "Service" && group === "";
+}
+
+export function targetedServices(targets: readonly PolicyTarget[]): readonly string[] {
+  return targets.filter(isServiceTarget).map(({ name }) => name);
+}
+
 export function policyTargets(rawSpec: unknown): readonly PolicyTarget[] {
   const spec = jsonObject(rawSpec);
   const single = spec["targetRef"] === undefined ? [] : [target(spec["targetRef"], "spec.targetRef")];

@@ -1,5 +1,5 @@
 /** Pure. What the status of an HTTP policy says: whether waypoints enforce it everywhere, and what is missing. */
-import type { MeshPolicy } from "../translate/mesh-policy.ts";
+import { isForWaypoints, type MeshPolicy } from "../translate/mesh-policy.ts";
 import type { Condition } from "../status/conditions.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import { attachedOf, namespaceOf } from "./attachment.ts";
@@ -37,7 +37,7 @@ export function enforcedCondition(
   gateway: (key: string) => WaypointGateway | undefined,
   ports: PortReport,
 ): Condition | undefined {
-  if (policy.request === undefined || policy.l7Fields.length + policy.targets.length === 0) return undefined;
+  if (policy.request === undefined || !isForWaypoints(policy)) return undefined;
   const verdicts = [
     ...automatic(policy, view, gateway),
     ...explicit(policy, view, gateway),

@@ -6,58 +6,10 @@ import { translateMeshPolicy } from "../translate/mesh-policy.ts";
 import { loadYaml } from "../source/file-source.ts";
 import { Sources } from "../sources.ts";
 import { testMeshConfig } from "../test/builders.ts";
+import { CATALOG, GET, L4, METHODS, pod, policy, service, WAYPOINT, WORLD } from "../test/needs-world.ts";
 import { scopeKey } from "./binding.ts";
 import { needsWaypoint } from "./needs-waypoint.ts";
 import { LABEL_GATEWAY_NAME } from "./waypoint-pods.ts";
-
-/** Two enrolled namespaces and one that is not; a catalog behind two services, a database, a frontend. */
-const WORLD = `
-{ apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio.io/dataplane-mode: ambient } } }
----
-{ apiVersion: v1, kind: Namespace, metadata: { name: empty, labels: { istio.io/dataplane-mode: ambient } } }
----
-{ apiVersion: v1, kind: Namespace, metadata: { name: outside } }
----
-{ apiVersion: v1, kind: Namespace, metadata: { name: istio-system } }
----
-${pod("shop", "catalog")}
----
-${pod("shop", "db")}
----
-${pod("shop", "frontend")}
----
-${pod("outside", "catalog")}
----
-${service("shop", "catalog", "catalog")}
----
-${service("shop", "catalog-admin", "catalog")}
----
-${service("shop", "db", "db")}
----
-{ apiVersion: v1, kind: Service, metadata: { name: elsewhere, namespace: shop }, spec: { type: ExternalName } }
-`;
-
-function pod(namespace: string, app: string, more = ""): string {
-  return `{ apiVersion: v1, kind: Pod, metadata: { name: ${app}-1, namespace: ${namespace}, labels: { app: ${app} } },
-    spec: { serviceAccountName: ${app}, nodeName: n1${more} }, status: { phase: Running } }`;
-}
-
-function service(namespace: string, name: string, app: string, labels = ""): string {
-  return `{ apiVersion: v1, kind: Service, metadata: { name: ${name}, namespace: ${namespace}, labels: { ${labels} } },
-    spec: { selector: { app: ${app} }, ports: [{ port: 80 }] } }`;
-}
-
-function policy(name: string, spec: string, namespace = "shop"): string {
-  return `{ apiVersion: security.istio.io/v1, kind: AuthorizationPolicy,
-    metadata: { name: ${name}, namespace: ${namespace}, generation: 1 }, spec: { ${spec} } }`;
-}
-
-const WAYPOINT = `{ apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: { name: wp, namespace: shop },
-  spec: { gatewayClassName: istio-waypoint, listeners: [] } }`;
-const CATALOG = "selector: { matchLabels: { app: catalog } }";
-const GET = "rules: [{ to: [{ operation: { methods: [GET] } }] }]";
-const L4 = 'rules: [{ from: [{ source: { principals: ["a/ns/b/sa/c"] } }] }]';
-const METHODS = "spec.rules[0].to[0].operation.methods";
 
 interface Case {
   readonly name: string;
@@ -230,6 +182,71 @@ const CASES: readonly Case[] = [
     expected: ["shop/p: OptedOut service shop/catalog-admin", "shop/q: OptedOut service shop/catalog-admin"],
   },
   {
+    name: "the namespace has opted out: neither its pods nor its services are bound",
+    objects: [
+      `{ apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio.io/dataplane-mode: ambient,
+        istio.io/use-waypoint: none } } }`,
+      policy("p", `${CATALOG}, ${GET}`),
+      policy("q", `targetRefs: [{ kind: Service, group: "", name: db }], ${GET}`),
+    ],
+    expected: ["shop/p: OptedOut namespace shop", "shop/q: OptedOut namespace shop"],
+  },
+  {
+    name: "one pod has opted out: others have not",
+    objects: [
+      pod("shop", "frontend").replace("app: frontend", "app: frontend, istio.io/use-waypoint: none"),
+      policy("p", GET),
+      policy("q", `selector: { matchLabels: { app: frontend } }, ${GET}`),
+    ],
+    expected: [
+      `shop shop/p workloads : ${METHODS}`,
+      "shop/p: OptedOut pod shop/frontend-1",
+      "shop/q: OptedOut pod shop/frontend-1",
+    ],
+  },
+  {
+    name: "a service's own label beats that of its namespace",
+    objects: [
+      WAYPOINT,
+      `{ apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio.io/dataplane-mode: ambient,
+        istio.io/use-waypoint: wp } } }`,
+      service("shop", "db", "db", "istio.io/use-waypoint: none"),
+      policy("p", `action: DENY, targetRefs: [{ kind: Service, group: "", name: db }], ${GET}`),
+    ],
+    expected: ["shop/p: OptedOut service shop/db"],
+  },
+  {
+    name: "the class of waypoints, in the root namespace: every waypoint that people made",
+    objects: [
+      WAYPOINT,
+      policy(
+        "p",
+        `targetRefs: [{ kind: GatewayClass, group: gateway.networking.k8s.io, name: istio-waypoint }], ${GET}`,
+        "istio-system",
+      ),
+    ],
+    expected: ["istio-system/p: explicit shop/wp"],
+  },
+  {
+    name: "namespaces that are never enrolled, or are going away",
+    objects: [
+      "{ apiVersion: v1, kind: Namespace, metadata: { name: kube-system, labels: { istio.io/dataplane-mode: ambient } } }",
+      `{ apiVersion: v1, kind: Namespace, metadata: { name: empty, labels: { istio.io/dataplane-mode: ambient } },
+        status: { phase: Terminating } }`,
+      policy("p", GET, "kube-system"),
+      policy("q", GET, "empty"),
+    ],
+    expected: [],
+  },
+  {
+    name: "callers are held where that is asked for; nobody is held for what is only observed",
+    objects: [policy("now", `${CATALOG}, ${GET}`), policy("now-audit", `action: AUDIT, ${CATALOG}, ${GET}`)],
+    expected: [
+      `shop shop/now workloads app=catalog: ${METHODS} (immediately)`,
+      `shop shop/now-audit workloads app=catalog: ${METHODS} (observed)`,
+    ],
+  },
+  {
     name: "a pod with the node's network, and one that has opted out of the mesh",
     objects: [
       pod("shop", "catalog", ", hostNetwork: true"),
@@ -278,13 +295,13 @@ function lines(objects: readonly string[], mesh = testMeshConfig): readonly stri
     services: [...sources.services.values()],
     isWaypointPod: ({ metadata }) => metadata.labels[LABEL_GATEWAY_NAME] !== undefined,
     explicitWaypoints: new Set(sources.gateways.size > 0 ? ["shop/wp"] : []),
-    immediately: () => false,
+    immediately: (_namespace, key) => key.startsWith("shop/now"),
   });
   return [
     ...[...namespaces].flatMap(([namespace, list]) =>
       list.map(
-        ({ policy: key, field, scope, observes }) =>
-          `${namespace} ${key} ${scopeKey(scope)}: ${field}${observes === true ? " (observed)" : ""}`,
+        ({ policy: key, field, scope, observes, immediately }) =>
+          `${namespace} ${key} ${scopeKey(scope)}: ${field}${observes === true ? " (observed)" : ""}${immediately === true ? " (immediately)" : ""}`,
       ),
     ),
     ...[...gaps].flatMap(([key, list]) => list.map(({ reason, what }) => `${key}: ${reason} ${what}`)),

@@ -2,21 +2,22 @@
  * Pure. From configuration to "which automatic waypoints must exist, what they bind, and why". A namespace needs one exactly
  * while a policy says something that ztunnels cannot enforce, about pods or services that nobody gave to another waypoint.
  */
-import type { EnrolmentOptions } from "#core/authz/enrolment.ts";
-import type { NamespaceObject, PodObject, ServiceObject } from "#core/k8s/object-types.ts";
+import { GATEWAY } from "#core/k8s/kinds.ts";
+import type { PodObject, ServiceObject } from "#core/k8s/object-types.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
 import { onlyObserves, type RequestPolicy } from "#core/model/request-policy.ts";
 import { WAYPOINT_CLASS } from "#core/model/waypoint.ts";
-import { LABEL_DATAPLANE_MODE } from "#core/model/well-known.ts";
-import type { PolicyTarget } from "../translate/policy-targets.ts";
+import { isForWaypoints } from "../translate/mesh-policy.ts";
+import { isServiceTarget, type PolicyTarget } from "../translate/policy-targets.ts";
 import { selectorMatches, serviceSelects } from "../translate/selectors.ts";
-import {
-  podStanding,
-  type PodStanding,
-  serviceChoice,
-  type WaypointChoice,
-} from "../translate/waypoint-choice.ts";
+import { type PodStanding, serviceChoice, type WaypointChoice } from "../translate/waypoint-choice.ts";
 import type { BindingScope, WantedBinding } from "./binding.ts";
+import {
+  type ContentFacts,
+  isNeeded,
+  namespaceContents,
+  type NamespaceContent,
+} from "./namespace-content.ts";
 
 /** A policy as far as this question goes. */
 export interface PolicyWish {
@@ -31,21 +32,13 @@ export interface PolicyWish {
   readonly request: Pick<RequestPolicy, "action" | "dryRun"> | undefined;
 }
 
-export interface NeedFacts {
+export interface NeedFacts extends ContentFacts {
   readonly rootNamespace: string;
-  readonly enrolment: EnrolmentOptions;
   readonly policies: readonly PolicyWish[];
-  readonly namespaces: readonly NamespaceObject[];
-  readonly pods: readonly PodObject[];
-  readonly services: readonly ServiceObject[];
-  /** Pods that are waypoints themselves: no policy is about them. */
-  readonly isWaypointPod: (pod: PodObject) => boolean;
   /** `namespace/name` of waypoints that people made. */
   readonly explicitWaypoints: ReadonlySet<string>;
   /** Whether callers of what the policy covers in the namespace are held, not let through, meanwhile. */
   readonly immediately: (namespace: string, policy: PolicyKey) => boolean;
-  /** Explicit choices for which this is false are passed over; all count if it is missing. */
-  readonly counts?: (choice: WaypointChoice) => boolean;
 }
 
 /** Why something that a policy covers is not covered by an automatic waypoint. */
@@ -81,98 +74,46 @@ export function needsWaypoint(facts: NeedFacts): WaypointNeeds {
     explicit: new Map(),
     waysAround: new Map(),
   };
-  const relevant = facts.policies.filter((p) => p.l7Fields.length > 0 || p.targets.length > 0);
+  const relevant = facts.policies.filter(isForWaypoints);
   if (relevant.length > 0) {
-    const places = placesOf(facts);
+    const contents = namespaceContents(facts);
     for (const policy of relevant.toSorted((a, b) => (a.key < b.key ? -1 : 1))) {
-      if (policy.targets.length > 0) byTargets(policy, facts, places, result);
-      else bySelector(policy, facts, places, result);
+      if (policy.targets.length > 0) byTargets(policy, facts, contents, result);
+      else bySelector(policy, facts, contents, result);
     }
   }
   const { wanted: namespaces, gaps, explicit, waysAround } = result;
   return { namespaces, gaps, explicit, waysAround };
 }
 
-/** One namespace with what is in it. */
-interface Place {
-  readonly object: NamespaceObject;
-  readonly pods: readonly { readonly pod: PodObject; readonly standing: PodStanding }[];
-  readonly services: ReadonlyMap<string, ServiceObject>;
-}
-
-function placesOf(facts: NeedFacts): ReadonlyMap<string, Place> {
-  const applications = facts.pods.filter((pod) => !facts.isWaypointPod(pod));
-  const pods = Map.groupBy(applications, (pod) => pod.metadata.namespace);
-  const services = Map.groupBy(facts.services, (service) => service.metadata.namespace);
-  return new Map(
-    facts.namespaces.map((object) => {
-      const { name } = object.metadata;
-      const inIt = services.get(name) ?? [];
-      const standing = (pod: PodObject): PodStanding =>
-        podStanding(
-          pod,
-          object,
-          inIt.filter((s) => serviceSelects(s.selector, pod.metadata.labels)),
-          facts,
-        );
-      const place: Place = {
-        object,
-        pods: (pods.get(name) ?? []).map((pod) => ({ pod, standing: standing(pod) })),
-        services: new Map(inIt.map((service) => [service.metadata.name, service])),
-      };
-      return [name, place];
-    }),
-  );
-}
-
 function bySelector(
   policy: PolicyWish,
   facts: NeedFacts,
-  places: ReadonlyMap<string, Place>,
+  contents: ReadonlyMap<string, NamespaceContent>,
   result: Result,
 ): void {
   const isMeshWide = policy.namespace === facts.rootNamespace;
-  for (const [namespace, place] of places) {
+  for (const [namespace, content] of contents) {
     if (namespace !== policy.namespace && !isMeshWide) continue;
     const labels = policy.selector ?? {};
-    const covered = place.pods.filter(({ pod }) => selectorMatches(labels, pod.metadata.labels));
+    const covered = content.pods.filter(({ pod }) => selectorMatches(labels, pod.metadata.labels));
     for (const { pod, standing } of covered) noteGap(policy, pod, standing, { isMeshWide, result });
-    if (isNeeded(place, covered, facts))
+    if (isNeeded(content, covered, facts))
       want(namespace, wishOf(policy, "spec", { kind: "workloads", labels }), { facts, result });
   }
-}
-
-/** Before its first pod too: a pod must find the waypoint there, not be open until one has started. */
-function isNeeded(place: Place, covered: Place["pods"], facts: NeedFacts): boolean {
-  const kinds = new Set(covered.map(({ standing }) => standing.kind));
-  if (kinds.has("automatic")) return true;
-  return !kinds.has("explicit") && !kinds.has("opted-out") && takesPart(place, facts);
-}
-
-/** Whether a pod that appears here would be enrolled, and bound to the automatic waypoint. */
-function takesPart({ object }: Place, { enrolment }: NeedFacts): boolean {
-  const { name, labels } = object.metadata;
-  return (
-    labels[LABEL_DATAPLANE_MODE] === "ambient" &&
-    name !== enrolment.systemNamespace &&
-    !enrolment.excludedNamespaces.includes(name) &&
-    !object.terminating &&
-    (labels["istio.io/use-waypoint"] ?? "") === ""
-  );
 }
 
 function byTargets(
   policy: PolicyWish,
   facts: NeedFacts,
-  places: ReadonlyMap<string, Place>,
+  contents: ReadonlyMap<string, NamespaceContent>,
   result: Result,
 ): void {
   const bound: string[] = [];
-  const place = places.get(policy.namespace);
+  const content = contents.get(policy.namespace);
   for (const target of policy.targets) {
-    if (target.kind === "Service" && target.group === "")
-      byService(policy, target, { place, facts, bound, result });
-    else if (target.group === GATEWAY_GROUP) byGateway(policy, target, facts, result);
+    if (isServiceTarget(target)) byService(policy, target, { content, facts, bound, result });
+    else if (target.group === GATEWAY.group) byGateway(policy, target, facts, result);
     else gap(policy, targetGap("UnsupportedTarget", policy, target), result);
   }
   if (bound.length === 0) return;
@@ -185,8 +126,6 @@ function wishOf({ key, l7Fields, request }: PolicyWish, field: string, scope: Bi
   const observes = request !== undefined && onlyObserves(request);
   return { policy: key, field: l7Fields[0] ?? field, scope, ...(observes && { observes }) };
 }
-
-const GATEWAY_GROUP = "gateway.networking.k8s.io";
 
 function targetGap(
   reason: "TargetNotFound" | "UnsupportedTarget",
@@ -213,39 +152,48 @@ function byGateway(policy: PolicyWish, target: PolicyTarget, facts: NeedFacts, r
 }
 
 interface ServiceTarget {
-  readonly place: Place | undefined;
+  readonly content: NamespaceContent | undefined;
   readonly facts: NeedFacts;
   readonly bound: string[];
   readonly result: Result;
 }
 
 function byService(policy: PolicyWish, target: PolicyTarget, at: ServiceTarget): void {
-  const service = at.place?.services.get(target.name);
-  if (service === undefined || at.place === undefined)
+  const service = at.content?.services.get(target.name);
+  if (service === undefined || at.content === undefined)
     gap(policy, targetGap("TargetNotFound", policy, target), at.result);
   else if (service.type === "ExternalName")
     gap(policy, targetGap("UnsupportedTarget", policy, target), at.result);
-  else targetService(policy, service, { ...at, place: at.place });
+  else targetService(policy, service, { ...at, content: at.content });
 }
 
 function targetService(
   policy: PolicyWish,
   service: ServiceObject,
-  at: { readonly place: Place; readonly facts: NeedFacts; readonly bound: string[]; readonly result: Result },
+  at: {
+    readonly content: NamespaceContent;
+    readonly facts: NeedFacts;
+    readonly bound: string[];
+    readonly result: Result;
+  },
 ): void {
-  const { place, facts, bound, result } = at;
-  const choice = choiceThatCounts(service, place, facts);
-  if (choice.kind !== "opted-out") noteWaysAround(policy, service, place, result);
+  const { content, facts, bound, result } = at;
+  const choice = choiceThatCounts(service, content, facts);
+  if (choice.kind !== "opted-out") noteWaysAround(policy, service, content, result);
   if (choice.kind === "explicit") push(result.explicit, policy.key, `${choice.namespace}/${choice.name}`);
   else if (choice.kind === "opted-out") gap(policy, { reason: "OptedOut", what: choice.by }, result);
   else {
-    const covered = place.pods.filter(({ pod }) => serviceSelects(service.selector, pod.metadata.labels));
+    const covered = content.pods.filter(({ pod }) => serviceSelects(service.selector, pod.metadata.labels));
     for (const { pod, standing } of covered) noteGap(policy, pod, standing, { isMeshWide: false, result });
-    if (isNeeded(place, covered, facts)) bound.push(service.metadata.name);
+    if (isNeeded(content, covered, facts)) bound.push(service.metadata.name);
   }
 }
 
-function choiceThatCounts(service: ServiceObject, { object }: Place, { counts }: NeedFacts): WaypointChoice {
+function choiceThatCounts(
+  service: ServiceObject,
+  { object }: NamespaceContent,
+  { counts }: NeedFacts,
+): WaypointChoice {
   const choice = serviceChoice(service, object);
   return choice.kind === "explicit" && counts?.(choice) === false ? { kind: "automatic" } : choice;
 }
@@ -254,7 +202,7 @@ function choiceThatCounts(service: ServiceObject, { object }: Place, { counts }:
 function noteWaysAround(
   policy: PolicyWish,
   service: ServiceObject,
-  { services, pods }: Place,
+  { services, pods }: NamespaceContent,
   result: Result,
 ): void {
   for (const other of services.values()) {
@@ -268,7 +216,7 @@ function noteWaysAround(
 }
 
 function isTarget({ targets }: PolicyWish, service: string): boolean {
-  return targets.some(({ kind, group, name }) => kind === "Service" && group === "" && name === service);
+  return targets.some((target) => isServiceTarget(target) && target.name === service);
 }
 
 /** Pods that a mesh-wide policy merely passes over are no news: most of a cluster is not in the mesh. */

@@ -21,7 +21,7 @@ function attached(stage: Stage, serves: ServedTraffic = "service"): Attached {
     generation: 1,
     automatic: false,
     serves,
-    attachment: { kind: "same" },
+    admits: { kind: "same" },
     deleting: false,
     record: { deploymentUid: "uid", bindings: [] },
     lost: undefined,

@@ -5,6 +5,7 @@
 import { listed } from "../status/listed.ts";
 import type { PodWaypoint } from "../mesh-waypoints.ts";
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
+import { targetedServices } from "../translate/policy-targets.ts";
 import { podOwner } from "../translate/pod-owner.ts";
 import { type RequestOnlyRule, speaksOfPort } from "../translate/request-only-rules.ts";
 import {
@@ -47,9 +48,7 @@ export function portReport(
   { targets, requestOnlyRules }: Pick<MeshPolicy, "targets" | "requestOnlyRules">,
   pods: readonly CoveredPod[],
 ): PortReport {
-  const names = new Set(
-    targets.flatMap(({ kind, group, name }) => (kind === "Service" && group === "" ? [name] : [])),
-  );
+  const names = new Set(targetedServices(targets));
   const isTargeted = ({ services }: PodPort): boolean => services.some((name) => names.has(name));
   const tcp: Reasons = new Map();
   const targeted: Reasons = new Map();

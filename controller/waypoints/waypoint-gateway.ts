@@ -21,7 +21,7 @@ export interface WaypointGateway {
   readonly automatic: boolean;
   readonly serves: ServedTraffic;
   /** Whether namespaces other than its own may use it. */
-  readonly attachment: Attachment;
+  readonly admits: AdmittedNamespaces;
   readonly deleting: boolean;
   readonly record: WaypointRecord;
   /** What is wrong with the record; nothing of it counts then, and nothing that it may have closed is opened. */
@@ -30,7 +30,7 @@ export interface WaypointGateway {
   readonly problems: readonly TranslationProblem[];
 }
 
-export type Attachment =
+export type AdmittedNamespaces =
   | { readonly kind: "same" }
   | { readonly kind: "all" }
   | { readonly kind: "selector"; readonly labels: Readonly<Record<string, string>> };
@@ -68,7 +68,7 @@ export function readWaypointGateway(gateway: CustomObject): WaypointGateway | un
     // Whoever made it: the name is reserved, and what it closed stays closed.
     automatic: name === AUTOMATIC_WAYPOINT,
     serves: SERVED.has(serves) ? (serves as ServedTraffic) : "service",
-    attachment: attachmentOf(spec["listeners"]),
+    admits: admittedBy(spec["listeners"]),
     deleting: deletionMs !== undefined,
     record,
     lost,
@@ -104,14 +104,14 @@ export function mayAttach(
   object: NamespaceObject | undefined,
 ): boolean {
   if (gateway.namespace === namespace) return true;
-  if (gateway.automatic || gateway.attachment.kind === "same") return false;
-  if (gateway.attachment.kind === "all") return true;
+  if (gateway.automatic || gateway.admits.kind === "same") return false;
+  if (gateway.admits.kind === "all") return true;
   const labels = object?.metadata.labels ?? {};
-  return Object.entries(gateway.attachment.labels).every(([key, value]) => labels[key] === value);
+  return Object.entries(gateway.admits.labels).every(([key, value]) => labels[key] === value);
 }
 
 /** Anything but what is understood counts as its own namespace alone. */
-function attachmentOf(listeners: unknown): Attachment {
+function admittedBy(listeners: unknown): AdmittedNamespaces {
   for (const listener of jsonList(listeners)) {
     const { from, selector } = jsonObject(jsonObject(jsonObject(listener)["allowedRoutes"])["namespaces"]);
     if (from === "All") return { kind: "all" };

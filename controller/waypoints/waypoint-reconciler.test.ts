@@ -25,7 +25,7 @@ function aGateway(stage: Stage): WaypointGateway {
     generation: 1,
     automatic: true,
     serves: "service",
-    attachment: { kind: "same" },
+    admits: { kind: "same" },
     deleting: false,
     record: { deploymentUid: "uid-deployment", bindings: [{ ...WISH, stage, sinceMs: 0 }] },
     lost: undefined,

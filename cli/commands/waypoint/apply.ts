@@ -1,7 +1,7 @@
 /** `ambit waypoint apply` */
 import { GATEWAY, NAMESPACE } from "#core/k8s/kinds.ts";
 import { projectNamespace } from "#core/k8s/project.ts";
-import { LABEL_DATAPLANE_MODE } from "#core/model/well-known.ts";
+import { LABEL_DATAPLANE_MODE, LABEL_USE_WAYPOINT } from "#core/model/well-known.ts";
 import { AmbitError } from "#core/runtime/errors.ts";
 import { defineCommand } from "../../command.ts";
 import type { CommandContext } from "../../context.ts";
@@ -9,8 +9,6 @@ import { waypointManifest } from "../../dump/waypoint-manifest.ts";
 import { ExitCode } from "../../exit-codes.ts";
 import { checkName, FOR_FLAG, NAME_FLAG, REVISION_FLAG, TIMEOUT_FLAG, timeoutMs } from "./flags.ts";
 import { notProgrammed, untilProgrammed } from "./read-waypoints.ts";
-
-const USE_WAYPOINT = "istio.io/use-waypoint";
 
 export const applyCommand = defineCommand({
   name: "apply",
@@ -68,9 +66,12 @@ async function planEnrolment(
   const raw = await objects.get(NAMESPACE, { namespace: "", name: namespace });
   if (raw === undefined) throw new AmbitError("CLI_NO_NAMESPACE", `there is no namespace ${namespace}`);
   const { labels } = projectNamespace(raw).metadata;
-  const present = labels[USE_WAYPOINT];
+  const present = labels[LABEL_USE_WAYPOINT];
   if (present !== undefined && present !== name && !overwrite)
-    throw new AmbitError("CLI_ENROLLED", `namespace ${namespace} has the label ${USE_WAYPOINT}=${present}`);
+    throw new AmbitError(
+      "CLI_ENROLLED",
+      `namespace ${namespace} has the label ${LABEL_USE_WAYPOINT}=${present}`,
+    );
   if (labels[LABEL_DATAPLANE_MODE] !== "ambient")
     context.note(
       `Warning: namespace ${namespace} is not in the mesh. Enrol it with \`kubectl label namespace ${namespace} ${LABEL_DATAPLANE_MODE}=ambient\`.`,
@@ -79,9 +80,9 @@ async function planEnrolment(
     await objects.patch(
       NAMESPACE,
       { namespace: "", name: namespace },
-      { metadata: { labels: { [USE_WAYPOINT]: name } } },
+      { metadata: { labels: { [LABEL_USE_WAYPOINT]: name } } },
     );
-    context.out(`namespace ${namespace} labeled with "${USE_WAYPOINT}: ${name}"\n`);
+    context.out(`namespace ${namespace} labeled with "${LABEL_USE_WAYPOINT}: ${name}"\n`);
   };
 }
 
