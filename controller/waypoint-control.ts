@@ -130,7 +130,7 @@ function currentNeeds(config: ControllerConfig, deps: WaypointControlDeps): Wayp
 function currentTakeovers(
   config: ControllerConfig,
   deps: WaypointControlDeps,
-  { namespaces: wanted }: WaypointNeeds,
+  { namespaces: wanted, explicit }: WaypointNeeds,
 ): Takeovers {
   const { index, sources } = deps.graph;
   const gateways = new Map(index.waypoints.gateways.entries());
@@ -139,7 +139,8 @@ function currentTakeovers(
   const services = new Map(sources.services.entries());
   const pods = [...sources.pods.values()];
   return {
-    held: needsWaypoint({ ...needFacts(config, deps), counts }).namespaces,
+    // Where no policy has to do with such labels there is nothing to hold.
+    held: explicit.size === 0 ? wanted : needsWaypoint({ ...needFacts(config, deps), counts }).namespaces,
     attachments: attachmentNeeds({ namespaces, services, pods, gateways, wanted }),
   };
 }

@@ -44,6 +44,21 @@ test("what of a Gateway has no effect is in its status", () => {
   );
 });
 
+test("a waypoint that people made tells what it is in force for, as long as callers are sent to it", () => {
+  const since = "2026-01-01T00:00:00.000Z";
+  const attached = [
+    { carrier: "namespace shop", stage: "releasing", since },
+    { carrier: "service shop/catalog", stage: "enforced", since },
+    { carrier: "service shop/db", stage: "starting", since },
+    { carrier: "service shop/old", stage: "unbinding", since },
+  ];
+  const record = JSON.stringify({ form: 1, deployment: "uid", bindings: [], attached });
+  assert.equal(
+    accepted("mine", `annotations: { ambit.io/binding: '${record}' }`),
+    "Accepted True accepted as a waypoint; in force for namespace shop, service shop/catalog",
+  );
+});
+
 test("a record that cannot be read is told once", () => {
   const told = accepted("ambit-waypoint", 'annotations: { ambit.io/binding: "{" }');
   assert.equal(told.split("ambit.io/binding").length, 2, told);

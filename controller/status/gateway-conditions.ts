@@ -1,10 +1,13 @@
 /** Pure. What the status of a waypoint's Gateway says. */
+import { attachedOf } from "../waypoints/attachment.ts";
+import { pushesOf } from "../waypoints/binding.ts";
 import { noPodText } from "../waypoints/enforcement-text.ts";
 import type { GatewayView } from "../waypoints/waypoint-view.ts";
 import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
 import { ANNOTATION_BINDING } from "#core/model/waypoint.ts";
 import { HBONE_PORT } from "#core/model/well-known.ts";
 import type { Condition } from "./conditions.ts";
+import { listed } from "./listed.ts";
 
 const MAX_REASONS = 5;
 
@@ -37,18 +40,25 @@ export function gatewayAddresses({ addresses }: GatewayView): readonly object[] 
 }
 
 /** An automatic waypoint says which policies, by which fields, are the reason for it. */
-function acceptedMessage({ automatic, record }: WaypointGateway, lost: string | undefined): string {
+function acceptedMessage(gateway: WaypointGateway, lost: string | undefined): string {
   const anew = `its record (annotation ${ANNOTATION_BINDING}) ${lost ?? ""}, and is made anew: meanwhile nobody passes it by`;
-  return lost === undefined ? reasonsOf(automatic, record) : `${reasonsOf(automatic, record)}; ${anew}`;
+  return lost === undefined ? reasonsOf(gateway) : `${reasonsOf(gateway)}; ${anew}`;
 }
 
-function reasonsOf(automatic: boolean, record: WaypointGateway["record"]): string {
-  if (!automatic) return "accepted as a waypoint";
+function reasonsOf(gateway: WaypointGateway): string {
+  const { automatic, record } = gateway;
+  if (!automatic) return ["accepted as a waypoint", ...servedBy(gateway)].join("; ");
   const reasons = record.bindings.map(({ policy, field }) => `AuthorizationPolicy ${policy} (${field})`);
   const more = reasons.length > MAX_REASONS ? ` and ${reasons.length - MAX_REASONS} more` : "";
   return reasons.length === 0
     ? "nothing needs it any more"
     : `needed for ${reasons.slice(0, MAX_REASONS).join(", ")}${more}`;
+}
+
+/** While it is listed here callers are sent to it, whatever labels say. */
+function servedBy(gateway: WaypointGateway): readonly string[] {
+  const carriers = attachedOf(gateway).filter(({ stage }) => pushesOf(stage).binds);
+  return carriers.length === 0 ? [] : [`in force for ${listed(carriers.map(({ carrier }) => carrier))}`];
 }
 
 /** A lost record is told by itself. */

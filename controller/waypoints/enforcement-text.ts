@@ -25,18 +25,26 @@ const STAGE_TEXT: Readonly<Record<Stage, string>> = {
   resting: "it is leaving, and is called back",
 };
 
-export function stageText(
-  waypoint: string,
-  stage: Stage,
-  wait: { readonly reason: WaitReason | "Done"; readonly waitsFor: readonly string[] } | undefined,
-): string {
+/** Of a waypoint that people made: it refuses nobody. */
+const TAKEOVER_TEXT: Readonly<Record<Stage, string>> = {
+  ...STAGE_TEXT,
+  denying: "ztunnels are being told to let go of what came before",
+};
+
+interface Wait {
+  readonly reason: WaitReason | "Done";
+  readonly waitsFor: readonly string[];
+}
+
+export function stageText(waypoint: string, stage: Stage, wait: Wait | undefined): string {
   return `waypoint ${waypoint} is in stage ${stage} (${STAGE_TEXT[stage]})${waitText(waypoint, wait)}`;
 }
 
-function waitText(
-  waypoint: string,
-  wait: { readonly reason: WaitReason | "Done"; readonly waitsFor: readonly string[] } | undefined,
-): string {
+export function takeoverText(waypoint: string, stage: Stage, wait: Wait | undefined): string {
+  return `waypoint ${waypoint} is in stage ${stage} (${TAKEOVER_TEXT[stage]})${waitText(waypoint, wait)}`;
+}
+
+function waitText(waypoint: string, wait: Wait | undefined): string {
   if (wait === undefined) return "";
   if (wait.reason === "WaypointStarting") return `: ${noPodText(waypoint)}`;
   if (wait.waitsFor.length === 0) return "";
@@ -76,7 +84,8 @@ export function goesOnText(waypoints: readonly string[]): string {
 }
 
 export function joiningText(pods: readonly string[]): string {
-  return `pod ${listed(pods)} has come under it just now: connections from before are coming to their end`;
+  const names = listed(pods.map((pod) => `pod ${pod}`));
+  return `${names} came under it just now: connections from before are coming to their end`;
 }
 
 export const NOTHING_COVERED = `it covers no pod and no service of the mesh: look at its selector or targetRefs, and whether the namespace has the label ${LABEL_DATAPLANE_MODE}=ambient`;

@@ -3,7 +3,7 @@ import { isForWaypoints, type MeshPolicy } from "../translate/mesh-policy.ts";
 import type { Condition } from "../status/conditions.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
 import { attachedOf, namespaceOf } from "./attachment.ts";
-import { type Binding, bindingKey, pushesOf, type WantedBinding } from "./binding.ts";
+import { type Binding, bindingKey, pushesOf, type Stage, type WantedBinding } from "./binding.ts";
 import {
   auditText,
   behindText,
@@ -17,6 +17,7 @@ import {
   noWaypointText,
   ONLY_TCP_COVERED,
   stageText,
+  takeoverText,
   unmadeText,
   waysAroundText,
 } from "./enforcement-text.ts";
@@ -124,13 +125,13 @@ function stageVerdict(name: string, policy: MeshPolicy, { wish, binding, view }:
   return onItsWay(name, binding, wait);
 }
 
-function onItsWay(
-  name: string,
-  { stage }: Pick<Binding, "stage">,
-  wait: ReturnType<GatewayView["waits"]["get"]>,
-): Verdict {
+function onItsWay(name: string, { stage }: Binding, wait: ReturnType<GatewayView["waits"]["get"]>): Verdict {
+  return no(reasonOf(stage, wait), stageText(name, stage, wait));
+}
+
+function reasonOf(stage: Stage, wait: ReturnType<GatewayView["waits"]["get"]>): string {
   const isNamed = wait?.reason === "WaitingForNode" || wait?.reason === "WaitingForWaypoint";
-  return no(isNamed ? wait.reason : STARTED[stage], stageText(name, stage, wait));
+  return isNamed ? wait.reason : STARTED[stage];
 }
 
 /** A newer generation is in force when everybody has acknowledged it. */
@@ -179,7 +180,10 @@ function explicitVerdict(name: string, policy: MeshPolicy, { view, gateway }: Ex
   const behind = attachedOf(gateway).find(
     ({ carrier, stage }) => namespaceOf(carrier) === policy.namespace && stage !== "enforced",
   );
-  if (behind !== undefined) return onItsWay(name, behind, view.waits.get(behind.carrier));
+  if (behind !== undefined) {
+    const wait = view.waits.get(behind.carrier);
+    return no(reasonOf(behind.stage, wait), takeoverText(name, behind.stage, wait));
+  }
   return enforcedBy(name, policy.l7Fields[0] ?? policy.targets[0]?.path ?? "spec", policy, view);
 }
 

@@ -49,6 +49,7 @@ export const NO_ATTACHMENTS: AttachmentNeeds = {
 
 /** By Gateway; those without any are left out. */
 export function attachmentNeeds(facts: TakeoverFacts): ReadonlyMap<string, AttachmentNeeds> {
+  if (facts.gateways.values().every(({ automatic }) => automatic)) return new Map();
   const wanted = wantedCarriers(facts);
   const needs = new Map<string, AttachmentNeeds>();
   for (const [key, gateway] of facts.gateways) {

@@ -8,6 +8,7 @@ import { type SpiffeId, spiffeParts } from "#core/model/spiffe-id.ts";
 import { type Workload, workloadIdentity } from "#core/model/workload.ts";
 import type { SocketAddress } from "#core/net/socket-address.ts";
 import type { HttpProtocol } from "../http/engines.ts";
+import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import type { ProxyContext } from "../proxy-context.ts";
 import { type Party, partyOfBaggage } from "../report/labels.ts";
 import { callerText } from "../report/party-text.ts";
@@ -15,6 +16,7 @@ import type { RequestGroup } from "../report/request-metrics.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import { EndpointList } from "../upstream/endpoint-list.ts";
 import type { LaneOwner, PooledConnection, UpstreamLane } from "../upstream/upstream-lane.ts";
+import { isBound } from "./caller-connection.ts";
 import type { DestinationRoute } from "./target-route.ts";
 
 /** Workloads are new values with every change of them. */
@@ -39,6 +41,8 @@ export class Caller implements LaneOwner {
   readonly endpoints = new EndpointList();
   /** Of what is kept for readers that pause, on either side of its requests. */
   readonly keptLimit: KeptLimit;
+  /** Policies before its destination was no longer bound: it may not have heard of that. */
+  farewell: WaypointSnapshot | undefined;
   /** Requests under way. */
   openCalls = 0;
   readonly pinned = new Set<PooledConnection>();
@@ -67,6 +71,12 @@ export class Caller implements LaneOwner {
     const service = route.kind === "service" ? route.service : undefined;
     const { source, dialled, workload } = this;
     this.logText = callerText({ source, identity, workload, dialled, service });
+  }
+
+  /** Those in force; after the end of the binding the last ones. */
+  policies(): WaypointSnapshot | undefined {
+    const current = this.context.snapshot();
+    return isBound(this.route, current) ? current : (this.farewell ?? current);
   }
 
   /** HOT PATH: looked up once per endpoint. */

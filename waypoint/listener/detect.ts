@@ -8,6 +8,7 @@ import { StreamHandle } from "#core/hbone/stream-handle.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import type { HttpProtocol } from "../http/engines.ts";
 import type { Reason } from "../http/reasons.ts";
+import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import type { Caller } from "./caller.ts";
 import type { CallerConnection } from "./caller-connection.ts";
 import { recordConnection } from "./connection-record.ts";
@@ -81,7 +82,9 @@ class Detection implements HeldStreamWatcher, CallerConnection {
   }
 
   /** What it is about to say is still heard, and answered as the last. */
-  drain(): void {}
+  drain(farewell?: WaypointSnapshot): void {
+    this.#caller.farewell ??= farewell;
+  }
 
   end(reason: Reason): void {
     if (!this.#leave()) return;

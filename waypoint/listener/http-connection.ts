@@ -9,7 +9,7 @@ import { localReply } from "../http/local-reply.ts";
 import type { Reason } from "../http/reasons.ts";
 import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import type { Caller } from "./caller.ts";
-import { type CallerConnection, isBound } from "./caller-connection.ts";
+import type { CallerConnection } from "./caller-connection.ts";
 import { recordConnection } from "./connection-record.ts";
 import type { DestinationRoute } from "./target-route.ts";
 
@@ -25,7 +25,6 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
   readonly #startedMs: number;
   readonly #protocol: HttpProtocol;
   #isDraining = false;
-  #farewell: WaypointSnapshot | undefined;
   #cancelTimer: () => void = () => undefined;
 
   /** Takes over the handle, which was not started. */
@@ -36,9 +35,10 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
     this.#protocol = protocol;
     connections.add(this);
     this.#connection = engines.serve(protocol, handle, this, {
-      fieldsRead: () => this.#policies()?.fieldsRead ?? NO_FIELDS,
+      fieldsRead: () => caller.policies()?.fieldsRead ?? NO_FIELDS,
       keptLimit: caller.keptLimit,
     });
+    if (caller.farewell !== undefined) this.drain();
   }
 
   get identity(): SpiffeId {
@@ -54,7 +54,7 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
     const { deps, isDraining } = this.#caller.context;
     const leftMs = this.#caller.notAfterMs - deps.clock.nowMs();
     if (this.#isDraining || isDraining() || leftMs < RENEWAL_MS) this.#connection.drain();
-    if (leftMs > 0) handleRequest(this.#caller, exchange, this.#policies());
+    if (leftMs > 0) handleRequest(this.#caller, exchange, this.#caller.policies());
     else exchange.reply(localReply("peer-expired", exchange.head, true));
   }
 
@@ -84,7 +84,7 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
   }
 
   drain(farewell?: WaypointSnapshot): void {
-    this.#farewell ??= farewell;
+    this.#caller.farewell ??= farewell;
     if (this.#isDraining) return;
     this.#isDraining = true;
     if (this.#protocol === "http2" || this.#caller.openCalls > 0) this.#connection.drain();
@@ -96,11 +96,5 @@ export class HttpConnection implements CallerConnection, ServerConnectionEvents 
 
   end(reason: Reason): void {
     this.#connection.destroy(reason);
-  }
-
-  /** Those in force; after the end of the binding, of which the caller may not have heard, the last ones. */
-  #policies(): WaypointSnapshot | undefined {
-    const current = this.#caller.context.snapshot();
-    return isBound(this.route, current) ? current : (this.#farewell ?? current);
   }
 }

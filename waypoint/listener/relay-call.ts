@@ -42,7 +42,7 @@ export class RelayCall implements OpenCall, CallerConnection {
     context.calls.add(this);
     context.connections.add(this);
     context.metrics.connections.opened(this.#subject());
-    const snapshot = context.snapshot();
+    const snapshot = caller.policies();
     const reason = snapshot === undefined ? "no-configuration" : this.#decide(snapshot);
     if (reason !== undefined || snapshot === undefined) this.end(reason ?? "no-configuration");
     else spawn(context.deps.log, "relay", () => this.#connect(snapshot));

@@ -2,12 +2,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Socket } from "node:net";
+import { StreamHandle } from "#core/hbone/stream-handle.ts";
+import type { SocketAddress } from "#core/net/socket-address.ts";
 import { eventually } from "./apps.ts";
 import { FRONTEND, limits, withCatalog, withPlain } from "./catalog.ts";
+import { HttpCaller } from "./http-caller.ts";
 import type { TestWaypoint } from "./test-waypoint.ts";
 import { from, NO_ADMIN, policy, READ_ITEMS, rule } from "./policies.ts";
 
 const NO_FRONTEND = policy("no-frontend", { action: "deny", rules: [rule({ from: [from("frontend")] })] });
+/** With its 200, and nothing said on it yet. */
+async function opened(waypoint: TestWaypoint, address: SocketAddress): Promise<HttpCaller> {
+  const stream = await waypoint.tunnel(FRONTEND, address);
+  await eventually("its 200", () => stream.isOpen);
+  return new HttpCaller(new StreamHandle({ stream, local: address, remote: address }));
+}
+
 const HEAD = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
 test("a stream that policy no longer allows is broken off; one that it still allows goes on", limits, () => {
@@ -140,6 +150,51 @@ for (const [what, takeAway] of [
         assert.equal(app.requests.length, 3);
       }),
   );
+
+test(
+  "the first request of a connection that was opened before the binding went is judged as before, and the last",
+  limits,
+  () =>
+    withCatalog(async ({ waypoint, app, catalog }) => {
+      waypoint.configure({
+        services: [{ service: catalog.key, policies: [READ_ITEMS.key] }],
+        policies: [READ_ITEMS],
+      });
+      const [allowed, denied] = [
+        await opened(waypoint, catalog.address),
+        await opened(waypoint, catalog.address),
+      ];
+      waypoint.configure({ services: [], workloads: [] });
+      assert.equal((await allowed.get("/items/first")).status, 200);
+      assert.equal(await allowed.ended(), "end");
+      assert.equal((await denied.get("/other/first")).status, 403);
+      assert.equal(await denied.ended(), "end");
+      assert.equal(app.requests.length, 1);
+    }),
+);
+
+test(
+  "a plain connection that was opened before the binding went is judged as before when it begins to speak",
+  limits,
+  () =>
+    withPlain(
+      (socket) => socket.on("data", (chunk) => socket.write(chunk)),
+      async ({ waypoint, service }) => {
+        for (const policies of [[], [NO_FRONTEND]]) {
+          waypoint.configure({
+            services: [{ service: service.key, policies: policies.map(({ key }) => key) }],
+            policies,
+          });
+          const caller = await opened(waypoint, service.address);
+          waypoint.configure({ services: [], workloads: [] });
+          caller.send("\0ping");
+          if (policies.length === 0) assert.equal(await caller.received(5), "\0ping");
+          else assert.equal(await caller.ended(), "reset");
+        }
+      },
+      { protocol: "unknown" },
+    ),
+);
 
 test("a destination that is bound again is judged by the new policies alone", limits, () =>
   withCatalog(async ({ waypoint, catalog }) => {
