@@ -125,3 +125,29 @@ test("changed back, deleted, or of no use to any waypoint: the former form goes 
   useless.policy(L7);
   assert.deepEqual(useless.pushed(), ["shop/p workload-selector 0", "pod: shop/p"]);
 });
+
+test("into one about a service: the old form rules until the binding is enforced, and the new one is nothing that ztunnels get", () => {
+  const mesh = new Mesh();
+  mesh.put(WORLD);
+  mesh.put(
+    "{ apiVersion: v1, kind: Service, metadata: { name: catalog, namespace: shop }, spec: { clusterIPs: [10.96.0.1], selector: { app: catalog }, ports: [{ port: 80 }] } }",
+  );
+  mesh.policy(`selector: { matchLabels: { app: catalog } }, ${L4}`);
+  mesh.policy(`targetRefs: [{ group: "", kind: Service, name: catalog }], ${L7}`);
+  assert.deepEqual(mesh.pushed(), ["shop/p workload-selector 1", "pod: shop/p"]);
+  mesh.binding("draining");
+  assert.deepEqual(mesh.pushed(), ["shop/p workload-selector 1", "pod: shop/p"]);
+  mesh.binding("enforced");
+  assert.ok(!mesh.pushed().some((line) => line.startsWith("shop/p ")), "the waypoint judges by the new one");
+});
+
+test("into a dry run: the user wants nothing of it in force any more", () => {
+  const mesh = new Mesh();
+  mesh.put(WORLD);
+  mesh.policy(L4);
+  mesh.put(
+    `{ apiVersion: security.istio.io/v1, kind: AuthorizationPolicy,
+      metadata: { name: p, namespace: shop, annotations: { istio.io/dry-run: "true" } }, spec: { ${L7} } }`,
+  );
+  assert.equal(mesh.index.policies.formerForms.size, 0);
+});

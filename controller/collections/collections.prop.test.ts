@@ -232,3 +232,28 @@ test("reading a collection that was not declared is a programming error", () => 
   graph.pods.apply([["p0", { namespace: "ns0", app: "a1", node: "n0", ready: true }]]);
   assert.throws(() => derived.flush(() => false), /did not declare/);
 });
+
+test("what a subscriber sets in a source during a run is computed in the same run", () => {
+  const scheduler = new Scheduler();
+  const source = new StaticCollection<number>("source");
+  const memory = new StaticCollection<number>("memory");
+  const early = new Derived<number, number>(
+    {
+      name: "early",
+      source,
+      reads: [memory as never],
+      compute: (read, value, key) => value + (read.get(memory, key) ?? 0),
+      equal: (a, b) => a === b,
+    },
+    scheduler,
+  );
+  const late = new Derived<number, number>(
+    { name: "late", source: early, reads: [], compute: (_read, value) => value, equal: (a, b) => a === b },
+    scheduler,
+  );
+  late.subscribe(() => memory.apply([["a", 10]]));
+  source.apply([["a", 1]]);
+  assert.ok(scheduler.run());
+  assert.ok(scheduler.isIdle);
+  assert.deepEqual([early.get("a"), late.get("a")], [11, 11]);
+});
