@@ -32,17 +32,18 @@ async function read(name: string): Promise<WaypointGateway> {
   return readWaypointGateway(projectCustom(answer.body)) ?? assert.fail(answer.text);
 }
 
-async function imageOf(name: string): Promise<unknown> {
+async function sizeAndImageOf(name: string): Promise<readonly unknown[]> {
   const answer = await fenced.api.request("GET", `${PATHS.deployments}/${name}`);
-  const template = jsonObject(jsonObject(answer.body["spec"])["template"]);
-  return jsonObject(jsonList(jsonObject(template["spec"])["containers"])[0])["image"];
+  const { replicas, template } = jsonObject(answer.body["spec"]);
+  const { containers } = jsonObject(jsonObject(template)["spec"]);
+  return [replicas, jsonObject(jsonList(containers)[0])["image"]];
 }
 
 const podsOf = (name: string): string =>
   `${PATHS.pods}?labelSelector=gateway.networking.k8s.io/gateway-name=${name}`;
 
 for (const name of ["ambit-waypoint", "edge"]) {
-  test(`${name}: made, run, recorded, changed`, async () => {
+  test(`${name}: made, run, recorded, scaled by its namespace's owner, changed and as large as before`, async () => {
     if (name === "edge")
       await fenced.allowed({ verb: "POST", path: PATHS.gateways, body: gateway(name), by: "owner" });
     else await waypoints.createGateway("shop", NO_RECORD);
@@ -54,9 +55,12 @@ for (const name of ["ambit-waypoint", "edge"]) {
     await fenced.until(podsOf(name), (answer) => jsonList(answer.body["items"]).length === 1);
     await waypoints.writeRecord(made, { deploymentUid: provision.deploymentUid, bindings: [] });
     assert.equal((await read(name)).record.deploymentUid, provision.deploymentUid);
+    assert.deepEqual(await sizeAndImageOf(name), [1, image]);
+    const path = `${PATHS.deployments}/${name}/scale`;
+    await fenced.allowed({ verb: "PATCH", path, body: { spec: { replicas: 2 } }, by: "owner" });
     image = `ambit/waypoint:${name}`;
     assert.deepEqual(await waypoints.provide(made), provision);
-    assert.equal(await imageOf(name), image);
+    assert.deepEqual(await sizeAndImageOf(name), [2, image]);
   });
 }
 

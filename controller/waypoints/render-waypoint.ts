@@ -102,7 +102,7 @@ function serviceSpec(identity: WaypointIdentity): Manifest {
 
 function deploymentSpec(identity: WaypointIdentity, image: WaypointImage): Manifest {
   return {
-    replicas: 1,
+    // No `replicas`: there is one, until somebody scales it; and then no change of anything else takes that back.
     selector: { matchLabels: selector(identity) },
     // The new one is ready, and so listed to callers, before the old one goes.
     strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
