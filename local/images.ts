@@ -16,7 +16,10 @@ export type ImageLookup =
 export const NODE_BINARY = "/opt/ambit/node/bin/node";
 /** No inspector by signal. No source maps: reading them costs every daemon some 40 MB. */
 const NODE_FLAGS = ["--disable-sigusr1"];
-/** A small young generation (MiB): half of the memory per idle connection, tens of MiB less after a burst of requests, for little time. */
+/**
+ * A small young generation (MiB): half of the memory per idle connection, tens of MiB less after a burst of requests, for little time. A slower
+ * growth of the old one (`--heap-growing-percent=25`) saved a waypoint 29 of 131 MiB after a burst, and cost 13 % more time per request.
+ */
 export const PROXY_NODE_FLAGS: readonly string[] = [...NODE_FLAGS, "--max-semi-space-size=2"];
 /** A crash must not write keys to disk. */
 const WITHOUT_CORE_DUMPS = ["/bin/sh", "-c", 'ulimit -c 0; exec "$@"', "ambit"];
