@@ -27,7 +27,8 @@ import { TRUST_DOMAIN } from "./open-transport.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const CLIENT = join(import.meta.dirname, "http-client-main.ts");
-const WARMUP_SECONDS = 1;
+/** Ordinary proxies open a TLS connection to the upstream for every request that is under way: that is over by then. */
+const WARMUP_SECONDS = 2;
 
 interface Turn {
   readonly context: HttpContext;
