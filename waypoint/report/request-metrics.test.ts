@@ -63,8 +63,13 @@ test("labels are Istio's, all of them and no others", async () => {
   const common = [
     ...side("source"),
     ...side("destination"),
-    ...["destination_service", "destination_service_name", "destination_service_namespace"],
-    ...["reporter", "request_protocol", "response_flags", "connection_security_policy"],
+    "destination_service",
+    "destination_service_name",
+    "destination_service_namespace",
+    "reporter",
+    "request_protocol",
+    "response_flags",
+    "connection_security_policy",
   ];
   const metrics = new WaypointMetrics(() => 0);
   metrics.requests.group(subject()).add(COUNTS);
