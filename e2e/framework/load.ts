@@ -5,13 +5,14 @@ import type { PodHands } from "./hands.ts";
 import { get } from "./http-moves.ts";
 import { say } from "./say.ts";
 
-/** Requests that are under way at any time while all is well: a few milliseconds each. */
-const UNDER_WAY = 20;
-
-/** Whether no request hangs; one that hangs has not failed yet. */
-export function allAnswered(stats: LoadStats): boolean {
-  const waiting = [stats.fresh, stats.kept].reduce((sum, c) => sum + c.tried - c.ok - c.failed, 0);
-  return waiting <= UNDER_WAY;
+/** The load's numbers, once every request that was asked before has its answer: one that hangs has not failed yet. */
+export function answeredLoad(read: () => Promise<LoadStats>): Promise<LoadStats> {
+  const beganMs = performance.now();
+  return eventually("the load's requests are answered", async () => {
+    const elapsedMs = performance.now() - beganMs;
+    const now = await read();
+    return now.oldestMs < elapsedMs ? now : undefined;
+  });
 }
 
 interface Count {
@@ -27,6 +28,8 @@ interface Count {
 export interface LoadStats {
   readonly fresh: Count;
   readonly kept: Count;
+  /** For how long the oldest request without an answer has waited. */
+  readonly oldestMs: number;
   readonly seconds: number;
   readonly rate: number;
   readonly reasons: Readonly<Record<string, number>>;
@@ -48,15 +51,7 @@ export class LoadWatch {
 
   /** Counting begins here, once what was sent before has its answer. */
   async begin(): Promise<void> {
-    this.#before = await this.#answered();
-  }
-
-  /** Waits until no request hangs: those under way at a time are few. */
-  #answered(): Promise<LoadStats> {
-    return eventually("the load's requests are answered", async () => {
-      const now = await this.stats();
-      return allAnswered(now) ? now : undefined;
-    });
+    this.#before = await answeredLoad(() => this.stats());
   }
 
   /**
@@ -67,7 +62,7 @@ export class LoadWatch {
     during: string,
     { mayRetry = false }: { readonly mayRetry?: boolean } = {},
   ): Promise<void> {
-    const after = await this.#answered(); // a request that hangs must count when it fails
+    const after = await answeredLoad(() => this.stats());
     const before = this.#before;
     assert.ok(before !== undefined, "counting has not begun");
     const { tried, held, retried, failed, nominal } = loadBetween(before, after);

@@ -3,9 +3,8 @@ import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { kindPath, POD } from "#core/k8s/kinds.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
 import type { Cluster } from "#local/cluster-types.ts";
-import { eventually } from "../framework/eventually.ts";
 import type { Kubectl } from "../framework/kubectl.ts";
-import { allAnswered, loadBetween, type LoadStats } from "../framework/load.ts";
+import { answeredLoad, loadBetween, type LoadStats } from "../framework/load.ts";
 import { execInPod, type PodName, runInPod } from "../framework/pod-exec.ts";
 import type { Wire } from "../framework/wire.ts";
 
@@ -105,10 +104,7 @@ export class Tour {
     before: LoadStats,
     { allowedFailures = 0, mayRetry = false }: LoadAllowance = {},
   ): Promise<LoadStats> {
-    const after = await eventually("the load's requests are answered", async () => {
-      const now = await this.loadStats();
-      return allAnswered(now) ? now : undefined;
-    });
+    const after = await answeredLoad(() => this.loadStats());
     const { tried, held, retried, seconds, nominal, ...counted } = loadBetween(before, after);
     const failed = counted.failed + (mayRetry ? 0 : retried);
     if (failed > 0) this.show(`reasons so far: ${JSON.stringify(after.reasons)}`);

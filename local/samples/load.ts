@@ -32,6 +32,8 @@ const counts: Record<"fresh" | "kept", Count> = {
   kept: { tried: 0, ok: 0, failed: 0, held: 0, retried: 0 },
 };
 const reasons = new Map<string, number>();
+/** When each request that has no answer yet was asked, the oldest first. */
+const waiting = new Set<{ readonly askedMs: number }>();
 let keptAgent = newKeptAgent();
 
 function newKeptAgent(): Agent {
@@ -56,12 +58,14 @@ function note(reason: string): void {
 function ask(kind: "fresh" | "kept"): void {
   const count = counts[kind];
   count.tried++;
-  const askedMs = performance.now();
+  const asked = { askedMs: performance.now() };
+  waiting.add(asked);
   let over = false;
   const end = (failure: string | undefined): void => {
     if (over) return;
     over = true;
-    if (performance.now() - askedMs > heldAfterMs) count.held++;
+    waiting.delete(asked);
+    if (performance.now() - asked.askedMs > heldAfterMs) count.held++;
     if (failure === undefined) count.ok++;
     else count.failed++;
     if (failure !== undefined) note(`${kind}: ${failure}`);
@@ -121,7 +125,9 @@ const server = createServer((request, response) => {
     "content-type": "application/json",
   });
   const seconds = began === undefined ? 0 : (performance.now() - began) / 1000;
-  const body = { ...counts, seconds, rate, reasons: Object.fromEntries(reasons) };
+  const [oldest] = waiting;
+  const oldestMs = oldest === undefined ? 0 : performance.now() - oldest.askedMs;
+  const body = { ...counts, oldestMs, seconds, rate, reasons: Object.fromEntries(reasons) };
   response.end(`${JSON.stringify(request.url === "/ready" ? { ready: isReady } : body)}\n`);
 });
 server.listen({ port, host: "::" });

@@ -1,6 +1,6 @@
 /** Step 11: the waypoint is killed under load. Requests wait for it, bounded; nothing reaches the application around it. */
 import { eventually } from "../../framework/eventually.ts";
-import { allAnswered, loadBetween } from "../../framework/load.ts";
+import { answeredLoad, loadBetween } from "../../framework/load.ts";
 import { podProcesses } from "../../framework/pod-process.ts";
 import { StepFailed, type Tour, type TourPod } from "../tour.ts";
 import { arrivalMark, checkArrivals, waypointPod } from "./waypoint-evidence.ts";
@@ -15,13 +15,7 @@ export async function waypointKilled(tour: Tour): Promise<void> {
   await eventually("kubelet has started it again", async () =>
     (await waypointPod(tour)).restarts > waypoint.restarts ? true : undefined,
   );
-  const after = await eventually("every request has its answer, and new ones succeed", async () => {
-    const one = await tour.loadStats();
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    const two = await tour.loadStats();
-    const fine = two.fresh.ok > one.fresh.ok && two.kept.ok > one.kept.ok && allAnswered(two);
-    return fine ? two : undefined;
-  });
+  const after = await answeredLoad(() => tour.loadStats());
   tour.show(
     `service resumed by itself; ${((performance.now() - since) / 1_000).toFixed(1)} s after the kill no request waits`,
   );
