@@ -1,6 +1,7 @@
 /** What the reconciler remembers about one Gateway between two looks. Nothing of it is missed after a restart. */
 import type { PodObject } from "#core/k8s/object-types.ts";
 import type { SeenByAll } from "../replicas/merge-reports.ts";
+import { type Attempts, newAttempts } from "./attempts.ts";
 import type { BindingFacts } from "./binding-machine.ts";
 import { bindingFacts } from "./proxy-progress.ts";
 import type { GatewayView } from "./waypoint-view.ts";
@@ -11,13 +12,13 @@ export interface GatewayProgress {
   awaited: string | undefined;
   awaitedMs: number;
   provideAtMs: number;
-  retryAtMs: number;
-  failures: number;
+  /** At its objects. What is bound must be able to leave though they cannot be made. */
+  provision: Attempts;
+  /** At its record, and at removing it. */
+  steps: Attempts;
   leaving: boolean;
   /** Somebody else's object of its name. */
   obstacle: string | undefined;
-  /** What the API said last, while it does not do what is asked. */
-  failure: string | undefined;
   /** What was wrong with a record that had to be made anew. */
   restored: string | undefined;
   deploymentUid: string;
@@ -45,11 +46,10 @@ export function newProgress(): GatewayProgress {
     awaited: undefined,
     awaitedMs: 0,
     provideAtMs: 0,
-    retryAtMs: 0,
-    failures: 0,
+    provision: newAttempts(),
+    steps: newAttempts(),
     leaving: false,
     obstacle: undefined,
-    failure: undefined,
     restored: undefined,
     deploymentUid: "",
     addresses: [],
@@ -100,7 +100,7 @@ export function viewOf(
 ): GatewayView {
   return {
     generations,
-    obstacle: progress.obstacle ?? progress.failure,
+    obstacle: progress.obstacle ?? progress.provision.failure ?? progress.steps.failure,
     restored: progress.restored,
     addresses: progress.addresses,
     readyPods: facts?.readyWaypoints ?? 0,

@@ -35,7 +35,7 @@ export type AdmittedNamespaces =
   | { readonly kind: "all" }
   | { readonly kind: "selector"; readonly labels: Readonly<Record<string, string>> };
 
-export const RECORD_MISSING = "is missing";
+const RECORD_MISSING = "is missing";
 
 const LABEL_WAYPOINT_FOR = "istio.io/waypoint-for";
 const SERVED: ReadonlySet<string> = new Set(["service", "workload", "all", "none"]);
@@ -95,6 +95,11 @@ function readRecord(
 
 function wasProgrammed(conditions: readonly unknown[]): boolean {
   return conditions.map(jsonObject).some(({ type, status }) => type === "Programmed" && status === "True");
+}
+
+/** Somebody took the reserved name before anything needed it. */
+export function isNobodys({ automatic, lost }: WaypointGateway, isWanted: boolean): boolean {
+  return automatic && lost === RECORD_MISSING && !isWanted;
 }
 
 /** Whether an object of `namespace` may name the waypoint (Gateway API: allowedRoutes of its listener). */

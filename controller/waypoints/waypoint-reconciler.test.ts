@@ -8,6 +8,7 @@ import { aWaypointPod } from "../test/waypoint-cluster.ts";
 import type { Stage, WantedBinding } from "./binding.ts";
 import type { WaypointGateway } from "./waypoint-gateway.ts";
 import { WaypointReconciler } from "./waypoint-reconciler.ts";
+import type { WaypointView } from "./waypoint-view.ts";
 
 const WISH: WantedBinding = {
   policy: "shop/p" as never,
@@ -37,8 +38,16 @@ function aGateway(stage: Stage): WaypointGateway {
 interface World {
   readonly calls: string[];
   readonly set: (
-    change: Partial<{ remaining: readonly PodObject[]; leader: boolean; wanted: boolean }>,
+    change: Partial<{
+      remaining: readonly PodObject[];
+      leader: boolean;
+      wanted: boolean;
+      /** What the API says to the waypoint's objects. */
+      refusal: string;
+    }>,
   ) => void;
+  /** What its status says keeps it from being made. */
+  readonly obstacle: () => string | undefined;
   /** Lets the loop run for a while. */
   readonly pass: () => Promise<void>;
 }
@@ -46,7 +55,8 @@ interface World {
 function world(gateway: WaypointGateway | undefined): World {
   const clock = createManualClock();
   const calls: string[] = [];
-  let state = { remaining: [] as readonly PodObject[], leader: true, wanted: false };
+  let state = { remaining: [] as readonly PodObject[], leader: true, wanted: false, refusal: "" };
+  let view: WaypointView | undefined;
   const call = (name: string) => (): Promise<void> => {
     calls.push(name);
     return Promise.resolve();
@@ -59,6 +69,7 @@ function world(gateway: WaypointGateway | undefined): World {
       removePods: call("remove pods"),
       provide: () => {
         calls.push("provide");
+        if (state.refusal !== "") return Promise.reject(new Error(state.refusal));
         return Promise.resolve({ kind: "provided", deploymentUid: "uid-deployment", addresses: [] });
       },
     },
@@ -85,10 +96,13 @@ function world(gateway: WaypointGateway | undefined): World {
     takeovers: () => ({ held: new Map(), attachments: new Map() }),
     gateways: () => (gateway === undefined ? [] : [gateway]),
     generation: () => 1,
-    onView: () => undefined,
+    onView: (newest) => {
+      view = newest;
+    },
   });
   return {
     calls,
+    obstacle: () => view?.gateways.get("shop/ambit-waypoint")?.obstacle,
     set: (change) => {
       state = { ...state, ...change };
     },
@@ -134,4 +148,19 @@ test("a step is written once, and nothing is decided on the old record until it 
   set({ wanted: false });
   await pass();
   assert.equal(calls.filter((call) => call === "write").length, 1);
+});
+
+test("a waypoint whose objects cannot be made lets go of what nothing needs any more all the same, and is tried again later and later", async () => {
+  const { calls, set, pass, obstacle } = world(aGateway("enforced"));
+  set({ refusal: "exceeded quota", wanted: true });
+  await pass();
+  assert.equal(obstacle(), "exceeded quota");
+  assert.deepEqual(calls, ["provide", "provide"]);
+  set({ wanted: false });
+  await pass();
+  assert.equal(calls.filter((call) => call === "write").length, 1);
+  assert.equal(calls.filter((call) => call === "provide").length, 2);
+  set({ refusal: "" });
+  for (let i = 0; i < 3; i++) await pass();
+  assert.equal(obstacle(), undefined);
 });

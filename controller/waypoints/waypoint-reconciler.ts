@@ -3,11 +3,11 @@
  * nothing needs them. All it must remember is on the Gateways, so that any replica goes on where another one ended.
  */
 import type { Clock } from "#core/base/clock.ts";
-import { describeError } from "#core/runtime/errors.ts";
 import { kubeStatus } from "#core/k8s/kube-client.ts";
 import type { Logger } from "#core/runtime/log.ts";
 import { spawn } from "#core/runtime/spawn.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
+import { attempt, type Attempts } from "./attempts.ts";
 import type { WantedBinding } from "./binding.ts";
 import { type BindingFacts, type BindingTimes, NO_FACTS_YET } from "./binding-machine.ts";
 import {
@@ -27,7 +27,7 @@ import { nextBindings } from "./next-record.ts";
 import { type AskedOfGateway, nextStep, stagesOf } from "./next-step.ts";
 import type { Takeovers } from "./takeovers.ts";
 import type { GatewayView, WaypointView } from "./waypoint-view.ts";
-import { RECORD_MISSING, type WaypointGateway } from "./waypoint-gateway.ts";
+import { isNobodys, type WaypointGateway } from "./waypoint-gateway.ts";
 import { formatRecord } from "./waypoint-record.ts";
 
 export interface ReconcilerDeps {
@@ -53,8 +53,7 @@ interface Wanted extends AskedOfGateway {
 /** While something is on its way acknowledgements, not clocks, set the pace; this bounds what is missed. */
 const BUSY_MS = 100;
 const IDLE_MS = 15_000;
-const FIRST_RETRY_MS = 1_000;
-const MAX_RETRY_MS = 60_000;
+const TAKEN_RETRY_MS = 1_000;
 
 export class WaypointReconciler {
   readonly #deps: ReconcilerDeps;
@@ -134,32 +133,40 @@ export class WaypointReconciler {
     asked: Wanted,
     progress: GatewayProgress,
   ): Promise<{ readonly busy: boolean; readonly view: GatewayView }> {
-    const { clock, log } = this.#deps;
-    const view = (): GatewayView => viewOf(progress, facts, waits, asked.generations);
     let waits: GatewayView["waits"] = new Map();
     let facts: BindingFacts | undefined;
     let busy = false;
-    forgetOldAwaited(progress, clock.monotonicMs());
-    if (clock.monotonicMs() < progress.retryAtMs) return { busy: true, view: view() };
-    try {
+    forgetOldAwaited(progress, this.#deps.clock.monotonicMs());
+    const isProvided =
+      gateway === undefined ||
+      isNobodys(gateway, asked.wanted.length > 0) ||
+      (await this.#attempt(key, gateway, progress.provision, () => this.#provide(gateway, progress)));
+    const isDone = await this.#attempt(key, gateway, progress.steps, async () => {
       if (gateway === undefined) busy = await this.#create(key, asked.wanted, progress);
-      else if (!isNobodys(gateway, asked.wanted)) {
-        await this.#provide(gateway, progress);
+      else if (!isNobodys(gateway, asked.wanted.length > 0))
         ({ waits, facts, busy } = await this.#step(gateway, asked, progress));
-      }
-      progress.failure = undefined;
-      progress.failures = 0;
-    } catch (error) {
-      busy = true;
+    });
+    return {
+      busy: busy || !isProvided || !isDone,
+      view: viewOf(progress, facts, waits, asked.generations),
+    };
+  }
+
+  /** False when it has not been done. */
+  #attempt(
+    key: string,
+    gateway: WaypointGateway | undefined,
+    attempts: Attempts,
+    what: () => Promise<void>,
+  ): Promise<boolean> {
+    const { clock, log } = this.#deps;
+    return attempt(attempts, what, {
+      clock,
       // A write that another one overtook is no failure: the next look has what that one wrote.
-      if (kubeStatus(error) !== 409 || gateway === undefined) {
-        const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** progress.failures++);
-        progress.retryAtMs = clock.monotonicMs() + delayMs;
-        progress.failure = describeError(error);
-        log.warn({ waypoint: key, error: progress.failure, retry_ms: delayMs }, "waypoint not reconciled");
-      }
-    }
-    return { busy, view: view() };
+      isNoFailure: (error) => gateway !== undefined && kubeStatus(error) === 409,
+      onFailure: (error, retryMs) =>
+        log.warn({ waypoint: key, error, retry_ms: retryMs }, "waypoint not reconciled"),
+    });
   }
 
   async #create(key: string, wanted: readonly WantedBinding[], progress: GatewayProgress): Promise<boolean> {
@@ -193,7 +200,7 @@ export class WaypointReconciler {
     progress.provideAtMs = clock.monotonicMs() + RESYNC_MS;
     if (provision.kind === "taken") {
       progress.obstacle = `${provision.what} belongs to somebody else; delete or rename it`;
-      progress.provideAtMs = clock.monotonicMs() + FIRST_RETRY_MS;
+      progress.provideAtMs = clock.monotonicMs() + TAKEN_RETRY_MS;
       return;
     }
     progress.obstacle = undefined;
@@ -289,9 +296,4 @@ export class WaypointReconciler {
     const policies = new Set([...[...own, ...bound].map(({ policy }) => policy), ...targeting]);
     return new Map([...policies].toSorted().map((policy) => [policy, this.#deps.generation(policy)]));
   }
-}
-
-/** Somebody took the reserved name before anything needed it. */
-function isNobodys({ automatic, lost }: WaypointGateway, wanted: readonly WantedBinding[]): boolean {
-  return automatic && lost === RECORD_MISSING && wanted.length === 0;
 }
