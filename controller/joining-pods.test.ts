@@ -29,11 +29,13 @@ class Mesh {
   readonly #scheduler = new Scheduler();
   readonly #clock = createManualClock();
   readonly #index = new MeshIndex(this.#sources, testMeshConfig, this.#scheduler);
+  isPublished = true;
 
   constructor(stage: Stage) {
     const { joining, pods } = this.#index.waypoints;
     const onChange = (): void => this.#settle();
-    keepJoining({ joining, pods, clock: this.#clock, drainMs: DRAIN_MS, onChange });
+    const isPublished = (): boolean => this.isPublished;
+    keepJoining({ joining, pods, clock: this.#clock, isPublished, drainMs: DRAIN_MS, onChange });
     this.namespace("");
     this.gateway(stage);
   }
@@ -139,6 +141,13 @@ const AT_ONCE: readonly (readonly [string, (mesh: Mesh) => void])[] = [
   ["a pod that had no address yet", (mesh) => mesh.pod({ app: "other", ip: "" })],
   ["another pod of the name", (mesh) => mesh.pod({ app: "other", uid: "uid-0" })],
   ["one that had ended", (mesh) => mesh.pod({ app: "other", phase: "Failed" })],
+  [
+    "one that is told piece by piece while a controller starts",
+    (mesh) => {
+      mesh.isPublished = false;
+      mesh.pod({ app: "other" });
+    },
+  ],
   ["one that was closed already", (mesh) => mesh.pod({ app: "catalog", labels: "more: labels" })],
 ];
 for (const [what, before] of AT_ONCE) {

@@ -15,6 +15,8 @@ export interface JoiningDeps {
   readonly joining: StaticCollection<JoiningPod>;
   readonly pods: Collection<PodWaypoint>;
   readonly clock: Clock;
+  /** Everything was known and has been pushed: before that, whatever appears has been there. */
+  readonly isPublished: () => boolean;
   /** Until older connections are surely closed at their sources. */
   readonly drainMs: number;
   /** It has changed by itself. */
@@ -32,14 +34,14 @@ export function keepJoining(deps: JoiningDeps): void {
 type Update = readonly [string, JoiningPod | undefined];
 
 function updateFor(change: Change<PodWaypoint>, deps: JoiningDeps): readonly Update[] {
-  const { joining, clock, drainMs, onChange } = deps;
+  const { joining, isPublished, clock, drainMs, onChange } = deps;
   const { key, old, new: now } = change;
   const known = joining.get(key);
   if (known !== undefined) {
     const isGone = now === undefined || now.pod.metadata.uid !== known.uid || now.covering.length === 0;
     return isGone ? [[key, undefined]] : [];
   }
-  if (old === undefined || now === undefined || !joins(old, now)) return [];
+  if (!isPublished() || old === undefined || now === undefined || !joins(old, now)) return [];
   const entry: JoiningPod = { uid: now.pod.metadata.uid, tookL4Forms: old.takesL4Forms };
   clock.after(drainMs, () => {
     if (joining.get(key) !== entry) return;

@@ -40,7 +40,9 @@ export class MeshGraph {
     this.#scheduler = scheduler;
     this.index = new MeshIndex(this.sources, options.meshDefaults, scheduler, options.enrolment);
     const { joining, pods } = this.index.waypoints;
-    keepJoining({ joining, pods, clock, drainMs: options.drainMs, onChange: () => this.poke() });
+    const isPublished = (): boolean => this.isPublished;
+    const onChange = (): void => this.poke();
+    keepJoining({ joining, pods, clock, isPublished, drainMs: options.drainMs, onChange });
     this.#publisher = new Publisher(
       {
         addresses: this.index.addresses,

@@ -53,8 +53,8 @@ async function harness(): Promise<Harness> {
 
 /** Where the service's callers are sent, and who may come to its pod, such as `auto !own`: nobody but the automatic one and `own`. */
 interface Seen {
-  readonly via: string;
-  readonly refuses: string;
+  readonly via: string | undefined;
+  readonly refuses: string | undefined;
 }
 
 function look(known: Seen, { typeUrl, resources }: XdsUpdate): Seen {
@@ -80,16 +80,18 @@ function lookAt(body: Parameters<typeof decodeAddress>[0]): Partial<Seen> {
 type Ztunnel = Proxy<Seen>;
 
 function ztunnels(h: Harness, controller: Controller = h.controller): readonly Ztunnel[] {
-  const first: Seen = { via: "", refuses: "" };
+  const first: Seen = { via: undefined, refuses: undefined };
   return [1, 2].map((n) =>
     kept(connectObserver({ h, controller }, n, { first, learn: look, refuse: () => [] })),
   );
 }
 
-/** From the first state that was told. */
+/** From the first state on of which service and pod were told (services come first), the one before policy or label left out. */
 const path = (seen: readonly Seen[]): string =>
   seen
-    .map(({ via, refuses }) => `${via}${refuses}` || "-")
+    .flatMap(({ via, refuses }) =>
+      via === undefined || refuses === undefined ? [] : [`${via}${refuses}` || "-"],
+    )
     .join(" ")
     .replace(/^- (?=.)/, "");
 
