@@ -13,6 +13,7 @@ const VIEW: GatewayView = {
   readyPods: 0,
   behind: [],
   destinationsBehind: [],
+  sourcesMissing: [],
   published: true,
   waits: new Map(),
 };

@@ -11,6 +11,7 @@ import {
   gapText,
   goesOnText,
   joiningText,
+  missingText,
   noPodText,
   noRoomText,
   NOTHING_COVERED,
@@ -67,6 +68,7 @@ const MESSAGES: readonly (readonly [string, string])[] = [
   ["ways around", waysAroundText(["shop/catalog-admin"])],
   ["dry run", dryRunText(WAYPOINT)],
   ["audit", auditText(WAYPOINT, FIELD)],
+  ["node missing", missingText(NODES.slice(0, 2))],
 ];
 
 test("sentences are those that were read last", () => {

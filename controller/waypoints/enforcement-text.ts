@@ -88,6 +88,11 @@ export function joiningText(pods: readonly string[]): string {
   return `${names} came under it just now: connections from before are coming to their end`;
 }
 
+/** Ztunnels that are not waited for. */
+export function missingText(nodes: readonly string[]): string {
+  return `no ztunnel is connected on ${listed(nodes)}: callers there may not know of the waypoint yet, and are refused until they do (${LOOK})`;
+}
+
 export const NOTHING_COVERED = `it covers no pod and no service of the mesh: look at its selector or targetRefs, and whether the namespace has the label ${LABEL_DATAPLANE_MODE}=ambient`;
 
 export const ONLY_TCP_COVERED =

@@ -50,6 +50,7 @@ const SETTLED: GatewayView = {
   readyPods: 1,
   behind: [],
   destinationsBehind: [],
+  sourcesMissing: [],
   published: true,
   waits: new Map(),
 };
@@ -83,6 +84,18 @@ const done = new Map([[bindingKey(WISH), { kind: "stay", reason: "Done", waitsFo
 
 test("enforced, when everybody has the version that is there now", () => {
   assert.match(said([at("enforced")]), /^True Enforced: .*ambit-waypoint enforces spec\.rules\[0\].* \(2\)$/);
+});
+
+test("a node whose ztunnel has not been heard of since is named, though the policy is enforced: its callers are refused", () => {
+  const view = { sourcesMissing: ["node n3"] };
+  assert.match(
+    said([at("enforced")], { view }),
+    /^True Enforced: .*enforces .*; no ztunnel .* node n3: .*refused/,
+  );
+  const audit = { policy: policy("", "AUDIT"), wish: { ...WISH, observes: true } };
+  const observed = said([at("draining")], { ...audit, view: { ...view, waits: done } });
+  assert.match(observed, /^True Enforced/);
+  assert.doesNotMatch(observed, /n3/, "nobody is refused");
 });
 
 const NOT_YET: readonly (readonly [string, Given, RegExp])[] = [

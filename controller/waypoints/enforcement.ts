@@ -11,6 +11,7 @@ import {
   explicitSelectorText,
   gapText,
   goesOnText,
+  missingText,
   noPodText,
   noRoomText,
   NOTHING_COVERED,
@@ -121,8 +122,10 @@ function stageVerdict(name: string, policy: MeshPolicy, { wish, binding, view }:
     return no("WaypointStarting", `waypoint ${name} is being made`);
   const wait = view.waits.get(bindingKey(binding));
   const hasArrived = binding.stage === "enforced" || (wish.observes === true && wait?.reason === "Done");
-  if (hasArrived) return enforcedBy(name, wish.field, policy, view);
-  return onItsWay(name, binding, wait);
+  if (!hasArrived) return onItsWay(name, binding, wait);
+  const verdict = enforcedBy(name, wish.field, policy, view);
+  const isRefused = verdict.status === "True" && wish.observes !== true && view.sourcesMissing.length > 0;
+  return isRefused ? yes(`${verdict.message}; ${missingText(view.sourcesMissing)}`) : verdict;
 }
 
 function onItsWay(name: string, { stage }: Binding, wait: ReturnType<GatewayView["waits"]["get"]>): Verdict {

@@ -2,7 +2,7 @@
 import type { PodObject } from "#core/k8s/object-types.ts";
 import type { SeenByAll } from "../replicas/merge-reports.ts";
 import { type Attempts, newAttempts } from "./attempts.ts";
-import type { BindingFacts } from "./binding-machine.ts";
+import { type BindingFacts, NO_FACTS_YET } from "./binding-machine.ts";
 import { bindingFacts } from "./proxy-progress.ts";
 import type { GatewayView } from "./waypoint-view.ts";
 import type { WaypointGateway } from "./waypoint-gateway.ts";
@@ -98,15 +98,18 @@ export function viewOf(
   waits: GatewayView["waits"],
   generations: GatewayView["generations"],
 ): GatewayView {
+  const { readyWaypoints, waypointsBehind, destinationsBehind, sourcesMissing, published } =
+    facts ?? NO_FACTS_YET;
   return {
     generations,
     obstacle: progress.obstacle ?? progress.provision.failure ?? progress.steps.failure,
     restored: progress.restored,
     addresses: progress.addresses,
-    readyPods: facts?.readyWaypoints ?? 0,
-    behind: facts?.waypointsBehind ?? [],
-    destinationsBehind: facts?.destinationsBehind ?? [],
-    published: facts?.published ?? false,
+    readyPods: readyWaypoints,
+    behind: waypointsBehind,
+    destinationsBehind,
+    sourcesMissing,
+    published,
     waits,
   };
 }

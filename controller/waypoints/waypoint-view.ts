@@ -17,6 +17,8 @@ export interface GatewayView {
   readonly behind: readonly string[];
   /** Ztunnels of nodes with served pods that do not act by what was published yet. */
   readonly destinationsBehind: readonly string[];
+  /** Nodes whose ztunnel should be connected and is not: nobody waits for them. */
+  readonly sourcesMissing: readonly string[];
   /** Whether everything that follows from configuration as it is now has been published. */
   readonly published: boolean;
   /** By `bindingKey`: what a binding waits for. */
