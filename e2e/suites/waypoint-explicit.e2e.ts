@@ -3,10 +3,21 @@
  * another without a moment of none.
  */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
+import { GATEWAY_CLASS as GATEWAY_CLASS_KIND, kindPath } from "#core/k8s/kinds.ts";
+import { WAYPOINT_CLASS } from "#core/model/waypoint.ts";
 import { forbidden, underAttack } from "../framework/attack.ts";
 import { eventually } from "../framework/eventually.ts";
-import { ITEMS_POLICY, OWN_GATEWAY, OWN_WAYPOINT, READ_ONLY } from "../framework/l7-policies.ts";
+import {
+  AUDIT_WRITES,
+  ITEMS_POLICY,
+  OWN_GATEWAY,
+  OWN_WAYPOINT,
+  READ_ONLY,
+} from "../framework/l7-policies.ts";
 import {
   accessLog,
   ArrivalWatch,
@@ -19,6 +30,7 @@ import {
   theWaypoint,
 } from "../framework/l7-shop.ts";
 import { type Mesh, meshUp, seconds } from "../framework/mesh.ts";
+import { containerLog, type LogLine } from "../framework/node-inside.ts";
 import { applyYaml } from "../framework/pods.ts";
 import { say } from "../framework/say.ts";
 import { AUTOMATIC, gatewaysOf, policyCondition, untilEnforced, untilGone } from "../framework/waypoints.ts";
@@ -39,6 +51,20 @@ after(() => mesh?.down());
 
 const names = async (): Promise<readonly string[]> =>
   (await gatewaysOf(mesh.client, "shop")).map(({ name }) => name);
+
+const GATEWAY_CLASS = readFileSync(join(import.meta.dirname, "../../deploy/25-gateway-class.yaml"), "utf8");
+
+const catalogLog = (): readonly LogLine[] =>
+  containerLog(mesh.node(shop.catalog.node), shop.catalog, shop.catalog.container);
+
+async function classStatus(): Promise<string> {
+  const path = kindPath(GATEWAY_CLASS_KIND, { name: WAYPOINT_CLASS });
+  const { conditions } = jsonObject(jsonObject(await mesh.client.json({ method: "GET", path }))["status"]);
+  const accepted = jsonList(conditions)
+    .map(jsonObject)
+    .find(({ type }) => type === "Accepted");
+  return jsonText(accepted?.["status"]);
+}
 
 const choose = (waypoint: string | undefined): Promise<unknown> =>
   mesh.kubectl.labelNamespace("shop", "istio.io/use-waypoint", waypoint);
@@ -172,4 +198,49 @@ test("without the policy and without the Gateway all are gone", async () => {
   );
   for (const name of ["second", AUTOMATIC]) await untilGone(mesh.client, "shop", name);
   await shop.load.expectNoFailure("both waypoints removed", { mayRetry: true });
+});
+
+test("AUDIT alone: requests pass a waypoint that notes what matches, and nobody is refused for it", async () => {
+  await shop.load.begin();
+  await applyYaml(mesh.client, AUDIT_WRITES);
+  const tookSeconds = await untilEnforced(mesh.client, "shop", "watch");
+  await shop.load.expectNoFailure("AUDIT", { mayRetry: true });
+  assert.equal((await asked(shop.frontend, "/items/8801")).status, 200);
+  assert.equal((await asked(shop.frontend, "/items/8802", { method: "POST" })).status, 200);
+  assert.equal(
+    (await asked(shop.intruder, "/items/8803", { method: "POST" })).status,
+    200,
+    "not noted, not refused",
+  );
+  const waypoint = await theWaypoint(mesh);
+  const noted = await eventually("both lines", () => {
+    const lines = accessLog(mesh, waypoint).filter((line) => String(line["path"]).startsWith("/items/880"));
+    return lines.length === 2 ? lines.map((line) => [line["path"], line["audit"]]) : undefined;
+  });
+  assert.deepEqual(noted, [
+    ["/items/8801", undefined],
+    ["/items/8802", "shop/watch rule 0"],
+  ]);
+  say(`AUDIT in force after ${tookSeconds.toFixed(1)} s`);
+});
+
+test("the class is made anew: it is accepted at once, and as it says applications hear who called", async () => {
+  const annotation = 'annotations: { ambient.istio.io/xfcc-include-client-identity: "true" }';
+  const said = GATEWAY_CLASS.replace("  labels:", `  ${annotation}\n  labels:`);
+  assert.notEqual(said, GATEWAY_CLASS);
+  const caller = async (path: string): Promise<unknown> => {
+    await asked(shop.frontend, path);
+    return catalogLog().findLast((line) => line["path"] === path)?.["caller"];
+  };
+  assert.equal(await caller("/items/8811"), undefined);
+  await removeYaml(mesh, GATEWAY_CLASS);
+  await applyYaml(mesh.client, said);
+  await eventually("the class is accepted", async () =>
+    (await classStatus()) === "True" ? true : undefined,
+  );
+  const account = (name: string): string => `spiffe://cluster.local/ns/shop/sa/${name}`;
+  await eventually("the catalog hears who called", async () => {
+    const heard = await caller("/items/8812");
+    return heard === `By=${account(AUTOMATIC)};URI=${account("frontend")}` ? true : undefined;
+  });
 });
