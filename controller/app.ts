@@ -17,7 +17,7 @@ import { Admission } from "./push/admission.ts";
 import { DeltaServer } from "./push/delta-server.ts";
 import { RootDistribution } from "./ca/root-distribution.ts";
 import { RootStore } from "./ca/root-store.ts";
-import { controllerReplicas, refusalOf } from "./replica-control.ts";
+import { clientRefusal, controllerReplicas } from "./replica-control.ts";
 import type { Replicas } from "./replicas/replicas.ts";
 import { startSecureServer } from "./secure-server.ts";
 import { KubeSource } from "./source/kube-source.ts";
@@ -208,7 +208,7 @@ function build(config: ControllerConfig, deps: Required<ControllerDeps>) {
     queue,
     sources: graph.sources,
     policies: graph.index.policies,
-    refusal: (name) => refusalOf(graph.index.authorizations.get(name), refusals, replicas),
+    refusal: (name) => clientRefusal(graph.index.authorizations.get(name), refusals, replicas),
     enforcement: (policy) => enforcement.of(policy),
   });
   const gatewayStatus = new GatewayStatusWriter({ client, clock, queue, graph });

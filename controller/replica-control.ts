@@ -70,7 +70,7 @@ export function controllerReplicas(config: ControllerConfig, deps: ReplicaContro
 }
 
 /** Why a client of any replica refused a resource in its present version. */
-export function refusalOf(
+export function clientRefusal(
   resource: EncodedResource | undefined,
   refusals: Refusals,
   replicas: Replicas,
