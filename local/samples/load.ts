@@ -7,6 +7,7 @@
  * `POST /recycle` opens new kept connections and closes each old one as soon as it is idle.
  */
 import { Agent, createServer, get } from "node:http";
+import type { Socket } from "node:net";
 import { EnvReader } from "#core/runtime/env.ts";
 
 const env = new EnvReader();
@@ -77,6 +78,9 @@ function ask(kind: "fresh" | "kept"): void {
   send(kind === "kept" ? keptAgent : false, end, again);
 }
 
+/** Connections that have carried a request: `reusedSocket` says nothing of one that had to wait for its connection. */
+const used = new WeakSet<Socket>();
+
 type Ended = (failure: string | undefined) => void;
 
 /** `unanswered`: a kept connection ended with nothing of an answer. */
@@ -86,9 +90,14 @@ function send(agent: Agent | false, end: Ended, unanswered: Ended): void {
     answer.on("end", () => end(answer.statusCode === 200 ? undefined : `status ${answer.statusCode}`));
     answer.on("error", (error) => end(error.message));
   });
+  let isReused = false;
+  request.on("socket", (socket) => {
+    isReused = used.has(socket);
+    used.add(socket);
+  });
   request.on("timeout", () => request.destroy(new Error("no answer in time")));
   request.on("error", (error: NodeJS.ErrnoException) => {
-    const lost = request.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
+    const lost = isReused && (error.code === "ECONNRESET" || error.code === "EPIPE");
     (lost ? unanswered : end)(reasonOf(error));
   });
 }
