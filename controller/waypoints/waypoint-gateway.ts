@@ -97,6 +97,11 @@ function wasProgrammed(conditions: readonly unknown[]): boolean {
   return conditions.map(jsonObject).some(({ type, status }) => type === "Programmed" && status === "True");
 }
 
+/** It only serves what is left, or nothing: none of its objects is made again, by whichever leader. */
+export function isLeaving({ automatic, record }: WaypointGateway, isWanted: boolean): boolean {
+  return automatic && !isWanted && record.bindings.every(({ stage }) => stage === "resting");
+}
+
 /** Somebody took the reserved name before anything needed it. */
 export function isNobodys({ automatic, lost }: WaypointGateway, isWanted: boolean): boolean {
   return automatic && lost === RECORD_MISSING && !isWanted;

@@ -27,7 +27,7 @@ import { nextBindings } from "./next-record.ts";
 import { type AskedOfGateway, nextStep, stagesOf } from "./next-step.ts";
 import type { Takeovers } from "./takeovers.ts";
 import type { GatewayView, WaypointView } from "./waypoint-view.ts";
-import { isNobodys, type WaypointGateway } from "./waypoint-gateway.ts";
+import { isLeaving, isNobodys, type WaypointGateway } from "./waypoint-gateway.ts";
 import { formatRecord } from "./waypoint-record.ts";
 
 export interface ReconcilerDeps {
@@ -139,7 +139,7 @@ export class WaypointReconciler {
     forgetOldAwaited(progress, this.#deps.clock.monotonicMs());
     const isProvided =
       gateway === undefined ||
-      isNobodys(gateway, asked.wanted.length > 0) ||
+      isLeaving(gateway, asked.wanted.length > 0) ||
       (await this.#attempt(key, gateway, progress.provision, () => this.#provide(gateway, progress)));
     const isDone = await this.#attempt(key, gateway, progress.steps, async () => {
       if (gateway === undefined) busy = await this.#create(key, asked.wanted, progress);
