@@ -110,7 +110,7 @@ async function makeParts(config: ZtunnelConfig, control: LogControl): Promise<Pa
       holdMs: config.policyHoldMs,
       network: config.network,
     }),
-    waypointRoom: new WaitingRoom({ total: 1_024, perPod: 256 }),
+    waypointRoom: new WaitingRoom({ total: 2_048, perPod: 1_024 }),
     controller: new AbortController(),
   };
 }
