@@ -11,7 +11,7 @@ const BOUNDS: readonly (readonly [file: string, code: string, document: string])
   ["ztunnel/app.ts", "openFileLimit() * 0.45", "45 %"],
   ["ztunnel/app.ts", "perPod: 512, perSource: 64", "512 per pod, 64 per source"],
   ["ztunnel/app.ts", "tunnelTimeoutMs: 2 * connectTimeoutMs", "20 s"],
-  ["ztunnel/app.ts", "total: 2_048, perPod: 1_024", "1,024, of one pod 256"],
+  ["ztunnel/app.ts", "total: 2_048, perPod: 1_024", "2,048, of one pod 1,024"],
   ["ztunnel/config.ts", 'AMBIT_WAYPOINT_WAIT", {\n      default: 10_000', "10 s"],
   ["ztunnel/proxy/outbound.ts", "WAYPOINT_CONNECT_MS = 2_000", "2 s"],
   ["ztunnel/proxy/waypoint-patience.ts", "firstMs: 50, maxMs: 1_000", "50 ms, later a second"],
