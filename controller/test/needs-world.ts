@@ -1,7 +1,15 @@
-/** Objects of which the table of `needs-waypoint.test.ts` speaks, as YAML. */
+/** Objects of which the table of `needs-waypoint.test.ts` speaks, as YAML, and what they need, as lines. */
+import assert from "node:assert/strict";
+import { loadYaml } from "../source/file-source.ts";
+import { Sources } from "../sources.ts";
+import { translateMeshPolicy } from "../translate/mesh-policy.ts";
+import { scopeKey } from "../waypoints/binding.ts";
+import { needsWaypoint } from "../waypoints/needs-waypoint.ts";
+import { LABEL_GATEWAY_NAME } from "../waypoints/waypoint-pods.ts";
+import { testMeshConfig } from "./builders.ts";
 
 /** Two enrolled namespaces and one that is not; a catalog behind two services, a database, a frontend. */
-export const WORLD = `
+const WORLD = `
 { apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio.io/dataplane-mode: ambient } } }
 ---
 { apiVersion: v1, kind: Namespace, metadata: { name: empty, labels: { istio.io/dataplane-mode: ambient } } }
@@ -48,3 +56,34 @@ export const CATALOG = "selector: { matchLabels: { app: catalog } }";
 export const GET = "rules: [{ to: [{ operation: { methods: [GET] } }] }]";
 export const L4 = 'rules: [{ from: [{ source: { principals: ["a/ns/b/sa/c"] } }] }]';
 export const METHODS = "spec.rules[0].to[0].operation.methods";
+
+/** `namespace policy scope: field` and `policy: gap what`, sorted. */
+export function needsOf(objects: readonly string[], mesh = testMeshConfig): readonly string[] {
+  const sources = new Sources();
+  const loaded = loadYaml([WORLD, ...objects].join("\n---\n"), sources);
+  assert.ok(loaded.ok, JSON.stringify(loaded));
+  const { namespaces, gaps, explicit, waysAround } = needsWaypoint({
+    rootNamespace: "istio-system",
+    enrolment: { systemNamespace: "istio-system", excludedNamespaces: ["kube-system"] },
+    policies: [...sources.authorizationPolicies.values()]
+      .map((object) => translateMeshPolicy(object, mesh))
+      .filter(({ request }) => request !== undefined),
+    namespaces: [...sources.namespaces.values()],
+    pods: [...sources.pods.values()],
+    services: [...sources.services.values()],
+    isWaypointPod: ({ metadata }) => metadata.labels[LABEL_GATEWAY_NAME] !== undefined,
+    explicitWaypoints: new Set(sources.gateways.size > 0 ? ["shop/wp"] : []),
+    immediately: (_namespace, key) => key.startsWith("shop/now"),
+  });
+  return [
+    ...[...namespaces].flatMap(([namespace, list]) =>
+      list.map(
+        ({ policy: key, field, scope, observes, immediately }) =>
+          `${namespace} ${key} ${scopeKey(scope)}: ${field}${observes === true ? " (observed)" : ""}${immediately === true ? " (immediately)" : ""}`,
+      ),
+    ),
+    ...[...gaps].flatMap(([key, list]) => list.map(({ reason, what }) => `${key}: ${reason} ${what}`)),
+    ...[...waysAround].flatMap(([key, list]) => list.map((name) => `${key}: way around ${name}`)),
+    ...[...explicit].flatMap(([key, list]) => list.map((name) => `${key}: explicit ${name}`)),
+  ].toSorted();
+}

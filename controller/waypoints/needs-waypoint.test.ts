@@ -1,14 +1,9 @@
 /** Which waypoints must exist, what they bind and why: configuration in, one line per wish and per gap out. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { MeshConfig } from "../translate/mesh-config.ts";
-import { translateMeshPolicy } from "../translate/mesh-policy.ts";
-import { loadYaml } from "../source/file-source.ts";
-import { Sources } from "../sources.ts";
+import { CATALOG, GET, L4, METHODS, needsOf, pod, policy, service, WAYPOINT } from "../test/needs-world.ts";
 import { testMeshConfig } from "../test/builders.ts";
-import { CATALOG, GET, L4, METHODS, pod, policy, service, WAYPOINT, WORLD } from "../test/needs-world.ts";
-import { scopeKey } from "./binding.ts";
-import { needsWaypoint } from "./needs-waypoint.ts";
+import type { MeshConfig } from "../translate/mesh-config.ts";
 import { LABEL_GATEWAY_NAME } from "./waypoint-pods.ts";
 
 interface Case {
@@ -280,43 +275,13 @@ const CASES: readonly Case[] = [
   },
 ];
 
-function lines(objects: readonly string[], mesh = testMeshConfig): readonly string[] {
-  const sources = new Sources();
-  const loaded = loadYaml([WORLD, ...objects].join("\n---\n"), sources);
-  assert.ok(loaded.ok, JSON.stringify(loaded));
-  const { namespaces, gaps, explicit, waysAround } = needsWaypoint({
-    rootNamespace: "istio-system",
-    enrolment: { systemNamespace: "istio-system", excludedNamespaces: ["kube-system"] },
-    policies: [...sources.authorizationPolicies.values()]
-      .map((object) => translateMeshPolicy(object, mesh))
-      .filter(({ request }) => request !== undefined),
-    namespaces: [...sources.namespaces.values()],
-    pods: [...sources.pods.values()],
-    services: [...sources.services.values()],
-    isWaypointPod: ({ metadata }) => metadata.labels[LABEL_GATEWAY_NAME] !== undefined,
-    explicitWaypoints: new Set(sources.gateways.size > 0 ? ["shop/wp"] : []),
-    immediately: (_namespace, key) => key.startsWith("shop/now"),
-  });
-  return [
-    ...[...namespaces].flatMap(([namespace, list]) =>
-      list.map(
-        ({ policy: key, field, scope, observes, immediately }) =>
-          `${namespace} ${key} ${scopeKey(scope)}: ${field}${observes === true ? " (observed)" : ""}${immediately === true ? " (immediately)" : ""}`,
-      ),
-    ),
-    ...[...gaps].flatMap(([key, list]) => list.map(({ reason, what }) => `${key}: ${reason} ${what}`)),
-    ...[...waysAround].flatMap(([key, list]) => list.map((name) => `${key}: way around ${name}`)),
-    ...[...explicit].flatMap(([key, list]) => list.map((name) => `${key}: explicit ${name}`)),
-  ].toSorted();
-}
-
 for (const { name, objects, mesh, expected } of CASES) {
   test(`needs: ${name}`, () => {
-    assert.deepEqual(lines(objects, mesh), expected.toSorted());
+    assert.deepEqual(needsOf(objects, mesh), expected.toSorted());
   });
 }
 
 test("the order of objects does not matter", () => {
   const objects = [policy("a", GET), policy("b", `${CATALOG}, ${GET}`), policy("c", GET, "empty")];
-  assert.deepEqual(lines(objects), lines(objects.toReversed()));
+  assert.deepEqual(needsOf(objects), needsOf(objects.toReversed()));
 });
