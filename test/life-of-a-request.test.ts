@@ -49,6 +49,18 @@ test("the steps of the table are those of the file headers", () => {
   }
 });
 
+test("the list of W3 is that of the code, in its order and by its names", () => {
+  const pipeline = readFileSync(join(ROOT, "waypoint/http/pipeline.ts"), "utf8");
+  const list = /const STEPS: readonly Step\[\] = \[([^\]]+)\]/.exec(pipeline)?.[1] ?? "";
+  const steps = [...list.matchAll(/\w+/g)].map(([name]) => name);
+  assert.ok(steps.length > 3, list);
+  const row = /^\| W3 \| (.+?) \| /m.exec(page)?.[1] ?? "";
+  assert.deepEqual(
+    [...row.matchAll(/`(\w+)`/g)].map(([, name]) => name),
+    steps,
+  );
+});
+
 test("every stage of a binding is told", () => {
   for (const stage of STAGES) assert.ok(page.includes(`\`${stage}\``), stage);
 });
