@@ -41,11 +41,12 @@ export function podPids(node: ClusterNode, podUid: string, container = "*"): rea
 export function killContainer(node: ClusterNode, podUid: string, container: string): readonly number[] {
   const pids = podPids(node, podUid, container);
   if (pids.length === 0) throw new Error(`no process in ${container} of pod ${podUid}`);
-  for (const pid of pids) kill(pid);
+  for (const pid of pids) killProcess(pid);
   return pids;
 }
 
-function kill(pid: number): void {
+/** The first of a container takes the others with it: one that is gone already is killed. */
+export function killProcess(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {

@@ -8,6 +8,7 @@ import { jsonList, jsonObject } from "#core/k8s/json-read.ts";
 import { kindPath, POD } from "#core/k8s/kinds.ts";
 import { eventually } from "../../framework/eventually.ts";
 import type { LoadStats } from "../../framework/load.ts";
+import { killProcess } from "../../framework/node-inside.ts";
 import { inNetworkOf, podProcesses } from "../../framework/pod-process.ts";
 import { StepFailed, type Tour, type TourPod } from "../tour.ts";
 
@@ -85,7 +86,7 @@ function processes(tour: Tour, pod: TourPod): readonly number[] {
 function kill(tour: Tour, pod: TourPod): void {
   const pids = processes(tour, pod);
   if (pids.length === 0) throw new StepFailed(`no process of ${pod.name} to kill`);
-  for (const pid of pids) process.kill(pid, "SIGKILL");
+  for (const pid of pids) killProcess(pid);
 }
 
 function shortenFinTimeout(tour: Tour, pod: TourPod): void {

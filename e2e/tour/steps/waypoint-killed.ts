@@ -1,6 +1,7 @@
 /** Step 11: the waypoint is killed under load. Requests wait for it, bounded; nothing reaches the application around it. */
 import { eventually } from "../../framework/eventually.ts";
 import { answeredLoad, loadBetween } from "../../framework/load.ts";
+import { killProcess } from "../../framework/node-inside.ts";
 import { podProcesses } from "../../framework/pod-process.ts";
 import { StepFailed, type Tour, type TourPod } from "../tour.ts";
 import { arrivalMark, checkArrivals, waypointPod } from "./waypoint-evidence.ts";
@@ -36,5 +37,5 @@ function kill(tour: Tour, pod: TourPod): void {
   const node = tour.parts.cluster.nodes.find((candidate) => candidate.name === pod.node);
   const pids = node === undefined ? [] : podProcesses(node, pod.uid, ".mjs");
   if (pids.length === 0) throw new StepFailed(`no process of ${pod.name} to kill`);
-  for (const pid of pids) process.kill(pid, "SIGKILL");
+  for (const pid of pids) killProcess(pid);
 }
