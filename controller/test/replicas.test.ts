@@ -238,6 +238,9 @@ test("while nothing changes leases are renewed and nothing else is written; a tr
     distinct.every((n) => n > 3 && n < 20),
     `distinct reports: ${distinct.join()}`,
   );
+  // Statuses are written after the last stage, and are news as well.
+  const rests = (all: readonly string[]): boolean => new Set(all.slice(-3)).size === 1;
+  await eventually("rest", () => rests(reports("a")) && rests(reports("b")));
   const [lastA, lastB] = [reports("a").at(-1), reports("b").at(-1)];
   const [renewedA, renewedB] = [reports("a").length, reports("b").length];
   await eventually(
