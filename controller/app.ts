@@ -28,8 +28,8 @@ import { WriteQueue } from "./status/write-queue.ts";
 import { EnforcementStatus } from "./status/enforcement-status.ts";
 import { GatewayClassWriter } from "./status/gateway-class-status.ts";
 import { GatewayStatusWriter } from "./status/gateway-status-writer.ts";
-import { outsiderCensus, waypointPodsOf, waypointReconciler } from "./waypoint-control.ts";
-import type { WaypointReconciler } from "./waypoints/waypoint-reconciler.ts";
+import { outsiderCensus, waypointPodsOf, waypointReconciler } from "./waypoints/loop/waypoint-control.ts";
+import type { WaypointReconciler } from "./waypoints/loop/waypoint-reconciler.ts";
 
 export interface Controller extends Daemon {
   /** Ports in use; `grpc` is 0 until a CA has been loaded. */

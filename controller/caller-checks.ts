@@ -11,7 +11,7 @@ import type { RootStore } from "./ca/root-store.ts";
 import { TokenReviews } from "./ca/token-review.ts";
 import type { ControllerConfig } from "./config.ts";
 import type { MeshGraph } from "./mesh-graph.ts";
-import type { WaypointPods } from "./waypoints/waypoint-pods.ts";
+import type { WaypointPods } from "./waypoints/gateway/waypoint-pods.ts";
 
 export interface CallerCheckDeps {
   readonly client: KubeClient;

@@ -12,7 +12,7 @@ import type { EnvReader } from "#core/runtime/env.ts";
 import type { LogLevel } from "#core/runtime/log.ts";
 import type { NodeCheckPolicy } from "./ca/node-check.ts";
 import type { IssuePolicy } from "./ca/issue.ts";
-import type { BindingTimes } from "./waypoints/binding-machine.ts";
+import type { BindingTimes } from "./waypoints/binding/binding-machine.ts";
 import type { DebounceOptions } from "./push/debounce.ts";
 import type { MeshConfig } from "./translate/mesh-config.ts";
 

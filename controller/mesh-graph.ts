@@ -3,7 +3,7 @@ import type { EnrolmentOptions } from "#core/authz/enrolment.ts";
 import type { Clock } from "#core/base/clock.ts";
 import { Scheduler } from "./collections/scheduler.ts";
 import { GraphRunner } from "./graph-runner.ts";
-import { keepJoining } from "./joining-pods.ts";
+import { keepJoining } from "./waypoints/binding/joining-pods.ts";
 import { MeshIndex } from "./mesh-index.ts";
 import type { DebounceOptions } from "./push/debounce.ts";
 import { PublishedState } from "./push/published-state.ts";

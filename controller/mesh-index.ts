@@ -20,7 +20,7 @@ import {
   encodeAuthorizationResource,
   encodeWaypointResource,
 } from "./encoded-resource.ts";
-import { keepFormerForms } from "./former-forms.ts";
+import { keepFormerForms } from "./waypoints/binding/former-forms.ts";
 import { MeshPolicies } from "./mesh-policies.ts";
 import { MeshWaypoints, type PodWaypoint, type ServiceWaypoint } from "./mesh-waypoints.ts";
 import { pushedAuthorizations } from "./pushed-authorizations.ts";
@@ -31,7 +31,7 @@ import { isLivePod, translatePod } from "./translate/pod.ts";
 import type { AddressFacts } from "./translate/pod-addresses.ts";
 import type { Translated } from "./translate/problem.ts";
 import { translateService } from "./translate/service.ts";
-import { waypointConfigs } from "./waypoint-configs.ts";
+import { waypointConfigs } from "./waypoints/gateway/waypoint-configs.ts";
 
 /** Index key of what is looked at as a whole. */
 const ALL = "all";

@@ -6,7 +6,7 @@ import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
 import type { KeyIndex } from "./collections/key-index.ts";
 import { StaticCollection } from "./collections/static.ts";
-import { type FormerForm, nextKey } from "./former-forms.ts";
+import { type FormerForm, nextKey } from "./waypoints/binding/former-forms.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
 import type { Sources } from "./sources.ts";
 import type { PodWaypoint } from "./mesh-waypoints.ts";

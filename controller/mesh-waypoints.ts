@@ -8,7 +8,7 @@ import { Derived, type ReadContext } from "./collections/derive.ts";
 import type { KeyIndex } from "./collections/key-index.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
 import { StaticCollection } from "./collections/static.ts";
-import { namespaceBindings, type NamespaceBindings } from "./namespace-bindings.ts";
+import { namespaceBindings, type NamespaceBindings } from "./waypoints/binding/namespace-bindings.ts";
 import type { Sources } from "./sources.ts";
 import { excludedPorts, type ExcludedPorts } from "./translate/excluded-ports.ts";
 import type { MeshConfig } from "./translate/mesh-config.ts";
@@ -16,9 +16,9 @@ import type { MeshPolicy } from "./translate/mesh-policy.ts";
 import { isLivePod } from "./translate/pod.ts";
 import { serviceSelects } from "./translate/selectors.ts";
 import { podChoice, podStanding, serviceChoice, type WaypointChoice } from "./translate/waypoint-choice.ts";
-import { waypointOf } from "./waypoint-of.ts";
-import { attachedOf, type Carrier } from "./waypoints/attachment.ts";
-import { type Binding, pushesOf } from "./waypoints/binding.ts";
+import { waypointOf } from "./waypoints/gateway/waypoint-of.ts";
+import { attachedOf, type Carrier } from "./waypoints/takeover/attachment.ts";
+import { type Binding, pushesOf } from "./waypoints/binding/binding.ts";
 import {
   type Attached,
   automaticClaim,
@@ -26,10 +26,10 @@ import {
   placeOf,
   refusalOf,
   stageOfChoice,
-} from "./waypoints/object-place.ts";
-import { inScope } from "./waypoints/pod-binding.ts";
-import { type JoiningPod, type PodPlace, podPlace } from "./waypoints/pod-place.ts";
-import { readWaypointGateway, type WaypointGateway } from "./waypoints/waypoint-gateway.ts";
+} from "./waypoints/takeover/object-place.ts";
+import { inScope } from "./waypoints/binding/pod-binding.ts";
+import { type JoiningPod, type PodPlace, podPlace } from "./waypoints/takeover/pod-place.ts";
+import { readWaypointGateway, type WaypointGateway } from "./waypoints/gateway/waypoint-gateway.ts";
 
 /** Where a pod stands among waypoints. */
 export interface PodWaypoint extends Omit<PodPlace, "gateway"> {

@@ -9,7 +9,7 @@ import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
 import { Flattened, itemsOf } from "./collections/flatten.ts";
 import type { Scheduler } from "./collections/scheduler.ts";
-import { formsToPush } from "./former-forms.ts";
+import { formsToPush } from "./waypoints/binding/former-forms.ts";
 import type { MeshPolicies } from "./mesh-policies.ts";
 import type { MeshWaypoints } from "./mesh-waypoints.ts";
 import { onlyThroughWaypoint, sparingWaypoints, waypointPrincipal } from "./translate/exemptions.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { STAGES } from "#controller/waypoints/binding.ts";
+import { STAGES } from "#controller/waypoints/binding/binding.ts";
 import { type Reason, reasonFacts } from "#waypoint/http/reasons.ts";
 
 const ROOT = join(import.meta.dirname, "..");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { renderWaypoint } from "#controller/waypoints/render-waypoint.ts";
+import { renderWaypoint } from "#controller/waypoints/objects/render-waypoint.ts";
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { NODE_SYSCTLS } from "#istio-cni/capture/kernel-names.ts";
 import { lookUpImage } from "#local/images.ts";

@@ -16,9 +16,9 @@ import {
   startHarness,
   ztunnelToken,
 } from "#controller/test/harness.ts";
-import { waypointApi } from "#controller/waypoints/waypoint-api.ts";
-import { readWaypointGateway } from "#controller/waypoints/waypoint-gateway.ts";
-import { NO_RECORD } from "#controller/waypoints/waypoint-record.ts";
+import { waypointApi } from "#controller/waypoints/objects/waypoint-api.ts";
+import { readWaypointGateway } from "#controller/waypoints/gateway/waypoint-gateway.ts";
+import { NO_RECORD } from "#controller/waypoints/gateway/waypoint-record.ts";
 import { systemClock } from "#core/base/clock.ts";
 import { CaClient } from "#core/identity/ca-client.ts";
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";

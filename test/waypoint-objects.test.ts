@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { jsonList, jsonObject } from "#core/k8s/json-read.ts";
 import { projectCustom } from "#core/k8s/project.ts";
-import { type WaypointApi, waypointApi } from "#controller/waypoints/waypoint-api.ts";
-import { readWaypointGateway, type WaypointGateway } from "#controller/waypoints/waypoint-gateway.ts";
-import { NO_RECORD } from "#controller/waypoints/waypoint-record.ts";
+import { type WaypointApi, waypointApi } from "#controller/waypoints/objects/waypoint-api.ts";
+import { readWaypointGateway, type WaypointGateway } from "#controller/waypoints/gateway/waypoint-gateway.ts";
+import { NO_RECORD } from "#controller/waypoints/gateway/waypoint-record.ts";
 import { FencedApi, gateway, PATHS } from "./testing/fenced-api.ts";
 
 let fenced: FencedApi;

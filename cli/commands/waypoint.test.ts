@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { formatRecord } from "#controller/waypoints/waypoint-record.ts";
+import { formatRecord } from "#controller/waypoints/gateway/waypoint-record.ts";
 import { jsonList, jsonObject, type JsonObject } from "#core/k8s/json-read.ts";
 import type { PolicyKey } from "#core/model/ids.ts";
 import { parse } from "yaml";

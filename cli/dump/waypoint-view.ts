@@ -1,6 +1,6 @@
 /** Pure. A Gateway of class istio-waypoint as `ambit waypoint` shows it. */
-import { readWaypointGateway } from "#controller/waypoints/waypoint-gateway.ts";
-import type { BindingScope } from "#controller/waypoints/binding.ts";
+import { readWaypointGateway } from "#controller/waypoints/gateway/waypoint-gateway.ts";
+import type { BindingScope } from "#controller/waypoints/binding/binding.ts";
 import { jsonList, jsonObject, type JsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { projectCustom } from "#core/k8s/project.ts";
 

@@ -9,7 +9,7 @@ import { decodeCertificateRequest, encodeCertificateResponse } from "#core/wire/
 import type { Authentication, Authenticator, Caller, Credentials } from "./caller-identity.ts";
 import type { CaMaterial } from "./ca-material.ts";
 import type { EarlyRequests } from "./early-requests.ts";
-import type { WaypointPods } from "../waypoints/waypoint-pods.ts";
+import type { WaypointPods } from "../waypoints/gateway/waypoint-pods.ts";
 import { issueCertificate, type IssuePolicy } from "./issue.ts";
 import {
   checkIdentity,

@@ -12,7 +12,7 @@ import { encodeCertificateRequest } from "#core/wire/ca-codec.ts";
 import { type CaAnswer, CaService } from "./ca-service.ts";
 import { makeSelfSignedRoot, readCaMaterial } from "./ca-material.ts";
 import type { Caller } from "./caller-identity.ts";
-import { waypointPods } from "../waypoints/waypoint-pods.ts";
+import { waypointPods } from "../waypoints/gateway/waypoint-pods.ts";
 import { EarlyRequests } from "./early-requests.ts";
 
 const SHOP = { trustDomain: "cluster.local", namespace: "shop", serviceAccount: "web" };

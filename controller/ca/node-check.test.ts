@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodObject } from "#core/k8s/object-types.ts";
 import { aWaypointPod, ownedBy, waypointFacts } from "../test/waypoint-cluster.ts";
-import { waypointPods } from "../waypoints/waypoint-pods.ts";
+import { waypointPods } from "../waypoints/gateway/waypoint-pods.ts";
 import type { Caller } from "./caller-identity.ts";
 import {
   checkIdentity,

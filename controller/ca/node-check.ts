@@ -6,7 +6,7 @@ import { decideEnrolment, type EnrolmentOptions } from "#core/authz/enrolment.ts
 import type { NamespaceObject, PodObject } from "#core/k8s/object-types.ts";
 import { parseSpiffeId, type SpiffeId, spiffeId, spiffeParts } from "#core/model/spiffe-id.ts";
 import { ANNOTATION_MIRROR_POD } from "#core/model/well-known.ts";
-import type { WaypointPods } from "../waypoints/waypoint-pods.ts";
+import type { WaypointPods } from "../waypoints/gateway/waypoint-pods.ts";
 import { type Caller, TERMINATION_GRACE_MS } from "./caller-identity.ts";
 
 export interface NodeCheckPolicy {

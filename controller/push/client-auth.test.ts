@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { PodObject } from "#core/k8s/object-types.ts";
 import type { Caller } from "../ca/caller-identity.ts";
 import { aWaypointPod, ownedBy, waypointFacts } from "../test/waypoint-cluster.ts";
-import { waypointPods } from "../waypoints/waypoint-pods.ts";
+import { waypointPods } from "../waypoints/gateway/waypoint-pods.ts";
 import { checkClient, type ClientFacts, type ClientVerdict } from "./client-auth.ts";
 import type { ClientNode } from "./node-id.ts";
 

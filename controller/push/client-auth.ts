@@ -1,7 +1,7 @@
 /** Pure. May this authenticated caller be the xDS client that it says it is? What it is answered depends on it. */
 import type { PodObject } from "#core/k8s/object-types.ts";
 import type { Caller } from "../ca/caller-identity.ts";
-import type { WaypointPods } from "../waypoints/waypoint-pods.ts";
+import type { WaypointPods } from "../waypoints/gateway/waypoint-pods.ts";
 import type { ClientNode } from "./node-id.ts";
 
 export type ClientVerdict =

@@ -4,8 +4,8 @@
  */
 import { hash } from "node:crypto";
 import type { CustomObject } from "#core/k8s/object-types.ts";
-import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
-import { formatRecord } from "../waypoints/waypoint-record.ts";
+import type { WaypointGateway } from "../waypoints/gateway/waypoint-gateway.ts";
+import { formatRecord } from "../waypoints/gateway/waypoint-record.ts";
 
 /** `policies`: by key, undefined for one that is gone. */
 export function gatewayText(

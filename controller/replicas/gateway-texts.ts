@@ -1,6 +1,6 @@
 /** Of which policies a waypoint's text is made, in the graph. */
 import type { MeshGraph } from "../mesh-graph.ts";
-import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
+import type { WaypointGateway } from "../waypoints/gateway/waypoint-gateway.ts";
 import { isForWaypoints } from "../translate/mesh-policy.ts";
 import { gatewayText } from "./gateway-text.ts";
 

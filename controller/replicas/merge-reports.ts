@@ -1,5 +1,5 @@
 /** Pure. What all live replicas together say about one waypoint. Every doubt counts as "not yet". */
-import type { ConnectedProxy } from "../waypoints/proxy-progress.ts";
+import type { ConnectedProxy } from "../waypoints/loop/proxy-progress.ts";
 import type { GatewayReport, ReportedProxy } from "./replica-report.ts";
 import type { LiveReplica } from "./replica-sightings.ts";
 

@@ -8,7 +8,7 @@ import type { ClientStream } from "../push/client-stream.ts";
 import type { ResourceType } from "../push/published-state.ts";
 import type { MeshGraph } from "../mesh-graph.ts";
 import type { Refusals } from "../status/refusals.ts";
-import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
+import type { WaypointGateway } from "../waypoints/gateway/waypoint-gateway.ts";
 import {
   MAX_REASON,
   MAX_REFUSALS,

@@ -27,7 +27,7 @@ import {
   projectService,
 } from "#core/k8s/project.ts";
 import { WAYPOINT_CLASS } from "#core/model/waypoint.ts";
-import { LABEL_GATEWAY_NAME } from "../waypoints/waypoint-pods.ts";
+import { LABEL_GATEWAY_NAME } from "../waypoints/gateway/waypoint-pods.ts";
 import type { StaticCollection } from "../collections/static.ts";
 import type { Sources } from "../sources.ts";
 

@@ -2,7 +2,7 @@
 import { jsonList, jsonNumber, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import type { MeshPolicy } from "../translate/mesh-policy.ts";
 import type { PeerAuthentication } from "../translate/peer-authentication.ts";
-import { GUARDED } from "../waypoints/guarded.ts";
+import { GUARDED } from "../translate/guarded.ts";
 import type { TranslationProblem } from "../translate/problem.ts";
 
 /** metav1.Condition without its time. */

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { loadYaml } from "../source/file-source.ts";
 import { Sources } from "../sources.ts";
-import { readWaypointGateway } from "../waypoints/waypoint-gateway.ts";
-import type { GatewayView } from "../waypoints/waypoint-view.ts";
+import { readWaypointGateway } from "../waypoints/gateway/waypoint-gateway.ts";
+import type { GatewayView } from "../waypoints/status/waypoint-view.ts";
 import { gatewayConditions } from "./gateway-conditions.ts";
 
 const VIEW: GatewayView = {

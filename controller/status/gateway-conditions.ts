@@ -1,9 +1,9 @@
 /** Pure. What the status of a waypoint's Gateway says. */
-import { attachedOf } from "../waypoints/attachment.ts";
-import { pushesOf } from "../waypoints/binding.ts";
-import { noPodText } from "../waypoints/enforcement-text.ts";
-import type { GatewayView } from "../waypoints/waypoint-view.ts";
-import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
+import { attachedOf } from "../waypoints/takeover/attachment.ts";
+import { pushesOf } from "../waypoints/binding/binding.ts";
+import { noPodText } from "../waypoints/status/enforcement-text.ts";
+import type { GatewayView } from "../waypoints/status/waypoint-view.ts";
+import type { WaypointGateway } from "../waypoints/gateway/waypoint-gateway.ts";
 import { ANNOTATION_BINDING } from "#core/model/waypoint.ts";
 import { HBONE_PORT } from "#core/model/well-known.ts";
 import type { Condition } from "./conditions.ts";

@@ -4,7 +4,7 @@ import { serverSideApply } from "#core/k8s/apply.ts";
 import { GATEWAY } from "#core/k8s/kinds.ts";
 import type { KubeClient } from "#core/k8s/kube-client.ts";
 import type { MeshGraph } from "../mesh-graph.ts";
-import type { GatewayView, WaypointView } from "../waypoints/waypoint-view.ts";
+import type { GatewayView, WaypointView } from "../waypoints/status/waypoint-view.ts";
 import { conditionsToApply } from "./conditions.ts";
 import { gatewayAddresses, gatewayConditions } from "./gateway-conditions.ts";
 import type { WriteQueue } from "./write-queue.ts";

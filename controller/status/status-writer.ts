@@ -7,7 +7,7 @@ import type { CustomObject } from "#core/k8s/object-types.ts";
 import type { Collection } from "../collections/collection.ts";
 import type { MeshPolicies } from "../mesh-policies.ts";
 import { isForWaypoints, type MeshPolicy } from "../translate/mesh-policy.ts";
-import { type Guard, guardedCondition } from "../waypoints/guarded.ts";
+import { type Guard, guardedCondition } from "../translate/guarded.ts";
 import type { Sources } from "../sources.ts";
 import {
   authorizationCondition,

@@ -1,7 +1,7 @@
 /** Pure. What the status of a Service says about the waypoint that somebody chose for it. */
 import { jsonObject } from "#core/k8s/json-read.ts";
 import type { ServiceWaypoint } from "../mesh-waypoints.ts";
-import type { ChoiceRefusal } from "../waypoints/object-place.ts";
+import type { ChoiceRefusal } from "../waypoints/takeover/object-place.ts";
 import type { Condition } from "./conditions.ts";
 
 const WAYPOINT_BOUND = "istio.io/WaypointBound";

@@ -2,8 +2,8 @@
  * A small mesh of two sources, two destinations and a waypoint, told of changes in order but with any delay, under the real
  * binding machine. Every interleaving is visited; in each state every caller tries everything. For `binding-model.test.ts`.
  */
-import { type Binding, pushesOf, type Stage, type StagePushes } from "../waypoints/binding.ts";
-import { type BindingFacts, stepBinding } from "../waypoints/binding-machine.ts";
+import { type Binding, pushesOf, type Stage, type StagePushes } from "../waypoints/binding/binding.ts";
+import { type BindingFacts, stepBinding } from "../waypoints/binding/binding-machine.ts";
 
 /** What may be done wrong on purpose. */
 export interface ModelOptions {

@@ -4,7 +4,7 @@ import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { ANNOTATION_BINDING } from "#core/model/waypoint.ts";
 import { type Logger, silentLogger } from "#core/runtime/log.ts";
 import { type Controller, startController } from "../app.ts";
-import { parseRecord } from "../waypoints/waypoint-record.ts";
+import { parseRecord } from "../waypoints/gateway/waypoint-record.ts";
 import { eventually, type Harness, policy, ROOTS, startHarness, testConfig } from "./harness.ts";
 import {
   connectWaypoint,

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { loadYaml } from "../source/file-source.ts";
 import { Sources } from "../sources.ts";
 import { translateMeshPolicy } from "../translate/mesh-policy.ts";
-import { scopeKey } from "../waypoints/binding.ts";
-import { needsWaypoint } from "../waypoints/needs-waypoint.ts";
-import { LABEL_GATEWAY_NAME } from "../waypoints/waypoint-pods.ts";
+import { scopeKey } from "../waypoints/binding/binding.ts";
+import { needsWaypoint } from "../waypoints/needs/needs-waypoint.ts";
+import { LABEL_GATEWAY_NAME } from "../waypoints/gateway/waypoint-pods.ts";
 import { testMeshConfig } from "./builders.ts";
 
 /** Two enrolled namespaces and one that is not; a catalog behind two services, a database, a frontend. */

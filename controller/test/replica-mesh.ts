@@ -5,7 +5,7 @@ import { type Clock, systemClock } from "#core/base/clock.ts";
 import { kubeClientFor } from "#core/k8s/load-config.ts";
 import { createLog } from "#core/runtime/log.ts";
 import type { FakeRequest } from "#core/testing/fake-kube-api.ts";
-import type { Stage } from "../waypoints/binding.ts";
+import type { Stage } from "../waypoints/binding/binding.ts";
 import { type Controller, startController } from "../app.ts";
 import { eventually, type Harness, startHarness, testConfig } from "./harness.ts";
 

@@ -1,8 +1,8 @@
 /** Parts of the model of several replicas (`replica-model.ts`): what a replica and a ztunnel are, and what a replica says and counts. */
 import { parsed } from "#core/base/parse-result.ts";
 import { aWaypointPod } from "./waypoint-cluster.ts";
-import type { BindingFacts } from "../waypoints/binding-machine.ts";
-import { bindingFacts } from "../waypoints/proxy-progress.ts";
+import type { BindingFacts } from "../waypoints/binding/binding-machine.ts";
+import { bindingFacts } from "../waypoints/loop/proxy-progress.ts";
 import { Departures } from "../replicas/departures.ts";
 import { mergeReports } from "../replicas/merge-reports.ts";
 import { projectReplica, type ReplicaObject } from "../replicas/replica-object.ts";

@@ -7,7 +7,7 @@ import type { Audience } from "../push/client-stream.ts";
 import { FRESH_MS } from "../replicas/replica-lease.ts";
 import { LEASE_MS, type ReplicaObject } from "../replicas/replica-object.ts";
 import { AUDIENCES, standing } from "../replicas/standing.ts";
-import { stepBinding } from "../waypoints/binding-machine.ts";
+import { stepBinding } from "../waypoints/binding/binding-machine.ts";
 import {
   AWAY_MS,
   connectedIn,

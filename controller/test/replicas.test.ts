@@ -4,8 +4,8 @@ import { afterEach, test } from "node:test";
 import { connect, type TLSSocket } from "node:tls";
 import { jsonList, jsonObject, jsonText } from "#core/k8s/json-read.ts";
 import { ANNOTATION_BINDING } from "#core/model/waypoint.ts";
-import type { Stage } from "../waypoints/binding.ts";
-import { parseRecord } from "../waypoints/waypoint-record.ts";
+import type { Stage } from "../waypoints/binding/binding.ts";
+import { parseRecord } from "../waypoints/gateway/waypoint-record.ts";
 import { eventually, policy, ROOTS, startHarness } from "./harness.ts";
 import { quickClock, type ReplicaMesh, type ReplicaName, type Road, startReplicas } from "./replica-mesh.ts";
 import {

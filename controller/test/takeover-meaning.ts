@@ -5,12 +5,12 @@ import { Scheduler } from "../collections/scheduler.ts";
 import { MeshIndex } from "../mesh-index.ts";
 import { loadYaml } from "../source/file-source.ts";
 import { Sources } from "../sources.ts";
-import type { Stage, WantedBinding } from "../waypoints/binding.ts";
-import type { AskedOfGateway } from "../waypoints/next-step.ts";
-import { needsWaypoint, type NeedFacts } from "../waypoints/needs-waypoint.ts";
-import { attachmentNeeds, isAttached } from "../waypoints/takeovers.ts";
-import type { WaypointGateway } from "../waypoints/waypoint-gateway.ts";
-import { formatRecord } from "../waypoints/waypoint-record.ts";
+import type { Stage, WantedBinding } from "../waypoints/binding/binding.ts";
+import type { AskedOfGateway } from "../waypoints/loop/next-step.ts";
+import { needsWaypoint, type NeedFacts } from "../waypoints/needs/needs-waypoint.ts";
+import { attachmentNeeds, isAttached } from "../waypoints/takeover/takeovers.ts";
+import type { WaypointGateway } from "../waypoints/gateway/waypoint-gateway.ts";
+import { formatRecord } from "../waypoints/gateway/waypoint-record.ts";
 import { testMeshConfig } from "./builders.ts";
 
 /** The automatic one, and two that people made. */

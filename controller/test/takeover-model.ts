@@ -2,9 +2,9 @@
  * Two sources, one destination and three waypoints, told of changes in order but with any delay, while the label of a namespace changes under an
  * enforced policy. Every interleaving is visited, under the real graph and the real machine. For `takeover-model.test.ts`.
  */
-import type { Stage } from "../waypoints/binding.ts";
-import type { BindingFacts } from "../waypoints/binding-machine.ts";
-import { nextStep, stagesOf } from "../waypoints/next-step.ts";
+import type { Stage } from "../waypoints/binding/binding.ts";
+import type { BindingFacts } from "../waypoints/binding/binding-machine.ts";
+import { nextStep, stagesOf } from "../waypoints/loop/next-step.ts";
 import { type Meaning, meaningOf, type Waypoint, WAYPOINTS, type Wish, wishKey } from "./takeover-meaning.ts";
 
 /** What may be done wrong on purpose. */

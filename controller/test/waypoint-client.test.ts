@@ -9,7 +9,7 @@ import { createLog } from "#core/runtime/log.ts";
 import { startWaypoint } from "#waypoint/app.ts";
 import { parseSettings } from "#waypoint/config.ts";
 import type { WaypointDeps } from "#waypoint/waypoint-deps.ts";
-import { formatRecord } from "../waypoints/waypoint-record.ts";
+import { formatRecord } from "../waypoints/gateway/waypoint-record.ts";
 import { account, eventually, type Harness, makeToken, pod, policy, ROOTS, startHarness } from "./harness.ts";
 
 const GATEWAYS = "/apis/gateway.networking.k8s.io/v1/gateways";

@@ -1,7 +1,7 @@
 /** One recorded waypoint in namespace `shop`, and pods that look like it. */
 import type { ObjectMeta, PodObject } from "#core/k8s/object-types.ts";
 import { AUTOMATIC_WAYPOINT } from "#core/model/waypoint.ts";
-import { LABEL_GATEWAY_NAME, type WaypointFacts } from "../waypoints/waypoint-pods.ts";
+import { LABEL_GATEWAY_NAME, type WaypointFacts } from "../waypoints/gateway/waypoint-pods.ts";
 
 const DEPLOYMENT = "uid-deployment";
 

@@ -11,7 +11,7 @@ import { decodeAuthorization } from "#core/wire/authorization-codec.ts";
 import { DeltaClient, type XdsUpdate } from "#core/xds/delta-client.ts";
 import type { XdsRejection } from "#core/xds/delta-state.ts";
 import type { Controller } from "../app.ts";
-import { LABEL_GATEWAY_NAME } from "../waypoints/waypoint-pods.ts";
+import { LABEL_GATEWAY_NAME } from "../waypoints/gateway/waypoint-pods.ts";
 import { type Harness, makeToken, pod, ROOTS, ztunnelToken } from "./harness.ts";
 
 export const GATEWAYS = "/apis/gateway.networking.k8s.io/v1/gateways";

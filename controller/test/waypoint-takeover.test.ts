@@ -9,7 +9,7 @@ import { silentLogger } from "#core/runtime/log.ts";
 import { decodeAddress } from "#core/wire/address-codec.ts";
 import type { XdsUpdate } from "#core/xds/delta-client.ts";
 import { type Controller, startController } from "../app.ts";
-import { parseRecord } from "../waypoints/waypoint-record.ts";
+import { parseRecord } from "../waypoints/gateway/waypoint-record.ts";
 import { eventually, type Harness, namespace, ROOTS, startHarness, testConfig } from "./harness.ts";
 import {
   CATALOG,

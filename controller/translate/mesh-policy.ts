@@ -1,8 +1,8 @@
 /** Pure. An AuthorizationPolicy in both of its forms: for ztunnels, and for waypoints. */
 import type { CustomObject } from "#core/k8s/object-types.ts";
 import { onlyObserves, type RequestPolicy } from "#core/model/request-policy.ts";
-import { enforceTiming } from "../waypoints/enforce-timing.ts";
-import { type Guard, guardOf } from "../waypoints/guarded.ts";
+import { enforceTiming } from "./enforce-timing.ts";
+import { type Guard, guardOf } from "./guarded.ts";
 import { translateAuthorizationPolicy, type TranslatedPolicy } from "./authorization-policy.ts";
 import { l7Fields } from "./l7-fields.ts";
 import type { MeshConfig } from "./mesh-config.ts";
