@@ -2,6 +2,7 @@
 import type { ConfigMapObject, CustomObject, PodObject } from "#core/k8s/object-types.ts";
 import type { Authorization } from "#core/model/authorization.ts";
 import { type PolicyKey, policyKey } from "#core/model/ids.ts";
+import { deniesHttpName } from "#core/model/waypoint.ts";
 import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
 import type { KeyIndex } from "./collections/key-index.ts";
@@ -117,7 +118,10 @@ export class MeshPolicies {
     const names = selected.map((policy) =>
       read.get(this.formerForms, policy.key) === undefined ? policy.key : nextKey(policy),
     );
-    return [...names, ...this.#formerly(read, pod, mesh), ...this.#strictness(read, pod, mesh)];
+    const deniers = selected
+      .filter(({ key, deniesHttp }) => deniesHttp && pushes.l4Forms.has(key))
+      .map(({ key }) => policyKey(pod.metadata.namespace, deniesHttpName(key)));
+    return [...names, ...deniers, ...this.#formerly(read, pod, mesh), ...this.#strictness(read, pod, mesh)];
   }
 
   /** What ruled the pod before its policy became one about requests. */

@@ -3,7 +3,7 @@
  * the ones that let nobody but a waypoint through.
  */
 import type { Authorization } from "#core/model/authorization.ts";
-import { AUTOMATIC_WAYPOINT, isOnlyThroughWaypoint } from "#core/model/waypoint.ts";
+import { AUTOMATIC_WAYPOINT, httpDenierOf, isOnlyThroughWaypoint } from "#core/model/waypoint.ts";
 import type { Workload } from "#core/model/workload.ts";
 import type { Collection } from "./collections/collection.ts";
 import { Derived, type ReadContext } from "./collections/derive.ts";
@@ -49,7 +49,7 @@ export function pushedAuthorizations(
         itemsOf(ofUsers, (forms) => forms.map(named)),
         itemsOf(policies.converted, (authorization) => [named(authorization)]),
         itemsOf(policies.strict, (authorization) => [named(authorization)]),
-        itemsOf(workloads, ({ output }) => (output === undefined ? [] : onlyThrough(output).map(named))),
+        itemsOf(workloads, ({ output }) => (output === undefined ? [] : madeFor(output).map(named))),
       ],
     },
     scheduler,
@@ -73,9 +73,15 @@ function sparing(
 }
 
 /** Made from the workloads that name them, so that none is named and missing. */
-function onlyThrough({ authorizationPolicies, namespace, trustDomain }: Workload): readonly Authorization[] {
+function madeFor({ authorizationPolicies, namespace, trustDomain }: Workload): readonly Authorization[] {
   return authorizationPolicies.flatMap((key) => {
     const name = key.slice(key.indexOf("/") + 1);
-    return isOnlyThroughWaypoint(name) ? [onlyThroughWaypoint(namespace, name, trustDomain)] : [];
+    if (isOnlyThroughWaypoint(name)) return [onlyThroughWaypoint(namespace, name, trustDomain)];
+    return httpDenierOf(name) === undefined ? [] : [withoutRules(namespace, name)];
   });
+}
+
+/** It refuses nobody by itself: its name says what destinations do. */
+function withoutRules(namespace: string, name: string): Authorization {
+  return { name, namespace, scope: "workload-selector", action: "deny", rules: [], dryRun: false };
 }

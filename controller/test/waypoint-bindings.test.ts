@@ -184,6 +184,28 @@ test("a second policy for a bound pod: the waypoint has it before the pod's ztun
   assert.deepEqual([...events], ["waypoint", "ztunnel"]);
 });
 
+test("a DENY of requests alone is named by the pod once it is closed: HTTP is refused on its TCP ports", async () => {
+  const h = await boundShop();
+  const told: string[] = [];
+  const learn = (known: string, { resources }: XdsUpdate): string => {
+    for (const { name, body } of resources.filter((one) => one.name === CATALOG)) {
+      const decoded = decodeAddress(body);
+      if (!decoded.ok || decoded.value.kind !== "workload") throw new Error(name);
+      const names = decoded.value.workload.authorizationPolicies;
+      const closed = names.some((key) => key.includes("only_through"));
+      const denies = names.includes("shop/ambit_denies_http_shop_items" as never);
+      told.push(`${closed ? "closed" : "open"}${denies ? " and no HTTP" : ""}`);
+    }
+    return known;
+  };
+  for (const n of [1, 2])
+    kept(connectObserver({ h, controller: h.controller }, n, { first: "", learn, refuse: () => [] }));
+  applyItems(h, { ...ITEMS, action: "DENY", rules: [{ to: [{ operation: { paths: ["/admin"] } }] }] });
+  await withWaypoint(h);
+  await eventually(`Enforced: ${enforced(h)}`, () => enforced(h).startsWith("True"));
+  assert.deepEqual([...new Set(told)], ["open", "closed and no HTTP"]);
+});
+
 test("another controller goes on where the first one ended, in every stage", async () => {
   const h = await boundShop();
   kept(connectZtunnel({ h, controller: h.controller }, 1));

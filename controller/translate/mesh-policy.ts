@@ -1,4 +1,5 @@
 /** Pure. An AuthorizationPolicy in both of its forms: for ztunnels, and for waypoints. */
+import { connectionForm } from "#core/authz/request/connection-form.ts";
 import type { CustomObject } from "#core/k8s/object-types.ts";
 import { onlyObserves, type RequestPolicy } from "#core/model/request-policy.ts";
 import { enforceTiming } from "./enforce-timing.ts";
@@ -24,6 +25,8 @@ export interface MeshPolicy extends TranslatedPolicy {
   readonly targets: readonly PolicyTarget[];
   /** Rules that do not concern connections that are not HTTP. */
   readonly requestOnlyRules: readonly RequestOnlyRule[];
+  /** It denies by HTTP alone, whoever calls: HTTP is refused on ports that count as TCP too. */
+  readonly deniesHttp: boolean;
   /** Callers are held while a waypoint is on its way. */
   readonly immediately: boolean;
   /** Where its status says that pods refuse callers because of it. */
@@ -67,7 +70,13 @@ export function translateMeshPolicy(policy: CustomObject, mesh: MeshConfig): Mes
     l7Fields: needs,
     targets,
     requestOnlyRules: requestOnlyRules(policy, request),
+    deniesHttp: deniesHttp(request, targets),
     immediately,
     guard: guardOf(policy),
   };
+}
+
+function deniesHttp(request: RequestPolicy | undefined, targets: readonly PolicyTarget[]): boolean {
+  if (request === undefined || onlyObserves(request) || targets.length > 0) return false;
+  return connectionForm(request).httpOnlyDeny !== undefined;
 }

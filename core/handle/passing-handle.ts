@@ -2,13 +2,12 @@
  * A handle around another one that keeps or looks at what is read first, and then lets everything through: into this one's memory
  * until `pass`, from then on into that of whoever was given to `start`.
  */
-import type { SocketAddress } from "../net/socket-address.ts";
-import type { Handle, HandleEvents, ReadBuffers, WriteResult } from "./handle.ts";
+import type { HandleEvents, ReadBuffers } from "./handle.ts";
+import { WrappedHandle } from "./wrapped-handle.ts";
 
 export const PASSING_MEMORY_BYTES = 16 * 1024;
 
-export abstract class PassingHandle implements Handle, HandleEvents, ReadBuffers {
-  protected readonly inner: Handle;
+export abstract class PassingHandle extends WrappedHandle implements HandleEvents, ReadBuffers {
   protected events: HandleEvents | undefined;
   readonly #memory = Buffer.allocUnsafeSlow(PASSING_MEMORY_BYTES);
   #buffers: ReadBuffers | undefined;
@@ -16,62 +15,14 @@ export abstract class PassingHandle implements Handle, HandleEvents, ReadBuffers
   /** Memory of the owner is in use: before, a read was into ours. */
   #isLent = false;
 
-  constructor(inner: Handle) {
-    this.inner = inner;
-  }
-
-  get local(): SocketAddress {
-    return this.inner.local;
-  }
-
-  get remote(): SocketAddress {
-    return this.inner.remote;
-  }
-
-  get queuedBytes(): number {
-    return this.inner.queuedBytes;
-  }
-
-  get closed(): boolean {
-    return this.inner.closed;
-  }
-
-  get copiesOnWrite(): boolean {
-    return this.inner.copiesOnWrite;
-  }
-
   /** Everything that is read goes to `events` as it comes. */
   protected get isPassing(): boolean {
     return this.#isPassing;
   }
 
-  start(events: HandleEvents, buffers?: ReadBuffers): void {
+  override start(events: HandleEvents, buffers?: ReadBuffers): void {
     this.events = events;
     this.#buffers = buffers;
-  }
-
-  write(bytes: Uint8Array): WriteResult {
-    return this.inner.write(bytes);
-  }
-
-  writev(pieces: readonly Uint8Array[]): WriteResult {
-    return this.inner.writev(pieces);
-  }
-
-  shutdown(): void {
-    this.inner.shutdown();
-  }
-
-  pause(): void {
-    this.inner.pause();
-  }
-
-  resume(): void {
-    this.inner.resume();
-  }
-
-  reset(): void {
-    this.inner.reset();
   }
 
   next(filled: number): Uint8Array {

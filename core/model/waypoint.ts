@@ -1,5 +1,6 @@
 /** Pure. Names by which a waypoint is known, and what makes it an automatic one. */
 import type { GatewayAddress } from "./address.ts";
+import { type PolicyKey, policyKey } from "./ids.ts";
 import { HBONE_PORT } from "./well-known.ts";
 
 /** Gateway, ServiceAccount, Deployment and Service of the waypoint that the controller makes for a namespace. Reserved. */
@@ -42,4 +43,21 @@ export const ONLY_THROUGH_WAYPOINT = "ambit_only_through_waypoint";
 /** Whether a policy of this name (without namespace) means "not through the waypoint". No object of a user has such a name. */
 export function isOnlyThroughWaypoint(policyName: string): boolean {
   return policyName === ONLY_THROUGH_WAYPOINT || policyName.startsWith(`${ONLY_THROUGH_WAYPOINT}_`);
+}
+
+const DENIES_HTTP = "ambit_denies_http_";
+
+/**
+ * Name of the policy without rules by which a workload says that a policy denies HTTP requests whoever sends them: a connection that begins like
+ * HTTP is refused where ports count as TCP. No object of a user has an underscore in its name.
+ */
+export function deniesHttpName(policy: PolicyKey): string {
+  return DENIES_HTTP + policy.replace("/", "_");
+}
+
+/** The policy behind such a name, if it is one. */
+export function httpDenierOf(policyName: string): PolicyKey | undefined {
+  if (!policyName.startsWith(DENIES_HTTP)) return undefined;
+  const [namespace = "", name = ""] = policyName.slice(DENIES_HTTP.length).split("_");
+  return policyKey(namespace, name);
 }

@@ -12,7 +12,7 @@ import type { WaypointSnapshot } from "../policy/snapshot.ts";
 import type { Caller } from "./caller.ts";
 import type { CallerConnection } from "./caller-connection.ts";
 import { recordConnection } from "./connection-record.ts";
-import { type FirstBytes, readFirstBytes } from "./first-bytes.ts";
+import { type FirstBytes, readFirstBytes } from "#core/http/first-bytes.ts";
 import { HeldStream, type HeldStreamWatcher } from "./held-stream.ts";
 import { HttpConnection } from "./http-connection.ts";
 import { RelayCall } from "./relay-call.ts";

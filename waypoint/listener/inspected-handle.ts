@@ -5,7 +5,7 @@
 import type { Clock } from "#core/base/clock.ts";
 import type { Handle, HandleEvents, ReadBuffers } from "#core/handle/handle.ts";
 import { PassingHandle } from "#core/handle/passing-handle.ts";
-import { readFirstBytes } from "./first-bytes.ts";
+import { readFirstBytes } from "#core/http/first-bytes.ts";
 
 export interface InspectionOptions {
   readonly clock: Clock;

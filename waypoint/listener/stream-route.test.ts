@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { FirstBytes } from "./first-bytes.ts";
+import type { FirstBytes } from "#core/http/first-bytes.ts";
 import { chooseStreamRoute } from "./stream-route.ts";
 
 type Row = readonly [verdict: FirstBytes, hasBytes: boolean, hasEnded: boolean, http: string, detect: string];

@@ -1,7 +1,7 @@
 /** Pure. Step W2, second half: what is spoken on an accepted stream, once as much as is wanted of it has come. */
 import type { HttpProtocol } from "../http/engines.ts";
 import type { Reason } from "../http/reasons.ts";
-import type { FirstBytes } from "./first-bytes.ts";
+import type { FirstBytes } from "#core/http/first-bytes.ts";
 import type { PortProtocol } from "./port-protocol.ts";
 
 export interface StreamStart {

@@ -9,6 +9,7 @@ import { ZTUNNEL_OWN_PORTS } from "#core/model/well-known.ts";
 import { ActiveConnection } from "./active-connection.ts";
 import { awaitLocalWorkload } from "./local-workload.ts";
 import type { PodContext } from "./proxy-deps.ts";
+import { refusingHttp } from "./refusing-http.ts";
 import { policyWatch, settleVerdict } from "./settle-verdict.ts";
 
 /** Takes over an accepted, not started handle. Never rejects for reasons of the connection. */
@@ -55,6 +56,7 @@ async function steps(context: PodContext, downstream: Handle, active: ActiveConn
     { destination, sourceIp: source.ip, timeoutMs: connectTimeoutMs },
     signal,
   ); // I7
+  const at = { workload: found.workload, port: destination.port };
   deps.metrics.outsiders.note(active.record);
-  active.relay(relayPlain(downstream, upstream)); // I9
+  active.relay(relayPlain(downstream, refusingHttp(context, active, upstream, at))); // I9
 }

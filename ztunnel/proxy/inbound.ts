@@ -27,6 +27,7 @@ import { chooseInboundRoute } from "./inbound-route.ts";
 import { awaitLocalWorkload, findLocalWorkload } from "./local-workload.ts";
 import type { PodContext } from "./proxy-deps.ts";
 import { type Reason, reasonFacts, type Stage } from "./response-flag.ts";
+import { refusingHttp } from "./refusing-http.ts";
 import { policyWatch, settleVerdict } from "./settle-verdict.ts";
 import { serviceOfRequest } from "./service-of-request.ts";
 
@@ -222,8 +223,9 @@ async function connectSteps(
     upstream.reset();
     return refuse(active, "reset");
   }
+  const { port } = route.destination;
   const stream = request.accept([["baggage", workloadBaggage(workload)]]); // I8
-  active.relay(relay(upstream, stream), "server"); // I9
+  active.relay(relay(refusingHttp(context, active, upstream, { workload, port }), stream), "server"); // I9
   return undefined;
 }
 

@@ -64,6 +64,8 @@ export type Reason =
   | "not-through-waypoint"
   /** The automatic waypoint of another namespace. */
   | "foreign-waypoint"
+  /** A policy denies HTTP, whoever calls, and the port counts as TCP. */
+  | "http-on-tcp-port"
   | "policy-changed"
   /** A waypoint was bound to the destination of a connection that had been made before. */
   | "moved-to-waypoint"
@@ -105,6 +107,7 @@ const REASONS: Readonly<Record<Reason, ReasonFacts>> = {
   "policy-missing": { flag: "DENY", stage: "I5", status: 401 },
   "denied-by-policy": { flag: "DENY", stage: "I5", status: 401 },
   "no-allow-matched": { flag: "DENY", stage: "I5", status: 401 },
+  "http-on-tcp-port": { flag: "DENY", stage: "I9", status: 401 },
   "policy-changed": { flag: "DENY", stage: "I6", status: 401 },
   "not-through-waypoint": { flag: "DENY", stage: "I5", status: 401 },
   "foreign-waypoint": { flag: "DENY", stage: "I5", status: 401 },

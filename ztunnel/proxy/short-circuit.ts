@@ -12,6 +12,7 @@ import { certificateFor } from "./credentials.ts";
 import type { OutboundConnection } from "./outbound-connection.ts";
 import type { HboneRoute, LocalRoute } from "./outbound-route.ts";
 import type { PodContext } from "./proxy-deps.ts";
+import { refusingHttp } from "./refusing-http.ts";
 import { policyWatch, settleVerdict } from "./settle-verdict.ts";
 
 /** `throughTunnel` serves the connection when the destination does not hold the address at this moment. */
@@ -83,7 +84,8 @@ async function dialHere(
   const timeoutMs = deps.options.connectTimeoutMs;
   const sourceIp = downstream.remote.ip;
   const upstream = await target.sockets.connect({ destination, sourceIp, timeoutMs }, active.signal); // I7
-  const pair = relayPlain(downstream, upstream);
+  const at = { workload: route.workload, port: destination.port };
+  const pair = relayPlain(downstream, refusingHttp(target, active, upstream, at));
   active.relay(pair); // O10
   await pair.done;
 }

@@ -33,12 +33,12 @@ const CASES: readonly Case[] = [
     expect: [],
   },
   {
-    name: "a DENY of requests alone does nothing on TCP ports, whoever made them so",
+    name: "a DENY of requests alone refuses HTTP and nothing else on TCP ports, whoever made them so",
     services: { web: ["http 80", "tcp-db 5432", "tls 8443"] },
     pods: { web: "7000, 8443" },
     spec: DENY,
     expect: [
-      "spec.rules[0] (about requests alone) cannot deny anybody on TCP ports 5432 (by service shop/web), 7000 (by the annotation of pod shop/web), 8443 (by service shop/web, the annotation of pod shop/web): if HTTP is spoken there, let its service say so; else say whom or which ports the rule is about",
+      "spec.rules[0] (about requests alone) refuses whatever begins like HTTP, and nothing else, on TCP ports 5432 (by service shop/web), 7000 (by the annotation of pod shop/web), 8443 (by service shop/web, the annotation of pod shop/web): if HTTP is spoken there, let its service say so; else say whom or which ports the rule is about",
     ],
   },
   {
@@ -62,7 +62,7 @@ const CASES: readonly Case[] = [
       rules: [{ to: [{ operation: { methods: ["POST"] } }, { operation: { ports: ["80"] } }] }],
     },
     expect: [
-      "spec.rules[0] (about requests alone) cannot deny anybody on TCP ports 5432 (by service shop/web)",
+      "spec.rules[0] (about requests alone) refuses whatever begins like HTTP, and nothing else, on TCP ports 5432 (by service shop/web)",
     ],
   },
   {

@@ -144,7 +144,7 @@ function aroundTargets(tcp: Reasons): readonly string[] {
 
 const SILENT: Readonly<Record<RequestOnlyRule["action"], readonly [string, string]>> = {
   deny: [
-    "cannot deny anybody on",
+    "refuses whatever begins like HTTP, and nothing else, on",
     "if HTTP is spoken there, let its service say so; else say whom or which ports the rule is about",
   ],
   allow: [
