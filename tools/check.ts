@@ -3,12 +3,12 @@
  * `npm run check -- --static` leaves the tests out, for runs that go on with `npm test`.
  */
 import { runSteps, type Step, toolPath } from "./steps.ts";
-import { unitTests } from "./test-files.ts";
+import { unitTestArgs } from "./test-files.ts";
 
 const tests: Step = {
   name: "unit tests",
   command: process.execPath,
-  args: ["--test", "--test-timeout=120000", ...unitTests()],
+  args: unitTestArgs(),
   timeoutMs: 600_000,
 };
 

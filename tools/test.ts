@@ -1,6 +1,6 @@
 /** `npm test`: everything. Unit tests, then kernel and namespace tests, then the whole mesh on a local cluster. */
 import { runSteps, type Step } from "./steps.ts";
-import { e2eSuites, rootTests, unitTests } from "./test-files.ts";
+import { e2eSuites, rootTests, unitTestArgs } from "./test-files.ts";
 
 const strict = { AMBIT_REQUIRE_ROOT: "1" };
 const one = (name: string, files: readonly string[], timeoutMs: number): Step => ({
@@ -15,7 +15,7 @@ await runSteps([
   {
     name: "unit tests",
     command: process.execPath,
-    args: ["--test", "--test-timeout=120000", ...unitTests()],
+    args: unitTestArgs(),
     timeoutMs: 600_000,
   },
   { name: "bundles", command: process.execPath, args: ["tools/build.ts"], timeoutMs: 300_000 },

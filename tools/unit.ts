@@ -1,6 +1,6 @@
 /** `npm run test:unit`: every test that needs neither root nor a cluster; arguments narrow by file name. */
 import { runSteps } from "./steps.ts";
-import { unitTests } from "./test-files.ts";
+import { unitTestArgs, unitTests } from "./test-files.ts";
 
 const wanted = process.argv.slice(2);
 const files = unitTests().filter((file) => wanted.length === 0 || wanted.some((w) => file.includes(w)));
@@ -9,7 +9,7 @@ await runSteps(
     {
       name: "unit tests",
       command: process.execPath,
-      args: ["--test", "--test-timeout=120000", ...files],
+      args: unitTestArgs(files),
       timeoutMs: 600_000,
     },
   ],
