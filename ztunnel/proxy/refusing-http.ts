@@ -23,8 +23,10 @@ export function refusingHttp(
   upstream: Handle,
   { workload, port }: { readonly workload: Workload; readonly port: number },
 ): Handle {
-  const denier = denierOf(workload);
-  if (denier === undefined || !isDeclaredTcp(deps.state, workload, port)) return upstream;
+  // As it is now: a policy may have come while the application was dialled.
+  const current = deps.state.workloads.get(workload.uid) ?? workload;
+  const denier = denierOf(current);
+  if (denier === undefined || !isDeclaredTcp(deps.state, current, port)) return upstream;
   return new RefusingHttp(upstream, deps.clock, () =>
     active.abort("http-on-tcp-port", `policy ${denier} denies HTTP requests, and port ${port} counts as TCP`),
   );

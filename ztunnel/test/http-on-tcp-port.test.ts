@@ -4,7 +4,12 @@ import { test } from "node:test";
 import { chooseBackend } from "#core/handle/choose-handle.ts";
 import { policyKey } from "#core/model/ids.ts";
 import { deniesHttpName } from "#core/model/waypoint.ts";
-import { anAuthorizationOf } from "#core/testing/builders.ts";
+import { systemClock } from "#core/base/clock.ts";
+import { MeshState } from "#core/state/mesh-state.ts";
+import { anAuthorizationOf, aWorkload } from "#core/testing/builders.ts";
+import { FakeHandle } from "#core/testing/fake-handle.ts";
+import type { PodContext } from "../proxy/proxy-deps.ts";
+import { refusingHttp } from "../proxy/refusing-http.ts";
 import { client, type Dial, echoServer, eventually } from "./apps.ts";
 import { serviceFor, TestMesh, type TestNode, type TestPod } from "./test-mesh.ts";
 
@@ -33,6 +38,22 @@ const WAYS: readonly Way[] = [
     },
   },
 ];
+
+test("a policy that comes while the application is dialled counts", () => {
+  const state = new MeshState();
+  const workload = aWorkload({ excludedPorts: [7_000] });
+  const authorizationPolicies = [policyKey(workload.namespace, POLICY)];
+  const upserts = [{ kind: "workload", workload: { ...workload, authorizationPolicies } } as const];
+  const application = new FakeHandle();
+  const watched = (): boolean => {
+    const context = { deps: { state, clock: systemClock } } as unknown as PodContext;
+    const active = { abort: () => undefined };
+    return refusingHttp(context, active, application, { workload, port: 7_000 }) !== application;
+  };
+  assert.equal(watched(), false);
+  state.commit({ upserts, removals: [] });
+  assert.equal(watched(), true);
+});
 
 for (const { name, dial } of WAYS) {
   test(
