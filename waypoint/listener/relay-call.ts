@@ -4,6 +4,7 @@
  */
 import { evaluateUndeclaredHttp } from "#core/authz/request/evaluate-request.ts";
 import type { Handle } from "#core/handle/handle.ts";
+import { HttpRefusingHandle } from "#core/handle/http-refusing-handle.ts";
 import { type Relay, relayPlain, type RelayResult } from "#core/hbone/relay.ts";
 import type { SpiffeId } from "#core/model/spiffe-id.ts";
 import { describeError } from "#core/runtime/errors.ts";
@@ -20,7 +21,6 @@ import type { Endpoint } from "../upstream/endpoint.ts";
 import type { Caller } from "./caller.ts";
 import type { CallerConnection } from "./caller-connection.ts";
 import { recordConnection } from "./connection-record.ts";
-import { InspectedHandle } from "./inspected-handle.ts";
 import type { DestinationRoute } from "./target-route.ts";
 
 export class RelayCall implements OpenCall, CallerConnection {
@@ -116,19 +116,19 @@ export class RelayCall implements OpenCall, CallerConnection {
       return this.end(dialReason(error), describeError(error));
     }
     if (this.#isOver) return upstream.reset();
-    const relay = relayPlain(this.#inspected(snapshot), upstream);
+    const relay = relayPlain(this.#downstream, this.#refusingHttp(upstream, snapshot));
     this.#relay = relay;
     relay.whenDone((result) => this.#onRelayed(result));
     return undefined;
   }
 
   /** Where a policy denies nothing but HTTP, first bytes are looked at. */
-  #inspected(snapshot: WaypointSnapshot): Handle {
+  #refusingHttp(upstream: Handle, snapshot: WaypointSnapshot): Handle {
     const sets = policiesOf(this.#caller, snapshot, this.#endpoint);
     const denial = sets.map(evaluateUndeclaredHttp).find((decision) => decision !== undefined);
-    if (denial === undefined) return this.#downstream;
+    if (denial === undefined) return upstream;
     const { deps, limits } = this.#caller.context;
-    return new InspectedHandle(this.#downstream, {
+    return new HttpRefusingHandle(upstream, {
       clock: deps.clock,
       firstBytesMs: limits.firstBytesMs,
       onHttp: () => {

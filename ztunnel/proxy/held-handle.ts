@@ -4,14 +4,23 @@
  * then on every event passes through, so only connections whose dial is slow are given to it.
  */
 import type { Handle, HandleEvents, ReadBuffers } from "#core/handle/handle.ts";
-import { PASSING_MEMORY_BYTES, PassingHandle } from "#core/handle/passing-handle.ts";
+import { WrappedHandle } from "#core/handle/wrapped-handle.ts";
 
-export class HeldHandle extends PassingHandle {
+const MAX_KEPT_BYTES = 16 * 1024;
+
+export class HeldHandle extends WrappedHandle implements HandleEvents, ReadBuffers {
   readonly #onLost: () => void;
+  readonly #memory = Buffer.allocUnsafeSlow(MAX_KEPT_BYTES);
   readonly #kept: Buffer[] = [];
   #keptBytes = 0;
   #hasEnded = false;
   #lost: { readonly error: Error | undefined } | undefined;
+  #events: HandleEvents | undefined;
+  #buffers: ReadBuffers | undefined;
+  /** Events go to `#events` as they come. */
+  #isPassing = false;
+  /** Memory of the new owner is in use: before, a read was into ours. */
+  #isLent = false;
   #isPaused = false;
 
   /** Starts `inner`. `onLost` is told when the connection ends before `start`. */
@@ -22,7 +31,8 @@ export class HeldHandle extends PassingHandle {
   }
 
   override start(events: HandleEvents, buffers?: ReadBuffers): void {
-    super.start(events, buffers);
+    this.#events = events;
+    this.#buffers = buffers;
     process.nextTick(() => this.#deliver(events));
   }
 
@@ -33,24 +43,39 @@ export class HeldHandle extends PassingHandle {
 
   override resume(): void {
     this.#isPaused = false;
-    if (this.isPassing) super.resume();
+    if (this.#isPassing) super.resume();
   }
 
-  override onEnd(): void {
-    this.#hasEnded = true;
-    if (this.isPassing) super.onEnd();
+  next(filled: number): Uint8Array {
+    if (!this.#isPassing || this.#buffers === undefined) return this.#memory;
+    const next = this.#buffers.next(this.#isLent ? filled : 0);
+    this.#isLent = true;
+    return next;
   }
 
-  override onClose(error: Error | undefined): void {
-    this.#lost = { error };
-    if (this.isPassing) super.onClose(error);
-    else if (this.events === undefined) this.#onLost();
-  }
-
-  protected override onFirstData(bytes: Uint8Array): void {
+  onData(bytes: Uint8Array): void {
+    if (this.#isPassing) {
+      this.#events?.onData(bytes);
+      return;
+    }
     this.#kept.push(Buffer.from(bytes));
     this.#keptBytes += bytes.length;
-    if (this.#keptBytes >= PASSING_MEMORY_BYTES) this.inner.pause();
+    if (this.#keptBytes >= MAX_KEPT_BYTES) this.inner.pause();
+  }
+
+  onEnd(): void {
+    this.#hasEnded = true;
+    if (this.#isPassing) this.#events?.onEnd();
+  }
+
+  onDrain(): void {
+    this.#events?.onDrain();
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#lost = { error };
+    if (this.#isPassing) this.#events?.onClose(error);
+    else if (this.#events === undefined) this.#onLost();
   }
 
   #deliver(events: HandleEvents): void {
@@ -60,7 +85,7 @@ export class HeldHandle extends PassingHandle {
     } catch {
       this.inner.reset();
     }
-    this.pass();
+    this.#isPassing = true;
     if (this.#lost !== undefined) events.onClose(this.#lost.error);
     else if (!this.#isPaused) this.inner.resume();
   }

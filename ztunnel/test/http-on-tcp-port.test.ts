@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chooseBackend } from "#core/handle/choose-handle.ts";
 import { policyKey } from "#core/model/ids.ts";
-import { deniesHttpName } from "#core/model/waypoint.ts";
+import { deniesHttpName, httpDenierOf } from "#core/model/waypoint.ts";
 import { systemClock } from "#core/base/clock.ts";
 import { MeshState } from "#core/state/mesh-state.ts";
 import { anAuthorizationOf, aWorkload } from "#core/testing/builders.ts";
@@ -102,3 +102,9 @@ for (const { name, dial } of WAYS) {
     },
   );
 }
+
+test("the name of a policy is found again in the name by which workloads say it", () => {
+  const key = policyKey("istio-system", "no-admin.v1");
+  assert.equal(httpDenierOf(deniesHttpName(key)), key);
+  assert.equal(httpDenierOf("no-admin.v1"), undefined);
+});

@@ -1,18 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { policyKey } from "#core/model/ids.ts";
-import { deniesHttpName, httpDenierOf } from "#core/model/waypoint.ts";
-import { FakeHandle } from "#core/testing/fake-handle.ts";
-import { createManualClock } from "#core/testing/manual-clock.ts";
-import { RefusingHttp } from "./refusing-http.ts";
+import { FakeHandle } from "../testing/fake-handle.ts";
+import { createManualClock } from "../testing/manual-clock.ts";
+import { HttpRefusingHandle } from "./http-refusing-handle.ts";
 
 function application() {
   const inner = new FakeHandle();
   const clock = createManualClock();
   let refusals = 0;
-  const handle = new RefusingHttp(inner, clock, () => {
-    refusals++;
-    handle.reset();
+  const handle = new HttpRefusingHandle(inner, {
+    clock,
+    firstBytesMs: 10_000,
+    onHttp: () => {
+      refusals++;
+      handle.reset();
+    },
   });
   const read: string[] = [];
   handle.start({
@@ -77,10 +79,4 @@ test("the application speaks first, and a caller that ended in the middle of a w
   send("QUIT");
   handle.shutdown();
   assert.equal(arrived(), "QUIT");
-});
-
-test("the name of a policy is found again in the name by which workloads say it", () => {
-  const key = policyKey("istio-system", "no-admin.v1");
-  assert.equal(httpDenierOf(deniesHttpName(key)), key);
-  assert.equal(httpDenierOf("no-admin.v1"), undefined);
 });
